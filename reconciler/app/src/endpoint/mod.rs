@@ -1,0 +1,366 @@
+//! Endpoints: one database each, all its SQL, nothing decided.
+//!
+//! The contract of [`Endpoint`], which every engine keeps and the conformance tests ask for:
+//! - every call ends: within its time limit, or with [`EndpointError::Timeout`];
+//! - values go in bound, identifiers go in quoted by the engine file's one quoting function;
+//! - nothing is a round trip a row: reads and writes take and give batches;
+//! - what a call wrote it wrote in one transaction, together with its line in `berqenas_sync`, or not at all.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use berqenas_core::{
+    access::{StoredRow, TableAccess},
+    shape::{Engine, TableName, TableShape},
+    spec::BookkeepingNames,
+    value::{RowHash, Stored},
+};
+use futures::stream::BoxStream;
+
+/// What went wrong with a database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The server cannot be reached, or the file cannot be opened.
+    #[error("cannot connect to {target}")]
+    Connect {
+        /// The database, without its password.
+        target: String,
+        /// What the driver said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server refused the name or the password.
+    #[error("{target} refused the login of {user}")]
+    Login {
+        /// The database, without its password.
+        target: String,
+        /// The login name.
+        user: String,
+        /// What the server said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// No answer within the time limit.
+    #[error("{target} did not answer within {seconds} s ({doing})")]
+    Timeout {
+        /// The database, without its password.
+        target: String,
+        /// The limit, in seconds.
+        seconds: u64,
+        /// What was being done.
+        doing: String,
+    },
+    /// A right is missing.
+    #[error("{target} does not allow {doing}")]
+    Denied {
+        /// The database, without its password.
+        target: String,
+        /// What was being done.
+        doing: String,
+        /// What would allow it, as a statement a person can run.
+        remedy: String,
+        /// What the server said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The database takes no writes.
+    #[error("{target} is read-only")]
+    ReadOnly {
+        /// The database, without its password.
+        target: String,
+        /// What the server said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another run holds a newer token: this one may not write any more.
+    #[error("another run of {sync} has taken over on {target} (its token is {held}, ours {ours})")]
+    Fenced {
+        /// The database, without its password.
+        target: String,
+        /// The sync.
+        sync: String,
+        /// The token found.
+        held: i64,
+        /// The token of this run.
+        ours: i64,
+    },
+    /// `berqenas_sync` is missing.
+    #[error("{target} has no table berqenas_sync")]
+    NotPrepared {
+        /// The database, without its password.
+        target: String,
+    },
+    /// A passing fault: the connection broke, a deadlock, a lock not had in time, the server is starting.
+    #[error("{target}: {doing} failed and may succeed when tried again")]
+    Transient {
+        /// The database, without its password.
+        target: String,
+        /// What was being done.
+        doing: String,
+        /// What the driver said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Anything else the database said.
+    #[error("{target}: {doing} failed")]
+    Database {
+        /// The database, without its password.
+        target: String,
+        /// What was being done.
+        doing: String,
+        /// What the driver said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The database holds or answered something that this program cannot make sense of.
+    #[error("{target}: {what}")]
+    Unexpected {
+        /// The database, without its password.
+        target: String,
+        /// What was found, and where.
+        what: String,
+    },
+}
+
+/// Shorthand for what endpoints answer.
+pub type Result<T> = std::result::Result<T, EndpointError>;
+
+/// The clock of a side, and the point below which every write is visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// The side's clock, in microseconds since 1970 UTC.
+    pub clock: i64,
+    /// The earlier of the clock and the start of the oldest running transaction, same unit.
+    pub floor: i64,
+    /// False: the rights to see every transaction are missing; the floor is the clock and only the overlap protects.
+    pub guaranteed: bool,
+    /// What grants the missing right, as a statement.
+    pub remedy: Option<String>,
+    /// A prepared transaction exists: marks must stay where they are.
+    pub frozen: bool,
+}
+
+/// What `test-connection` reports of a side.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Probe {
+    /// The engine and its version.
+    pub version: String,
+    /// One round trip, in microseconds.
+    pub latency_us: i64,
+    /// The side's clock less ours, in microseconds, the round trip halved.
+    pub clock_offset_us: i64,
+    /// The login may write at all.
+    pub writable: bool,
+    /// Rights that are missing, each with the statement that grants it.
+    pub missing_rights: Vec<String>,
+    /// `berqenas_sync` is there.
+    pub prepared: bool,
+}
+
+/// A side's line in `berqenas_sync` for one sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The database's own id, made once by `sync prepare`.
+    pub database_id: String,
+    /// The highest token that was raised.
+    pub token: i64,
+    /// The number of the last run whose end was recorded.
+    pub epoch: i64,
+    /// The run that last wrote a batch.
+    pub run: Option<String>,
+    /// Its last batch; batches of a run count from 1.
+    pub batch: i64,
+    /// What became of that batch's rows, by their position in it; rows not listed were skipped or refused.
+    pub applied: Vec<LedgerRow>,
+}
+
+/// One row that a batch wrote, as recorded in the same commit.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LedgerRow {
+    /// The row's position in its batch.
+    pub position: u32,
+    /// The hash of what the side stored; `None`: the row was deleted.
+    pub hash: Option<String>,
+    /// The stamp the side gave it, in microseconds.
+    pub stamp: Option<i64>,
+}
+
+impl LedgerRow {
+    /// The row hash.
+    #[must_use]
+    pub fn row_hash(&self) -> Option<RowHash> {
+        self.hash.as_deref().and_then(RowHash::from_hex)
+    }
+}
+
+/// What to scan, always in key order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// Rows whose `updated_at` is at or after the mark (microseconds, the side's clock), or NULL.
+    ChangedSince(i64),
+    /// All rows.
+    Everything,
+}
+
+/// A guarded write of one row. Column numbers index [`TableAccess::columns`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowWrite {
+    /// Written only where no row has this key.
+    Insert {
+        /// Columns and values, the key's among them.
+        values: Vec<(usize, Stored)>,
+    },
+    /// Written only where the row is still exactly as it was read.
+    Update {
+        /// The row as read.
+        before: StoredRow,
+        /// Columns to set.
+        set: Vec<(usize, Stored)>,
+    },
+    /// Deleted only where the row is still exactly as it was read, and nothing refers to it.
+    Delete {
+        /// The row as read.
+        before: StoredRow,
+    },
+}
+
+/// Writes to one table.
+#[derive(Clone, Debug)]
+pub struct TableWrites {
+    /// The table.
+    pub access: Arc<TableAccess>,
+    /// The rows, in the order of their positions.
+    pub rows: Vec<RowWrite>,
+}
+
+/// One write transaction.
+#[derive(Clone, Debug)]
+pub struct WriteBatch {
+    /// The sync that writes.
+    pub sync: String,
+    /// Its fencing token.
+    pub token: i64,
+    /// The run.
+    pub run: String,
+    /// The batch's number in the run, from 1.
+    pub batch: i64,
+    /// What to write; positions count through all tables.
+    pub tables: Vec<TableWrites>,
+    /// Foreign keys that can wait are checked at the end: for rows that refer to each other in a ring.
+    pub defer_foreign_keys: bool,
+}
+
+/// Why a database refused a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// A foreign key: the parent is missing, or children are left.
+    ForeignKey,
+    /// A unique key other than the primary key.
+    Unique,
+    /// NOT NULL, CHECK, or a trigger that raises.
+    Constraint,
+    /// A value the column's type does not take: too long, out of range, ill-formed.
+    Value,
+    /// Anything else that is the row's fault.
+    Other,
+}
+
+/// A refused row, with the database's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind.
+    pub kind: RefusalKind,
+    /// What the database said.
+    pub message: String,
+    /// The constraint, or for SQLite the columns, that it named.
+    pub constraint: Option<String>,
+}
+
+/// What became of one row of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// Written; the row as read back in the same transaction, after triggers. `None`: deleted.
+    Applied(Option<StoredRow>),
+    /// Not written: the row is no longer what the write expected.
+    Moved,
+    /// Not written: the database refused it.
+    Refused(Refusal),
+}
+
+/// One database of a pair.
+#[async_trait]
+pub trait Endpoint: Send + Sync {
+    /// The engine.
+    fn engine(&self) -> Engine;
+
+    /// The database as shown to people: never with its password.
+    fn target(&self) -> &str;
+
+    /// The tables that a spec may name, in order; the default schema's first.
+    async fn tables(&self) -> Result<Vec<TableName>>;
+
+    /// The shape of one table: keys, columns, types, uniques, foreign keys, triggers.
+    async fn describe(&self, table: &TableName) -> Result<TableShape>;
+
+    /// Version, latency, clock, rights.
+    async fn probe(&self) -> Result<Probe>;
+
+    /// The side's clock alone, in microseconds since 1970 UTC; takes no lock.
+    async fn clock(&self) -> Result<i64>;
+
+    /// Clock and floor, read in a transaction of its own, before any rows are read.
+    async fn floor(&self) -> Result<Floor>;
+
+    /// Streams rows in the one key order, in batches of at most `batch_rows`. Holds no lock between batches that would keep
+    /// anybody from writing.
+    async fn scan(&self, access: Arc<TableAccess>, scan: Scan, batch_rows: usize) -> Result<BoxStream<'static, Result<Vec<StoredRow>>>>;
+
+    /// Rows by key: each answer is the position of a key asked for and a row the database holds equal to it. A collation may
+    /// hold other keys equal too: the caller compares. One query a call; at most a few thousand keys.
+    async fn fetch(&self, access: &TableAccess, keys: &[Vec<Stored>]) -> Result<Vec<(usize, StoredRow)>>;
+
+    /// Rows whose given columns hold the given values: who else holds a unique key.
+    async fn fetch_by_columns(&self, access: &TableAccess, columns: &[String], values: &[Stored]) -> Result<Vec<StoredRow>>;
+
+    /// The sync's line in `berqenas_sync`; `None`: the table is there and has no line for this sync yet.
+    ///
+    /// # Errors
+    /// [`EndpointError::NotPrepared`] where the table is missing.
+    async fn ledger(&self, sync: &str) -> Result<Option<Ledger>>;
+
+    /// Raises the sync's token (making its line if there is none) and answers what stood there before.
+    ///
+    /// # Errors
+    /// [`EndpointError::Fenced`] where a higher token stands already.
+    async fn raise_token(&self, sync: &str, token: i64) -> Result<Ledger>;
+
+    /// Records the end of a run; fenced like a write.
+    async fn record_end(&self, sync: &str, token: i64, epoch: i64) -> Result<()>;
+
+    /// Writes a batch in one transaction: locks the sync's line, checks the token, writes each row under its guard, reads back
+    /// what was stored, records batch and outcome, commits. A row that the database refuses is told apart from the rest by
+    /// splitting the batch at savepoints; swaps of unique values work. Outcomes come in the order of positions.
+    async fn write(&self, batch: &WriteBatch) -> Result<Vec<RowOutcome>>;
+
+    /// The statements that make a table fit to be synced, in order; empty: nothing is missing. Safe to repeat.
+    fn preparation(&self, shape: &TableShape, names: &BookkeepingNames) -> Vec<String>;
+
+    /// The statements that make `berqenas_sync`, where it is missing.
+    fn ledger_preparation(&self) -> Vec<String>;
+
+    /// Runs statements of [`Endpoint::preparation`], each as its own command, in one transaction where the engine can.
+    async fn execute(&self, statements: &[String]) -> Result<()>;
+
+    /// Closes all connections.
+    async fn close(&self);
+}
+
+impl Ledger {
+    /// The line of a sync that never wrote.
+    #[must_use]
+    pub fn empty(database_id: String) -> Ledger {
+        Ledger { database_id, token: 0, epoch: 0, run: None, batch: 0, applied: Vec::new() }
+    }
+}

@@ -1,0 +1,189 @@
+//! What a spec means. [`file`](self::file) says what YAML may say; `read` turns text into [`SyncSpec`]s, all faults at once.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// A pair of databases and the tables that are kept in step between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncSpec {
+    /// The sync's name, unique among the specs.
+    pub name: String,
+    /// `remote_db_id` of the API and the audit log, unique among the specs.
+    pub id: i64,
+    /// Where the cloud database is.
+    pub cloud: Connection,
+    /// Where the local database is.
+    pub local: Connection,
+    /// When it runs; `None`: on demand only.
+    pub schedule: Option<Schedule>,
+    /// The default strategy of its tables.
+    pub strategy: StrategyName,
+    /// Which way rows go.
+    pub direction: Direction,
+    /// What is done with rows that differ when a table is first synced.
+    pub initial: InitialPolicy,
+    /// The tables, in the order of the file.
+    pub tables: Vec<TableSpec>,
+    /// Rows in a batch.
+    pub batch_rows: usize,
+    /// How far before its mark a side is read again.
+    pub overlap: Duration,
+    /// The time limit of one statement or connection attempt.
+    pub timeout: Duration,
+    /// The largest share of a table's rows, in percent, that a run may delete for good; more is held.
+    pub max_delete_percent: u8,
+    /// The difference of the two clocks beyond which `latest_wins` does not trust them.
+    pub max_clock_skew: Duration,
+    /// The BLAKE3 digest of the spec's meaning, as hexadecimal digits: its generation.
+    pub generation: String,
+}
+
+/// A database: its URL, and the password where it is kept elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The URL as the spec gives it; `${NAME}` stands for an environment variable, filled in only when connecting.
+    pub url: String,
+    /// Where the password is kept, if not in the URL.
+    pub password: Option<SecretSource>,
+    /// The schema whose tables are meant when a name has none.
+    pub schema: Option<String>,
+    /// For TLS: a file with the certificates of the authorities to trust.
+    pub ca_file: Option<String>,
+}
+
+/// Where a secret is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// A file; relative to the spec file's folder.
+    File(String),
+}
+
+/// When a sync runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Every so often.
+    Interval(Duration),
+    /// By a cron expression in a time zone (IANA name; UTC if none is given).
+    Cron {
+        /// The expression, five fields.
+        expression: String,
+        /// The zone.
+        timezone: String,
+    },
+}
+
+/// A conflict strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyName {
+    /// The later edit wins.
+    LatestWins,
+    /// The cloud's row wins.
+    CloudWins,
+    /// The local row wins.
+    LocalWins,
+    /// A person decides.
+    Manual,
+}
+
+impl StrategyName {
+    /// The name as specs spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StrategyName::LatestWins => "latest_wins",
+            StrategyName::CloudWins => "cloud_wins",
+            StrategyName::LocalWins => "local_wins",
+            StrategyName::Manual => "manual",
+        }
+    }
+}
+
+/// Which way rows go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Both ways.
+    Both,
+    /// Only from cloud to local.
+    CloudToLocal,
+    /// Only from local to cloud.
+    LocalToCloud,
+}
+
+/// What is done with rows that differ when a table is first synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InitialPolicy {
+    /// They wait for a person.
+    Manual,
+    /// The cloud's row wins.
+    Cloud,
+    /// The local row wins.
+    Local,
+    /// The table's strategy decides.
+    Strategy,
+}
+
+/// What is done with a row that was deleted for good on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HardDeletes {
+    /// It is written back.
+    Restore,
+    /// It is deleted on the other side too.
+    Propagate,
+    /// A person decides.
+    Manual,
+}
+
+/// How changes of a table are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Detect {
+    /// By `updated_at`.
+    Timestamp,
+    /// Every row is read and hashed.
+    Hash,
+}
+
+/// The names of the bookkeeping columns.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct BookkeepingNames {
+    /// When a row was made.
+    pub created_at: String,
+    /// When a row was last changed.
+    pub updated_at: String,
+    /// Whether a row is deleted.
+    pub is_deleted: String,
+}
+
+impl Default for BookkeepingNames {
+    fn default() -> Self {
+        BookkeepingNames { created_at: "created_at".into(), updated_at: "updated_at".into(), is_deleted: "is_deleted".into() }
+    }
+}
+
+/// One table of a sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSpec {
+    /// The name in the spec, and, unless `cloud` says otherwise, on the cloud side.
+    pub name: String,
+    /// The name on the cloud side, where it differs (schema-qualified names work).
+    pub cloud: Option<String>,
+    /// The name on the local side, where it differs.
+    pub local: Option<String>,
+    /// Columns left out, by their name on either side.
+    pub exclude: Vec<String>,
+    /// Columns whose names differ: cloud to local.
+    pub rename: BTreeMap<String, String>,
+    /// The strategy.
+    pub strategy: StrategyName,
+    /// What is done with hard deletes.
+    pub hard_deletes: HardDeletes,
+    /// How changes are found.
+    pub detect: Detect,
+    /// The names of the bookkeeping columns.
+    pub bookkeeping: BookkeepingNames,
+}
