@@ -49,7 +49,9 @@ fn check_write(mapping: &TableMapping, row: &PlannedRow, side: Side, kind: &Writ
         WriteKind::Insert(_) if target.is_some() => Some("an insert where a row was seen"),
         WriteKind::Update(_) | WriteKind::Delete if target.is_none() => Some("a write without the row it expects"),
         WriteKind::Update(set) if set.is_empty() => Some("an update that sets nothing"),
-        WriteKind::Update(set) if set.iter().any(|(index, _)| matches!(columns[*index].role, Role::Key | Role::CreatedAt | Role::UpdatedAt)) => {
+        WriteKind::Update(set)
+            if set.iter().any(|(index, _)| matches!(columns[*index].role, Role::Key | Role::CreatedAt | Role::UpdatedAt)) =>
+        {
             Some("an update of a column that is never updated")
         }
         WriteKind::Insert(_) | WriteKind::Update(_) if row.seen.get(side.other()).is_none() => Some("a write without a source"),

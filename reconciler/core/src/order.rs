@@ -26,7 +26,8 @@ pub fn parents_first(parents: &[Vec<usize>]) -> TableOrder {
         // themselves form no ring.
         let next = (0..parents.len()).find(|table| {
             let ring = ring_of(*table);
-            !placed.contains(table) && ring.iter().all(|member| parents[*member].iter().all(|parent| ring.contains(parent) || placed.contains(parent)))
+            !placed.contains(table)
+                && ring.iter().all(|member| parents[*member].iter().all(|parent| ring.contains(parent) || placed.contains(parent)))
         });
         let Some(next) = next else { break };
         for member in ring_of(next) {

@@ -252,13 +252,7 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
     if outdated && known && presence.cloud.is_same() && presence.local.is_same() {
         return plan_new_columns(context, planned, &rows, equal);
     }
-    let facts = Facts {
-        sides: presence,
-        known,
-        equal,
-        first_sync: context.first_sync,
-        key_generated: mapping.key_generated,
-    };
+    let facts = Facts { sides: presence, known, equal, first_sync: context.first_sync, key_generated: mapping.key_generated };
     let base_rows = candidate.base.and_then(|base| base.rows);
     settle(context, planned, &rows, base_rows.as_ref(), classify(&facts))
 }
@@ -310,15 +304,26 @@ fn plan_new_columns(context: &TableContext<'_>, mut planned: PlannedRow, rows: &
         return planned;
     }
     let differing = context.mapping.changed_columns(cloud, local);
-    let empty = |side: Side, row: &Row| differing.iter().all(|column| context.mapping.is_empty_or_default(side, *column, &row.values[*column]));
+    let empty =
+        |side: Side, row: &Row| differing.iter().all(|column| context.mapping.is_empty_or_default(side, *column, &row.values[*column]));
     match (empty(Side::Cloud, cloud), empty(Side::Local, local)) {
-        (false, true) => write_copy(context, planned, Side::Local, rows, None, "a column joined the sync: a value beats an empty one".into()),
-        (true, false) => write_copy(context, planned, Side::Cloud, rows, None, "a column joined the sync: a value beats an empty one".into()),
+        (false, true) => {
+            write_copy(context, planned, Side::Local, rows, None, "a column joined the sync: a value beats an empty one".into())
+        }
+        (true, false) => {
+            write_copy(context, planned, Side::Cloud, rows, None, "a column joined the sync: a value beats an empty one".into())
+        }
         _ => settle_conflict(context, planned, rows, ConflictKind::NewColumn),
     }
 }
 
-fn settle(context: &TableContext<'_>, mut planned: PlannedRow, rows: &Pair<Option<Row>>, base_rows: Option<&Pair<Row>>, class: Class) -> PlannedRow {
+fn settle(
+    context: &TableContext<'_>,
+    mut planned: PlannedRow,
+    rows: &Pair<Option<Row>>,
+    base_rows: Option<&Pair<Row>>,
+    class: Class,
+) -> PlannedRow {
     match class {
         Class::InStep => planned,
         Class::LoneTombstone => {
@@ -365,19 +370,17 @@ fn write_copy(
     let mapping = context.mapping;
     let (Some(source), Some(source_stored)) = (rows.get(to.other()), planned.seen.get(to.other())) else { return planned };
     let written = match rows.get(to) {
-        None => mapping.insert_values(to, source, source_stored).map(WriteKind::Insert),
+        None => mapping
+            .created_at(to.other(), source_stored)
+            .and_then(|created_at| mapping.insert_values(to, source, &created_at))
+            .map(WriteKind::Insert),
         Some(target) => {
-            let mut columns = mapping.changed_columns(source, target);
-            if let Some(base_rows) = base_rows {
-                // A side that stored something other than was sent keeps it: only what changed at the source is sent.
-                let agreed = base_rows.get(to.other());
-                columns.retain(|column| source.values[*column] != agreed.values[*column]);
-            }
-            if columns.is_empty() && source.deleted == target.deleted {
+            let wanted = wanted_row(source, target, base_rows.map(|rows| rows.get(to.other())));
+            if wanted == *target {
                 planned.step = Step::Adopt;
                 return planned;
             }
-            mapping.update_values(to, source, &columns, source.deleted != target.deleted).map(WriteKind::Update)
+            mapping.update_values(to, target, &wanted).map(WriteKind::Update)
         }
     };
     match written {
@@ -391,6 +394,18 @@ fn write_copy(
             planned
         }
     }
+}
+
+/// The source's row, except that a side which stored something other than was sent keeps it: of such a row (`agreed` is what the source
+/// held then) only what changed at the source since is wanted.
+fn wanted_row(source: &Row, target: &Row, agreed: Option<&Row>) -> Row {
+    let mut wanted = source.clone();
+    for (column, value) in wanted.values.iter_mut().enumerate() {
+        if agreed.is_some_and(|agreed| agreed.values[column] == *value) {
+            *value = target.values[column].clone();
+        }
+    }
+    wanted
 }
 
 /// A row is gone from one side and unchanged on the other: the policy decides, not the strategy.
@@ -458,7 +473,9 @@ fn resolve(context: &TableContext<'_>, planned: &PlannedRow, rows: &Pair<Option<
     match kind {
         ConflictKind::KeyClash => (
             "manual".into(),
-            manual("the key is made up by a database and both sides gave it to a row of their own: two unrelated rows, never decided by time"),
+            manual(
+                "the key is made up by a database and both sides gave it to a row of their own: two unrelated rows, never decided by time",
+            ),
         ),
         ConflictKind::Initial => match context.initial {
             InitialPolicy::Manual => ("manual".into(), manual("the rows differ at the first sync (initial: manual): a person decides")),

@@ -83,7 +83,10 @@ fn latest(conflict: &Conflict, max_clock_skew: Duration) -> Resolution {
     let take = |side: Side, reason: String| Resolution::Take { side, reason };
     if conflict.clock_skew > max_clock_skew {
         let skew = conflict.clock_skew.as_secs_f64();
-        return take(Side::Cloud, format!("Cloud wins (the clocks differ by {skew:.1} s, more than max_clock_skew: times are not trusted)"));
+        return take(
+            Side::Cloud,
+            format!("Cloud wins (the clocks differ by {skew:.1} s, more than max_clock_skew: times are not trusted)"),
+        );
     }
     let by_content = |why: &str| {
         let side = if conflict.fingerprint.cloud >= conflict.fingerprint.local { Side::Cloud } else { Side::Local };
