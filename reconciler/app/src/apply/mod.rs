@@ -4,7 +4,7 @@
 //! entries); the rows are written, under their guards and the fencing token, together with their outcome, in the target; what
 //! happened is recorded in the state. A run cut off between any two is settled by the next one, from what the target recorded.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use berqenas_core::{
     mapping::TableMapping,
@@ -17,8 +17,8 @@ use crate::{
     endpoint::{Endpoint, Refusal, RefusalKind, RowOutcome, RowWrite, TableWrites, WriteBatch},
     error::EngineError,
     state::{
-        BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalStatus, Lease, Op, Origin, PendingKey, PlannedBase,
-        Quarantined, State, Winner,
+        BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow, Outcome,
+        PendingKey, PlannedBase, Quarantined, State, Winner,
     },
 };
 
@@ -80,7 +80,8 @@ pub(crate) struct Applier<'a> {
 impl Applier<'_> {
     /// Records what needs no write: adopted and forgotten bases, parked conflicts, rows that cannot be carried exactly.
     pub(crate) async fn record(&mut self, mapping: &TableMapping, rows: &[PlannedRow], now: i64) -> Result<(), EngineError> {
-        let mut close = BatchClose::default();
+        let mut close = BatchClose { run: self.run.to_owned(), ..BatchClose::default() };
+        let parked = self.parked(mapping, rows.iter()).await?;
         for row in rows {
             let bytes = row.key.to_bytes();
             let table = mapping.table.clone();
@@ -90,14 +91,18 @@ impl Applier<'_> {
                         Some(next) => close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, None))),
                         None => close.base_deletes.push((table.clone(), bytes.clone())),
                     }
+                    settled(&mut close, &table, bytes, &parked);
                     if row.dispute.is_some() {
-                        let entry = self.conflict(mapping, row, now, ConflictState::Applied);
-                        close.conflicts_upsert.push(entry);
+                        close.conflicts_upsert.push(self.conflict(mapping, row, now, ConflictState::Applied));
                     }
-                    settled(&mut close, &table, bytes);
                 }
                 Step::Park => {
-                    close.conflicts_upsert.push(self.conflict(mapping, row, now, ConflictState::Decided));
+                    let mut entry = self.conflict(mapping, row, now, ConflictState::Decided);
+                    if let Some(known) = parked.get(&bytes) {
+                        // A parked conflict that moved is the same conflict with today's rows.
+                        entry.id.clone_from(known);
+                    }
+                    close.conflicts_upsert.push(entry);
                     close.pending_remove.push((table.clone(), bytes.clone()));
                     close.quarantine_remove.push((table, bytes));
                 }
@@ -105,7 +110,8 @@ impl Applier<'_> {
                     close.quarantine_add.push(self.quarantine(mapping, row, *side, "value", message.clone(), now).await?);
                     close.pending_remove.push((table, bytes));
                 }
-                Step::Nothing | Step::NotCarried { .. } => settled(&mut close, &table, bytes),
+                Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
+                Step::Nothing | Step::NotCarried { .. } => close.pending_remove.push((table, bytes)),
                 Step::Write { .. } => {}
             }
         }
@@ -145,21 +151,30 @@ impl Applier<'_> {
             defer_foreign_keys,
         };
         let outcomes = self.endpoints.get(side).write(&batch).await?;
+        if outcomes.len() != entries.len() {
+            return Err(EngineError::failed(format!("{side} answered for {} of {} rows of a batch", outcomes.len(), entries.len())));
+        }
+        let mut parked = HashMap::new();
+        for table in &tables {
+            let known = self.parked(&table.mapping, table.rows.iter()).await?;
+            parked.extend(known.into_iter().map(|(key, id)| ((table.mapping.table.clone(), key), id)));
+        }
         let rows = tables.into_iter().flat_map(|table| {
             let TableRows { mapping, names, rows } = table;
             rows.into_iter().map(move |row| (mapping.clone(), names.clone(), row))
         });
-        self.close(side, rows.zip(outcomes).zip(&entries), on_refusal, now).await
+        self.close(side, rows.zip(outcomes).zip(&entries), &parked, on_refusal, now).await
     }
 
     async fn close<'e>(
         &self,
         side: Side,
         rows: impl Iterator<Item = (((Arc<TableMapping>, Pair<TableName>, PlannedRow), RowOutcome), &'e JournalEntry)>,
+        parked: &HashMap<(String, Vec<u8>), String>,
         on_refusal: OnRefusal,
         now: i64,
     ) -> Result<Written, EngineError> {
-        let mut close = BatchClose { run: Some(self.run.to_owned()), batch: Some(self.batch), ..BatchClose::default() };
+        let mut close = BatchClose { run: self.run.to_owned(), batch: Some(self.batch), ..BatchClose::default() };
         let mut written = Written::default();
         for (((mapping, names, row), outcome), entry) in rows {
             let table = mapping.table.clone();
@@ -167,31 +182,37 @@ impl Applier<'_> {
             match outcome {
                 RowOutcome::Applied(stored) => {
                     let hash = stored.as_ref().map(|stored| mapping.access.get(side).hash(stored));
-                    close.outcomes.push((entry.position, JournalStatus::Applied, hash));
+                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
                     match (row.next_base(&mapping, stored.as_ref()), &stored) {
                         (Some(next), Some(stored)) => {
                             let rows = altered(&mapping, &row, side, stored)?;
                             close.base_upserts.push((table.clone(), self.base_row(&mapping, &row, next, rows)));
                             if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
-                                let origin = Origin { stamp, origin_time };
-                                close.origins.push((self.database_ids.get(side).clone(), names.get(side).to_string(), bytes.clone(), origin));
+                                close.origins.push(OriginRow {
+                                    database_id: self.database_ids.get(side).clone(),
+                                    table: names.get(side).to_string(),
+                                    key: bytes.clone(),
+                                    origin: Origin { stamp, origin_time },
+                                });
                             }
                         }
                         _ => close.base_deletes.push((table.clone(), bytes.clone())),
                     }
-                    close.conflicts_applied.extend(entry.conflict_id.clone());
-                    settled(&mut close, &table, bytes);
+                    close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
+                    close.conflicts_close.extend(parked.get(&(table.clone(), bytes.clone())).cloned());
+                    close.pending_remove.push((table.clone(), bytes.clone()));
+                    close.quarantine_remove.push((table.clone(), bytes));
                     written.applied.push((table, row));
                 }
                 RowOutcome::Moved => {
-                    close.outcomes.push((entry.position, JournalStatus::Moved, None));
+                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Moved, after_hash: None });
                     close.conflicts_close.extend(entry.conflict_id.clone());
                     let reason = "it changed between reading and writing".to_owned();
                     close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
                     written.moved.push((table, row));
                 }
                 RowOutcome::Refused(refusal) => {
-                    close.outcomes.push((entry.position, JournalStatus::Refused, None));
+                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Refused, after_hash: None });
                     close.conflicts_close.extend(entry.conflict_id.clone());
                     let by_other_rows = matches!(refusal.kind, RefusalKind::ForeignKey | RefusalKind::Unique);
                     if by_other_rows && on_refusal == OnRefusal::TryLater {
@@ -206,8 +227,15 @@ impl Applier<'_> {
                 }
             }
         }
-        self.state.close_batch(self.lease, &close).await?;
+        self.state.commit(self.lease, &close).await?;
         Ok(written)
+    }
+
+    /// The ids of the conflicts that these rows are parked with, by key.
+    async fn parked<'r>(&self, mapping: &TableMapping, rows: impl Iterator<Item = &'r PlannedRow>) -> Result<HashMap<Vec<u8>, String>, EngineError> {
+        let keys: Vec<Vec<u8>> = rows.map(|row| row.key.to_bytes()).collect();
+        let parked = self.state.parked(&self.lease.sync, &mapping.table, &keys).await?;
+        Ok(parked.into_iter().map(|conflict| (conflict.key, conflict.id)).collect())
     }
 
     fn base_row(&self, mapping: &TableMapping, row: &PlannedRow, next: berqenas_core::plan::NextBase, rows: Option<Pair<serde_json::Value>>) -> BaseRow {
@@ -232,18 +260,20 @@ impl Applier<'_> {
         Ok(JournalEntry {
             run: self.run.to_owned(),
             batch: self.batch,
+            status: JournalStatus::Open,
             position: u32::try_from(position).map_err(|_| EngineError::failed("a batch has too many rows: set a smaller batch_rows"))?,
             table: table.mapping.table.clone(),
             key: row.key.to_bytes(),
             key_json: table.mapping.key_json(&row.key).into(),
             side,
             op: match kind {
-                WriteKind::Insert(_) => Op::Insert,
-                WriteKind::Update(_) => Op::Update,
-                WriteKind::Delete => Op::Delete,
+                WriteKind::Insert(_) => JournalOp::Insert,
+                WriteKind::Update(_) => JournalOp::Update,
+                WriteKind::Delete => JournalOp::Delete,
             },
             before: row.seen.get(side).as_ref().map(|stored| images::full(&table.mapping, side, stored).into()),
             after: after.as_ref().map(|stored| images::full(&table.mapping, side, stored).into()),
+            after_hash: None,
             sent_hash: after.as_ref().map(|stored| access.hash(stored)),
             base: next.map(|next| PlannedBase {
                 cloud: next.hashes.cloud,
@@ -292,7 +322,7 @@ impl Applier<'_> {
         let key = row.key.to_bytes();
         let earlier = self.state.quarantined(&self.lease.sync, Some(&mapping.table)).await?;
         let attempts = earlier.iter().find(|known| known.key == key).map_or(0, |known| known.attempts) + 1;
-        let doubled = FIRST_WAIT_US.saturating_mul(1_i64.checked_shl(attempts.min(20)).unwrap_or(i64::MAX));
+        let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << attempts.min(20));
         Ok(Quarantined {
             table: mapping.table.clone(),
             key,
@@ -310,10 +340,10 @@ impl Applier<'_> {
 }
 
 /// The key is as it should be: nothing waits for it any more, and a conflict it was parked with closes by itself.
-fn settled(close: &mut BatchClose, table: &str, key: Vec<u8>) {
+fn settled(close: &mut BatchClose, table: &str, key: Vec<u8>, parked: &HashMap<Vec<u8>, String>) {
+    close.conflicts_close.extend(parked.get(&key).cloned());
     close.pending_remove.push((table.to_owned(), key.clone()));
-    close.quarantine_remove.push((table.to_owned(), key.clone()));
-    close.parked_close.push((table.to_owned(), key));
+    close.quarantine_remove.push((table.to_owned(), key));
 }
 
 /// Both sides' rows, where the side stored something other than was sent: later writes then carry only what changed at the source.

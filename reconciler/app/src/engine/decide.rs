@@ -185,7 +185,8 @@ impl Decider<'_> {
         let rows = match (&row.rows, &columns) {
             (Some(rows), None) => {
                 let read = |json: &serde_json::Value| {
-                    self.mapping().row_from_json(json).map_err(|fault| {
+                    let json = json.as_object().cloned().unwrap_or_else(serde_json::Map::new);
+                    self.mapping().row_from_json(&json).map_err(|fault| {
                         EngineError::failed(format!("the state holds a row of table {} that cannot be read", self.mapping().table)).caused_by(fault)
                     })
                 };

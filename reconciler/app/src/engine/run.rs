@@ -29,7 +29,7 @@ use crate::{
     apply::{Applier, OnRefusal, TableRows},
     endpoint::{Floor, Ledger, Refusal, RefusalKind, Scan},
     error::{EngineError, ErrorKind},
-    state::{Lease, SideState, State, TableState},
+    state::{BatchClose, Lease, PendingKey, SideState, State, TableState},
 };
 
 /// A side's clock may fall behind ours by this much between two runs before it counts as set back: a second, in microseconds.
@@ -55,6 +55,8 @@ pub(super) struct RunContext<'a> {
     pub(super) initial: InitialPolicy,
     /// Every row is read.
     pub(super) full: bool,
+    /// The spec or the strategy is another than in the last run: parked rows are decided anew.
+    pub(super) decides_anew: bool,
     /// Hard deletes beyond the safety limit are allowed: a person has seen the plan.
     pub(super) deletes_approved: bool,
     /// Hears how far the run is.
@@ -182,7 +184,7 @@ impl<'a> Run<'a> {
         let total = if full { Some(context.state.base_count(sync, &table.spec.name).await?).filter(|count| *count > 0) } else { None };
         context.progress.table(&table.spec.name, total);
         let decider = self.decider(number, known.as_ref()).await?;
-        let extra = extra_keys(context.state, sync, table, &decider).await?;
+        let extra = extra_keys(context.state, sync, table, &decider, context.decides_anew).await?;
         for keys in extra.chunks(context.session.spec.batch_rows) {
             self.carry(number, &decider, keys).await?;
         }
@@ -402,7 +404,7 @@ impl<'a> Run<'a> {
             if !self.context.deletes_approved && exceeds(keys.len() as u64, rows, limit) {
                 let name = &table.spec.name;
                 self.tally.held.push(format!("table {name}: {} of {rows} rows would be deleted for good, more than {limit} %", keys.len()));
-                self.context.state.add_pending(self.context.lease, name, &keys.iter().map(Key::to_bytes).collect::<Vec<_>>(), "held by max_delete_percent", self.now()).await?;
+                self.hold(name, &keys).await?;
                 continue;
             }
             let known = self.context.state.table(self.sync(), &table.spec.name).await?;
@@ -419,6 +421,15 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Keys whose deletion is held back: the next run looks at them again.
+    async fn hold(&self, table: &str, keys: &[Key]) -> Result<(), EngineError> {
+        let since = self.now();
+        let pending = |key: &Key| PendingKey { key: key.to_bytes(), reason: "its deletion is held by max_delete_percent".into(), attempts: 1, since };
+        let pending_add = keys.iter().map(|key| (table.to_owned(), pending(key))).collect();
+        let close = BatchClose { run: self.context.run.to_owned(), pending_add, ..BatchClose::default() };
+        Ok(self.context.state.commit(self.context.lease, &close).await?)
     }
 
     async fn move_marks(&mut self, number: usize, (known, full): (Option<TableState>, bool)) -> Result<(), EngineError> {
@@ -500,16 +511,18 @@ fn lint(table: &SyncTable, rows: &[PlannedRow]) -> Result<(), EngineError> {
 fn overlap_us(session: &Session, table: &SyncTable, side: Side, floor: &Floor) -> i64 {
     let asked = i64::try_from(session.spec.overlap.as_micros()).unwrap_or(i64::MAX);
     let blind = if floor.guaranteed { 0 } else { BLIND_OVERLAP_US };
-    let foreign = if *table.mapping.foreign_stamps.get(side) { FOREIGN_TRIGGER_OVERLAP_US } else { 0 };
+    let foreign = if *table.mapping.session_stamps.get(side) { FOREIGN_TRIGGER_OVERLAP_US } else { 0 };
     asked.max(blind).max(foreign)
 }
 
 /// Keys that a run looks at whatever the scan says: pending ones, refused ones whose time has come, parked ones whose strategy changed.
-async fn extra_keys(state: &State, sync: &str, table: &SyncTable, decider: &Decider<'_>) -> Result<Vec<Key>, EngineError> {
+async fn extra_keys(state: &State, sync: &str, table: &SyncTable, decider: &Decider<'_>, decides_anew: bool) -> Result<Vec<Key>, EngineError> {
     let name = &table.spec.name;
     let mut bytes: HashSet<Vec<u8>> = state.pending(sync, name).await?.into_iter().map(|pending| pending.key).collect();
     bytes.extend(decider.waiting.values().filter(|row| row.next_attempt <= decider.now).map(|row| row.key.clone()));
-    bytes.extend(state.parked_with_other_strategy(sync, name, table.spec.strategy.as_str()).await?);
+    if decides_anew {
+        bytes.extend(state.parked_with_other_strategy(sync, name, "").await?);
+    }
     let mut bytes: Vec<Vec<u8>> = bytes.into_iter().collect();
     bytes.sort_unstable();
     bytes
@@ -552,19 +565,16 @@ pub(super) async fn read_sides(session: &Session, state: &State, floors: bool, t
         if !trusted {
             super::identity::check(sync, side, endpoint.target(), known.as_ref(), ledger.as_ref(), &id)?;
         }
+        // Asking for the clock takes no lock, so half the round trip is all that the offset can be wrong by.
         let asked = clock();
-        let floor = if floors {
-            endpoint.floor().await?
-        } else {
-            let clock = endpoint.clock().await?;
-            Floor { clock, floor: clock, guaranteed: true, remedy: None, frozen: false }
-        };
-        let answered = clock();
-        let ours = asked + (answered - asked) / 2;
-        *offsets.get_mut(side) = floor.clock - ours;
+        let theirs = endpoint.clock().await?;
+        let ours = asked + (clock() - asked) / 2;
+        let floor = if floors { endpoint.floor().await? } else { Floor { clock: theirs, floor: theirs, guaranteed: true, remedy: None, frozen: false } };
+        *offsets.get_mut(side) = theirs - ours;
         if let Some(known) = &known {
-            clock_set_back |= (floor.clock - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;
+            clock_set_back |= (theirs - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;
         }
+        let floor = Floor { clock: theirs, ..floor };
         *database_ids.get_mut(side) = id;
         *sides.get_mut(side) = known;
         *read.get_mut(side) = Some((floor, ours));

@@ -69,7 +69,7 @@ struct BasePages {
 /// A merged scan of one table.
 pub(super) struct TableScan<'a> {
     sync: &'a str,
-    table: &'a str,
+    table: String,
     mapping: Arc<TableMapping>,
     state: &'a State,
     rows: Pair<Rows>,
@@ -90,12 +90,19 @@ impl<'a> TableScan<'a> {
         let open = async |side: Side| -> Result<Rows, EngineError> {
             let endpoint = endpoints.get(side);
             let stream = endpoint.scan(mapping.access.get(side).clone(), *scans.get(side), batch_rows).await?;
-            Ok(Rows { side, stream, ahead: VecDeque::new(), last: Vec::new(), ended: false, target: endpoint.target().to_owned() })
+            Ok(Rows {
+                side,
+                stream,
+                ahead: VecDeque::new(),
+                last: Vec::new(),
+                ended: false,
+                target: endpoint.target().to_owned(),
+            })
         };
         let full = scans == Pair::new(Scan::Everything, Scan::Everything);
         let rows = Pair::new(open(Side::Cloud).await?, open(Side::Local).await?);
         let base = full.then(|| BasePages { ahead: VecDeque::new(), after: None, ended: false });
-        let table = state_table(mapping);
+        let table = mapping.table.clone();
         Ok(TableScan { sync, table, mapping: mapping.clone(), state, rows, base, batch_rows })
     }
 
@@ -139,7 +146,7 @@ impl<'a> TableScan<'a> {
     async fn fill_base(&mut self) -> Result<(), EngineError> {
         let Some(pages) = &mut self.base else { return Ok(()) };
         if pages.ahead.is_empty() && !pages.ended {
-            let page = self.state.base_after(self.sync, self.table, pages.after.as_deref(), self.batch_rows).await?;
+            let page = self.state.base_after(self.sync, &self.table, pages.after.as_deref(), self.batch_rows).await?;
             pages.ended = page.len() < self.batch_rows;
             if let Some(last) = page.last() {
                 pages.after = Some(last.key.clone());
@@ -153,11 +160,6 @@ impl<'a> TableScan<'a> {
         let pages = self.base.as_mut()?;
         if pages.ahead.front().is_some_and(|row| row.key == key) { pages.ahead.pop_front() } else { None }
     }
-}
-
-/// The name under which the state keeps a table.
-fn state_table(mapping: &Arc<TableMapping>) -> &str {
-    &mapping.table
 }
 
 impl Rows {

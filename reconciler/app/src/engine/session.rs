@@ -177,7 +177,7 @@ fn mapping_error(sync: &str, faults: &[MappingFault]) -> EngineError {
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     let mut error = error.caused_by(lines.join("\n"));
     let mut hints: Vec<&String> = Vec::new();
-    for hint in faults.iter().filter_map(|fault| fault.hint.as_ref()) {
+    for hint in faults.iter().map(|fault| &fault.hint) {
         if !hints.contains(&hint) {
             hints.push(hint);
         }

@@ -8,7 +8,7 @@ use berqenas_core::value::Pair;
 use crate::{
     endpoint::{Ledger, LedgerRow},
     error::EngineError,
-    state::{BaseRow, BatchClose, JournalEntry, JournalStatus, Lease, Origin, OriginRow, Outcome, PendingKey, State},
+    state::{BaseRow, BatchClose, ConflictState, JournalEntry, JournalStatus, Lease, Origin, OriginRow, Outcome, PendingKey, State},
 };
 
 /// Settles every open entry of the lease's sync. `ledgers` are the sides' lines as they stood when the token was raised. Answers what
@@ -20,7 +20,7 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
         let Some(first) = batch.first() else { continue };
         let ledger = ledgers.get(first.side);
         let committed = ledger.run.as_deref() == Some(first.run.as_str()) && ledger.batch == first.batch;
-        let mut close = BatchClose { run: Some(first.run.clone()), batch: Some(first.batch), ..BatchClose::default() };
+        let mut close = BatchClose { run: first.run.clone(), batch: Some(first.batch), ..BatchClose::default() };
         let mut applied = 0;
         for entry in batch {
             let recorded = ledger.applied.iter().find(|row| committed && row.position == entry.position);
@@ -35,9 +35,9 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
                 }
             }
             let reason = "an interrupted run was about to write it".to_owned();
-            close.pending_add.push(PendingKey { table: entry.table.clone(), key: entry.key.clone(), reason, attempts: 1, since: now });
+            close.pending_add.push((entry.table.clone(), PendingKey { key: entry.key.clone(), reason, attempts: 1, since: now }));
         }
-        state.close_batch(lease, &close).await?;
+        state.commit(lease, &close).await?;
         notes.push(format!("settled batch {} of {}: {applied} of {} rows had been written to {}", first.batch, first.run, batch.len(), first.side));
     }
     Ok(notes)
@@ -73,5 +73,5 @@ fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &Ledge
         }
         None => close.base_deletes.push((entry.table.clone(), entry.key.clone())),
     }
-    close.conflicts_applied.extend(entry.conflict_id.clone());
+    close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
 }
