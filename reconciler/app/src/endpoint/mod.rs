@@ -6,7 +6,9 @@
 //! - nothing is a round trip a row: reads and writes take and give batches;
 //! - what a call wrote it wrote in one transaction, together with its line in `berqenas_sync`, or not at all.
 
-use std::sync::Arc;
+pub mod postgres;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use berqenas_core::{
@@ -16,6 +18,22 @@ use berqenas_core::{
     value::{RowHash, Stored},
 };
 use futures::stream::BoxStream;
+use secrecy::SecretString;
+
+/// How to reach a database.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The URL, its password filled in.
+    pub url: SecretString,
+    /// The database as shown to people: never with its password.
+    pub display: String,
+    /// The schema whose tables are meant when a name has none; `None`: the engine's default.
+    pub schema: Option<String>,
+    /// For TLS: a file with the certificates of the authorities to trust.
+    pub ca_file: Option<PathBuf>,
+    /// The time limit of one statement or connection attempt.
+    pub timeout: Duration,
+}
 
 /// What went wrong with a database.
 #[derive(Debug, thiserror::Error)]
