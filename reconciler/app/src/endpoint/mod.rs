@@ -6,7 +6,9 @@
 //! - nothing is a round trip a row: reads and writes take and give batches;
 //! - what a call wrote it wrote in one transaction, together with its line in `berqenas_sync`, or not at all.
 
-use std::sync::Arc;
+pub mod sqlite;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use berqenas_core::{
@@ -121,6 +123,21 @@ pub enum EndpointError {
         /// What was found, and where.
         what: String,
     },
+}
+
+/// How to reach a database.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The URL, password and all.
+    pub url: secrecy::SecretString,
+    /// The database as shown to people: without its password.
+    pub display: String,
+    /// The schema whose tables are meant when a name has none; `None`: the engine's default.
+    pub schema: Option<String>,
+    /// A file with the certificates of the authorities to trust for TLS.
+    pub ca_file: Option<PathBuf>,
+    /// The limit of one call, the wait for locks included.
+    pub timeout: Duration,
 }
 
 /// Shorthand for what endpoints answer.
