@@ -1,3 +1,7 @@
 //! app
+pub(crate) mod apply;
 pub mod endpoint;
+pub mod engine;
+pub mod error;
+pub mod specs;
 pub mod state;

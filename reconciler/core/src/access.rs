@@ -1,7 +1,7 @@
 //! What a run asks of one table on one side: its columns in reading order, the order of its keys, rows as stored.
 
 use crate::{
-    shape::TableName,
+    shape::{TableName, TimeStyle},
     value::{RowHash, Stored},
 };
 

@@ -7,6 +7,7 @@
 //! - what a call wrote it wrote in one transaction, together with its line in `berqenas_sync`, or not at all.
 
 pub mod postgres;
+pub mod sqlite;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -139,6 +140,21 @@ pub enum EndpointError {
         /// What was found, and where.
         what: String,
     },
+}
+
+/// How to reach a database.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The URL, password and all.
+    pub url: secrecy::SecretString,
+    /// The database as shown to people: without its password.
+    pub display: String,
+    /// The schema whose tables are meant when a name has none; `None`: the engine's default.
+    pub schema: Option<String>,
+    /// A file with the certificates of the authorities to trust for TLS.
+    pub ca_file: Option<PathBuf>,
+    /// The limit of one call, the wait for locks included.
+    pub timeout: Duration,
 }
 
 /// Shorthand for what endpoints answer.
@@ -341,6 +357,12 @@ pub trait Endpoint: Send + Sync {
 
     /// Rows whose given columns hold the given values: who else holds a unique key.
     async fn fetch_by_columns(&self, access: &TableAccess, columns: &[String], values: &[Stored]) -> Result<Vec<StoredRow>>;
+
+    /// The database's own id, from `berqenas_sync`.
+    ///
+    /// # Errors
+    /// [`EndpointError::NotPrepared`] where the table is missing.
+    async fn database_id(&self) -> Result<String>;
 
     /// The sync's line in `berqenas_sync`; `None`: the table is there and has no line for this sync yet.
     ///

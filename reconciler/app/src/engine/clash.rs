@@ -10,7 +10,8 @@ use berqenas_core::{
 
 use super::{
     decide::Decider,
-    run::{Readings, RunContext, RunTally},
+    reading::{Readings, RunContext},
+    run::RunTally,
     session::SyncTable,
 };
 use crate::{

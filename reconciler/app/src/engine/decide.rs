@@ -116,6 +116,28 @@ impl Decider<'_> {
         Ok(planned)
     }
 
+    /// Rows of a saved plan that are no longer as they were planned for: which, and on which side.
+    pub(super) async fn moved(&self, rows: &[PlannedRow]) -> Result<Vec<String>, EngineError> {
+        let keys: Vec<Key> = rows.iter().map(|row| row.key.clone()).collect();
+        let (cloud, local) = futures::try_join!(self.fetch(Side::Cloud, &keys), self.fetch(Side::Local, &keys))?;
+        let mut moved = Vec::new();
+        for ((row, cloud), local) in rows.iter().zip(cloud).zip(local) {
+            let today = Pair::new(cloud.exact, local.exact);
+            for side in Side::BOTH {
+                let values = |row: &Option<StoredRow>| row.as_ref().map(|row| self.mapping().access.get(side).hash(row));
+                if values(today.get(side)) != *row.hashes.get(side) {
+                    let how = match (row.seen.get(side), today.get(side)) {
+                        (None, _) => "is there now",
+                        (_, None) => "is gone now",
+                        _ => "changed",
+                    };
+                    moved.push(format!("table {}: row {} {how} on {side}", self.mapping().table, self.mapping().show_key(&row.key)));
+                }
+            }
+        }
+        Ok(moved)
+    }
+
     /// A row that waits and has not moved since is left alone: nothing is logged or tried twice for the same reason.
     fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&(Pair<Option<RowHash>>, String)>) -> PlannedRow {
         let same_dispute = |(hashes, strategy): &(Pair<Option<RowHash>>, String)| {

@@ -19,11 +19,12 @@ use berqenas_core::{
 };
 
 use super::{
-    decide::{Clocks, Decider},
+    decide::Decider,
     outcome::TableResult,
-    request::Progress,
-    scan::{Sighting, TableScan, UnreadableKey},
-    session::{Session, SyncTable},
+    planfile::PlanFile,
+    reading::{Readings, RunContext, TableReading, decider, state_version},
+    scan::UnreadableKey,
+    session::SyncTable,
 };
 use crate::{
     apply::{Applier, OnRefusal, TableRows},
@@ -32,38 +33,8 @@ use crate::{
     state::{BatchClose, Lease, PendingKey, SideState, State, TableState},
 };
 
-/// A side's clock may fall behind ours by this much between two runs before it counts as set back: a second, in microseconds.
-const CLOCK_TOLERANCE_US: i64 = 1_000_000;
-/// Where not every transaction can be seen, sides are read again from this far back: a quarter of an hour, in microseconds.
-const BLIND_OVERLAP_US: i64 = 15 * 60 * 1_000_000;
-/// Where a trigger that is not ours stamps a column without zone, it may stamp local time: 26 hours, in microseconds.
-const FOREIGN_TRIGGER_OVERLAP_US: i64 = 26 * 3600 * 1_000_000;
 /// How often rows that wait for other rows are tried again in one run.
 const PASSES: usize = 4;
-
-/// What a run reads and writes with.
-pub(super) struct RunContext<'a> {
-    /// The open sync.
-    pub(super) session: &'a Session,
-    /// The state.
-    pub(super) state: &'a State,
-    /// The lease.
-    pub(super) lease: &'a Lease,
-    /// The run's id.
-    pub(super) run: &'a str,
-    /// The policy `initial`, or what a person said instead.
-    pub(super) initial: InitialPolicy,
-    /// Every row is read.
-    pub(super) full: bool,
-    /// The spec or the strategy is another than in the last run: parked rows are decided anew.
-    pub(super) decides_anew: bool,
-    /// Hard deletes beyond the safety limit are allowed: a person has seen the plan.
-    pub(super) deletes_approved: bool,
-    /// Hears how far the run is.
-    pub(super) progress: &'a dyn Progress,
-    /// Our clock.
-    pub(super) clock: fn() -> i64,
-}
 
 /// What a run did.
 #[derive(Debug, Default)]
@@ -74,22 +45,6 @@ pub(super) struct RunTally {
     pub(super) warnings: Vec<String>,
     /// Rows that a safety limit held back, with the limit in words.
     pub(super) held: Vec<String>,
-}
-
-/// A reading of both sides' clocks, floors and identities.
-pub(super) struct Readings {
-    /// The ids of the databases.
-    pub(super) database_ids: Pair<String>,
-    /// The clocks against ours.
-    pub(super) clocks: Clocks,
-    /// Clock and floor of each side.
-    pub(super) floors: Pair<Floor>,
-    /// Our clock when each was read, in microseconds.
-    pub(super) read_at: Pair<i64>,
-    /// A side's clock was set back: everything has to be read.
-    pub(super) clock_set_back: bool,
-    /// What the state knew of the sides.
-    pub(super) sides: Pair<Option<SideState>>,
 }
 
 /// One run, under way.
@@ -151,6 +106,41 @@ impl<'a> Run<'a> {
         Ok(self.tally)
     }
 
+    /// Carries out a saved plan: exactly it, or nothing if a row is no longer as it was planned for. Marks stay where they are: the
+    /// plan's scan is older than this run.
+    pub(super) async fn execute_plan(mut self, plan: &PlanFile) -> Result<RunTally, EngineError> {
+        self.fence().await?;
+        let mut batches = Vec::new();
+        let mut stale = Vec::new();
+        for (number, table) in self.context.session.tables.iter().enumerate() {
+            let Some(planned) = plan.tables.iter().find(|planned| planned.table == table.spec.name) else { continue };
+            if planned.mapping_version != table.mapping.version {
+                stale.push(format!("table {}: its columns have changed", table.spec.name));
+                continue;
+            }
+            let rows = planned.rows(&table.mapping)?;
+            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
+            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
+            for rows in rows.chunks(self.context.session.spec.batch_rows) {
+                stale.extend(decider.moved(rows).await?);
+                batches.push((number, rows.to_vec()));
+            }
+        }
+        if !stale.is_empty() {
+            let shown = stale.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+            let fault = EngineError::new(ErrorKind::Stale, format!("the plan is stale: {} of its rows changed since; nothing was written", stale.len()));
+            return Err(fault.caused_by(shown).hint("plan again"));
+        }
+        for (number, rows) in batches {
+            self.apply(number, rows, OnRefusal::TryLater).await?;
+            self.renew().await?;
+        }
+        self.try_again().await?;
+        self.delete().await?;
+        self.end().await?;
+        Ok(self.tally)
+    }
+
     fn sync(&self) -> &'a str {
         &self.context.session.spec.name
     }
@@ -174,34 +164,26 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Scans one table and carries out what is found. Answers what the state knew of it.
+    /// Scans one table and carries out what is found. Answers what the state knew of it, and whether all of it was read.
     async fn table(&mut self, number: usize) -> Result<(Option<TableState>, bool), EngineError> {
         let context = self.context;
         let table = &context.session.tables[number];
-        let sync = self.sync();
-        let known = context.state.table(sync, &table.spec.name).await?;
-        let full = self.reads_in_full(table, known.as_ref()).await?;
-        let total = if full { Some(context.state.base_count(sync, &table.spec.name).await?).filter(|count| *count > 0) } else { None };
-        context.progress.table(&table.spec.name, total);
-        let decider = self.decider(number, known.as_ref()).await?;
-        let extra = extra_keys(context.state, sync, table, &decider, context.decides_anew).await?;
-        for keys in extra.chunks(context.session.spec.batch_rows) {
-            self.carry(number, &decider, keys).await?;
+        let reading = TableReading::open(context, self.readings, number).await?;
+        context.progress.table(&table.spec.name, reading.expected_rows);
+        for keys in reading.extra.chunks(context.session.spec.batch_rows) {
+            self.carry(number, &reading.decider, keys).await?;
         }
-        let scans = if full { Pair::new(Scan::Everything, Scan::Everything) } else { self.changed_since(table).await? };
-        let endpoints = &context.session.endpoints;
-        let mut scan = TableScan::open(sync, context.state, &table.mapping, endpoints, scans, context.session.spec.batch_rows).await?;
+        let mut scan = reading.scan(context).await?;
         let mut done = 0;
         while let Some(batch) = scan.next().await? {
             self.note_unreadable(table, &batch.unreadable);
-            let keys = if full { batch.sightings } else { changed(context.state, sync, table, batch.sightings).await? };
-            let keys: Vec<Key> = keys.into_iter().map(|sighting| sighting.key).collect();
-            self.carry(number, &decider, &keys).await?;
+            let keys = reading.keys(context, batch.sightings).await?;
+            self.carry(number, &reading.decider, &keys).await?;
             self.renew().await?;
             done += batch.rows_read;
             context.progress.rows(done);
         }
-        Ok((known, full))
+        Ok((reading.known, reading.full))
     }
 
     async fn renew(&self) -> Result<(), EngineError> {
@@ -212,49 +194,6 @@ impl<'a> Run<'a> {
         for row in unreadable {
             self.tally.warnings.push(format!("table {}: a row on {} is left out: {}", table.spec.name, row.side, row.message));
         }
-    }
-
-    async fn reads_in_full(&self, table: &SyncTable, known: Option<&TableState>) -> Result<bool, EngineError> {
-        let by_hash = table.spec.detect == Detect::Hash;
-        let fresh = known.is_none_or(|known| !known.adopted || known.mapping_version != state_version(self.context.session, table));
-        if self.context.full || by_hash || fresh || self.readings.clock_set_back {
-            return Ok(true);
-        }
-        for side in Side::BOTH {
-            if self.context.state.mark(self.sync(), &table.spec.name, side).await?.is_none() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    async fn decider(&self, number: usize, known: Option<&TableState>) -> Result<Decider<'a>, EngineError> {
-        let context = self.context;
-        let table = &context.session.tables[number];
-        let waiting = context.state.quarantined(self.sync(), Some(&table.spec.name)).await?;
-        Ok(Decider {
-            session: context.session,
-            state: context.state,
-            table,
-            database_ids: &self.readings.database_ids,
-            clocks: self.readings.clocks,
-            first_sync: known.is_none_or(|known| !known.adopted),
-            initial: context.initial,
-            waiting: waiting.into_iter().map(|row| (row.key.clone(), row)).collect(),
-            now: self.now(),
-        })
-    }
-
-    /// From where each side is read: its mark, less what may have been missed.
-    async fn changed_since(&self, table: &SyncTable) -> Result<Pair<Scan>, EngineError> {
-        let mut scans = Pair::new(Scan::Everything, Scan::Everything);
-        for side in Side::BOTH {
-            if let Some(mark) = self.context.state.mark(self.sync(), &table.spec.name, side).await? {
-                let overlap = overlap_us(self.context.session, table, side, self.readings.floors.get(side));
-                *scans.get_mut(side) = Scan::ChangedSince(mark.saturating_sub(overlap));
-            }
-        }
-        Ok(scans)
     }
 
     /// Plans keys and carries the plan out.
@@ -359,7 +298,7 @@ impl<'a> Run<'a> {
             }
             for (number, keys) in keys {
                 let known = self.context.state.table(self.sync(), &self.context.session.tables[number].spec.name).await?;
-                let decider = self.decider(number, known.as_ref()).await?;
+                let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
                 let rows = decider.plan(&keys).await?;
                 let (write, rest): (Vec<_>, Vec<_>) =
                     rows.into_iter().partition(|row| matches!(row.step, Step::Write { kind: WriteKind::Insert(_) | WriteKind::Update(_), .. }));
@@ -408,7 +347,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             let known = self.context.state.table(self.sync(), &table.spec.name).await?;
-            let decider = self.decider(number, known.as_ref()).await?;
+            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
             for keys in keys.chunks(self.context.session.spec.batch_rows) {
                 let rows = decider.plan(keys).await?;
                 for side in Side::BOTH {
@@ -490,13 +429,8 @@ impl<'a> Run<'a> {
 }
 
 /// Whether so many deletes of so many rows are more than the limit lets pass. One row always passes.
-fn exceeds(deletes: u64, rows: u64, max_percent: u8) -> bool {
+pub(super) fn exceeds(deletes: u64, rows: u64, max_percent: u8) -> bool {
     deletes > 1 && deletes.saturating_mul(100) > rows.saturating_mul(u64::from(max_percent))
-}
-
-/// What a table's state is compared with: its mapping, and which way rows go.
-fn state_version(session: &Session, table: &SyncTable) -> String {
-    format!("{}:{:?}", table.mapping.version, session.spec.direction)
 }
 
 fn lint(table: &SyncTable, rows: &[PlannedRow]) -> Result<(), EngineError> {
@@ -507,87 +441,3 @@ fn lint(table: &SyncTable, rows: &[PlannedRow]) -> Result<(), EngineError> {
     }
 }
 
-/// How far before its mark a side is read again, in microseconds.
-fn overlap_us(session: &Session, table: &SyncTable, side: Side, floor: &Floor) -> i64 {
-    let asked = i64::try_from(session.spec.overlap.as_micros()).unwrap_or(i64::MAX);
-    let blind = if floor.guaranteed { 0 } else { BLIND_OVERLAP_US };
-    let foreign = if *table.mapping.session_stamps.get(side) { FOREIGN_TRIGGER_OVERLAP_US } else { 0 };
-    asked.max(blind).max(foreign)
-}
-
-/// Keys that a run looks at whatever the scan says: pending ones, refused ones whose time has come, parked ones whose strategy changed.
-async fn extra_keys(state: &State, sync: &str, table: &SyncTable, decider: &Decider<'_>, decides_anew: bool) -> Result<Vec<Key>, EngineError> {
-    let name = &table.spec.name;
-    let mut bytes: HashSet<Vec<u8>> = state.pending(sync, name).await?.into_iter().map(|pending| pending.key).collect();
-    bytes.extend(decider.waiting.values().filter(|row| row.next_attempt <= decider.now).map(|row| row.key.clone()));
-    if decides_anew {
-        bytes.extend(state.parked_with_other_strategy(sync, name, "").await?);
-    }
-    let mut bytes: Vec<Vec<u8>> = bytes.into_iter().collect();
-    bytes.sort_unstable();
-    bytes
-        .iter()
-        .map(|key| {
-            Key::from_bytes(key).map_err(|fault| EngineError::failed(format!("the state holds a key of table {name} that cannot be read: {fault}")))
-        })
-        .collect()
-}
-
-/// Leaves out rows that a scan of changes read again and that are still as the base says on the side it saw them on.
-async fn changed(state: &State, sync: &str, table: &SyncTable, sightings: Vec<Sighting>) -> Result<Vec<Sighting>, EngineError> {
-    let keys: Vec<Vec<u8>> = sightings.iter().map(|sighting| sighting.bytes.clone()).collect();
-    let bases = state.base(sync, &table.spec.name, &keys).await?;
-    let bases: HashMap<&[u8], _> = bases.iter().map(|base| (base.key.as_slice(), base)).collect();
-    let is_changed = |sighting: &Sighting| {
-        let Some(base) = bases.get(sighting.bytes.as_slice()) else { return true };
-        let differs = |seen: Option<_>, agreed| seen.is_some() && seen != agreed;
-        base.version != table.mapping.version || differs(sighting.hashes.cloud, base.cloud) || differs(sighting.hashes.local, base.local)
-    };
-    Ok(sightings.into_iter().filter(is_changed).collect())
-}
-
-/// Reads identities, clocks and floors of both sides, before any row is read. With `floors` false (a plan), only the clocks.
-pub(super) async fn read_sides(session: &Session, state: &State, floors: bool, trusted: bool, clock: fn() -> i64) -> Result<Readings, EngineError> {
-    let sync = &session.spec.name;
-    let mut database_ids = Pair::new(String::new(), String::new());
-    let mut sides = Pair::new(None, None);
-    let mut read: Pair<Option<(Floor, i64)>> = Pair::new(None, None);
-    let mut offsets = Pair::new(0, 0);
-    let mut clock_set_back = false;
-    for side in Side::BOTH {
-        let endpoint = session.endpoints.get(side);
-        let known = state.side(sync, side).await?;
-        let ledger = endpoint.ledger(sync).await?;
-        let id = match &ledger {
-            Some(ledger) => ledger.database_id.clone(),
-            None => endpoint.database_id().await?,
-        };
-        if !trusted {
-            super::identity::check(sync, side, endpoint.target(), known.as_ref(), ledger.as_ref(), &id)?;
-        }
-        // Asking for the clock takes no lock, so half the round trip is all that the offset can be wrong by.
-        let asked = clock();
-        let theirs = endpoint.clock().await?;
-        let ours = asked + (clock() - asked) / 2;
-        let floor = if floors { endpoint.floor().await? } else { Floor { clock: theirs, floor: theirs, guaranteed: true, remedy: None, frozen: false } };
-        *offsets.get_mut(side) = theirs - ours;
-        if let Some(known) = &known {
-            clock_set_back |= (theirs - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;
-        }
-        let floor = Floor { clock: theirs, ..floor };
-        *database_ids.get_mut(side) = id;
-        *sides.get_mut(side) = known;
-        *read.get_mut(side) = Some((floor, ours));
-    }
-    let (Some(cloud), Some(local)) = (read.cloud, read.local) else {
-        return Err(EngineError::new(ErrorKind::Failed, "a side's clock was not read"));
-    };
-    Ok(Readings {
-        database_ids,
-        clocks: Clocks { offsets },
-        floors: Pair::new(cloud.0, local.0),
-        read_at: Pair::new(cloud.1, local.1),
-        clock_set_back,
-        sides,
-    })
-}
