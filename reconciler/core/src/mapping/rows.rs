@@ -5,6 +5,7 @@ use crate::{
     access::{Role, StoredRow},
     canonical::{self, CommonType, show, show_stored},
     key::Key,
+    shape::ColumnType,
     value::{Side, Stored, Value},
 };
 
@@ -26,11 +27,16 @@ impl ColumnPair {
     /// # Errors
     /// If its column cannot hold the value exactly.
     pub fn encode(&self, side: Side, value: &Value) -> Result<Stored, Unrepresentable> {
-        canonical::encode(value, &self.common, self.shapes.get(side)).map_err(|reason| Unrepresentable {
-            column: self.name.clone(),
-            value: show(value),
-            reason: format!("{reason} (to be written to the {side} side)"),
-        })
+        canonical::encode(value, &self.common, self.shapes.get(side)).map_err(|reason| self.cannot_hold(side, value, &reason))
+    }
+
+    /// The forms under which a side may hold a value, the usual one first.
+    fn spellings(&self, side: Side, value: &Value) -> Result<Vec<Stored>, Unrepresentable> {
+        canonical::spellings(value, &self.common, self.shapes.get(side)).map_err(|reason| self.cannot_hold(side, value, &reason))
+    }
+
+    fn cannot_hold(&self, side: Side, value: &Value, reason: &str) -> Unrepresentable {
+        Unrepresentable { column: self.name.clone(), value: show(value), reason: format!("{reason} (to be written to the {side} side)") }
     }
 }
 
@@ -84,6 +90,21 @@ impl TableMapping {
     /// If one of its columns cannot hold its value exactly.
     pub fn encode_key(&self, side: Side, key: &Key) -> Result<Vec<Stored>, Unrepresentable> {
         self.columns[..self.key_len].iter().zip(&key.0).map(|(column, value)| column.encode(side, value)).collect()
+    }
+
+    /// All forms under which a side may hold a key, the usual one first: a UUID in text may be in either case. To look a key up, ask
+    /// for each of them.
+    ///
+    /// # Errors
+    /// If one of its columns cannot hold its value exactly.
+    pub fn key_spellings(&self, side: Side, key: &Key) -> Result<Vec<Vec<Stored>>, Unrepresentable> {
+        let mut keys = vec![Vec::with_capacity(self.key_len)];
+        for (column, value) in self.columns[..self.key_len].iter().zip(&key.0) {
+            let spellings = column.spellings(side, value)?;
+            let extended = keys.iter().flat_map(|key| spellings.iter().map(move |spelling| [key.as_slice(), &[spelling.clone()]].concat()));
+            keys = extended.collect();
+        }
+        Ok(keys)
     }
 
     /// How a side stores the soft delete flag; `None`: the table has none.
@@ -141,13 +162,14 @@ fn key_value(column: &ColumnPair, side: Side, stored: &Stored) -> Result<Value, 
     if value == Value::Null {
         return Err(refused(format!("is part of the primary key on the {side} side; give the row a key")));
     }
+    // A key in a column that may hold anything is looked up in the forms it would be written in: one that stands there in yet
+    // another form would be taken for missing. A strict type other than text compares by value, whatever the form.
     let shape = column.shapes.get(side);
-    // UUIDs are looked up whatever their case. Any other key in a column that may hold anything is looked up as it would be
-    // written: one that stands there in another form would be taken for missing.
-    if shape.dynamic && column.common != CommonType::Uuid {
-        let written = column.encode(side, &value)?;
-        if !canonical::stored_alike(stored, &written) {
-            let usual = show_stored(&written);
+    let by_value = !shape.dynamic && !(column.common == CommonType::Uuid && shape.kind != ColumnType::Uuid);
+    if !by_value {
+        let spellings = column.spellings(side, &value)?;
+        if !spellings.iter().any(|spelling| canonical::stored_alike(stored, spelling)) {
+            let usual = spellings.first().map(show_stored).unwrap_or_default();
             return Err(refused(format!("is a key in an unusual form on the {side} side; store it as {usual}")));
         }
     }
