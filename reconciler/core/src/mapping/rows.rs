@@ -101,7 +101,8 @@ impl TableMapping {
         let mut keys = vec![Vec::with_capacity(self.key_len)];
         for (column, value) in self.columns[..self.key_len].iter().zip(&key.0) {
             let spellings = column.spellings(side, value)?;
-            let extended = keys.iter().flat_map(|key| spellings.iter().map(move |spelling| [key.as_slice(), &[spelling.clone()]].concat()));
+            let extended =
+                keys.iter().flat_map(|key| spellings.iter().map(move |spelling| [key.as_slice(), std::slice::from_ref(spelling)].concat()));
             keys = extended.collect();
         }
         Ok(keys)
@@ -165,8 +166,8 @@ fn key_value(column: &ColumnPair, side: Side, stored: &Stored) -> Result<Value, 
     // A key in a column that may hold anything is looked up in the forms it would be written in: one that stands there in yet
     // another form would be taken for missing. A strict type other than text compares by value, whatever the form.
     let shape = column.shapes.get(side);
-    let by_value = !shape.dynamic && !(column.common == CommonType::Uuid && shape.kind != ColumnType::Uuid);
-    if !by_value {
+    let uuid_as_text = column.common == CommonType::Uuid && shape.kind != ColumnType::Uuid;
+    if shape.dynamic || uuid_as_text {
         let spellings = column.spellings(side, &value)?;
         if !spellings.iter().any(|spelling| canonical::stored_alike(stored, spelling)) {
             let usual = spellings.first().map(show_stored).unwrap_or_default();
