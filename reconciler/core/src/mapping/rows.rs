@@ -47,7 +47,21 @@ impl TableMapping {
     /// At the first value that has no exact meaning.
     pub fn decode(&self, side: Side, row: &StoredRow) -> Result<Row, Unrepresentable> {
         let values = self.columns.iter().zip(&row.values).map(|(column, stored)| column.decode(side, stored));
-        Ok(Row { values: values.collect::<Result<_, _>>()?, deleted: self.access.get(side).is_deleted(row) })
+        Ok(Row { values: values.collect::<Result<_, _>>()?, deleted: self.deleted_flag(side, row)? })
+    }
+
+    /// The soft delete flag; NULL and a missing column are false, and what is no flag at all is not guessed at.
+    fn deleted_flag(&self, side: Side, row: &StoredRow) -> Result<bool, Unrepresentable> {
+        let access = self.access.get(side);
+        let deleted = access.is_deleted(row);
+        match access.position(Role::IsDeleted).map(|index| (&access.columns[index].name, &row.values[index])) {
+            Some((name, stored)) if !deleted && !is_false(stored) => Err(Unrepresentable {
+                column: name.clone(),
+                value: show_stored(stored),
+                reason: format!("on the {side} side is neither true nor false; write 1 or 0, or true or false"),
+            }),
+            _ => Ok(deleted),
+        }
     }
 
     /// `created_at` in common terms; NULL where not both sides have it.
@@ -154,6 +168,17 @@ impl TableMapping {
             values.extend(self.access.get(side).position(Role::IsDeleted).zip(self.encode_deleted(side, wanted.deleted)));
         }
         Ok(values)
+    }
+}
+
+/// Whether a stored soft delete flag says no, in any of the forms engines and people give it.
+fn is_false(stored: &Stored) -> bool {
+    match stored {
+        Stored::Null => true,
+        Stored::Int(number) => *number == 0,
+        Stored::Real(number) => *number == 0.0,
+        Stored::Text(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "0" | "f" | "false" | "n" | "no" | "off"),
+        Stored::Bytes(_) => false,
     }
 }
 

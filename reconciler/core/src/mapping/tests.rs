@@ -233,6 +233,12 @@ fn what_cannot_be_carried_says_so() {
         mapping.decode(Side::Local, &row).unwrap_err().to_string(),
         "column discontinued: \"007\" on the local side is not an integer in its plain form; correct it, or exclude the column"
     );
+    row = local_product();
+    row.values[5] = text("maybe");
+    assert_eq!(
+        mapping.decode(Side::Local, &row).unwrap_err().to_string(),
+        "column is_deleted: \"maybe\" on the local side is neither true nor false; write 1 or 0, or true or false"
+    );
     assert_eq!(
         mapping.encode(Side::Cloud, 1, &Value::Text("x".repeat(41))).unwrap_err().reason,
         "has 41 characters and varchar(40) holds 40; shorten it, or widen that column (to be written to the cloud side)"
