@@ -51,6 +51,8 @@ mod tag {
 
 const SIGN_64: u64 = 1 << 63;
 const SIGN_128: u128 = 1 << 127;
+/// No engine has decimals of more powers of ten than this; bytes that say so are damaged, and would be a gigabyte when shown.
+const MOST_POWERS: i64 = 1_000_000;
 const NEGATIVE: u8 = 0;
 const ZERO: u8 = 1;
 const POSITIVE: u8 = 2;
@@ -248,6 +250,9 @@ impl Reader<'_> {
             _ => return Err(self.fault("an unknown sign of a decimal")),
         };
         let power = (u64::from_be_bytes(self.take::<8>()?.map(|byte| byte ^ flip)) ^ SIGN_64).cast_signed();
+        if !(-MOST_POWERS..=MOST_POWERS).contains(&power) {
+            return Err(self.fault("a decimal out of range"));
+        }
         let mut digits = Vec::new();
         loop {
             match self.byte()? ^ flip {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{is_numeric_affinity, is_untyped};
+use super::{is_numeric_affinity, is_sqlite, is_untyped};
 use crate::{
     access::KeyOrder,
     shape::{ColumnShape, ColumnType as K, TimeStyle},
@@ -118,7 +118,7 @@ pub fn agree(columns: Pair<&ColumnShape>, same_engine: bool, is_key: bool) -> Re
     let described = |column: &ColumnShape| if is_untyped(column) { "no declared type".to_owned() } else { column.declared.clone() };
     let types = format!("{} on the cloud and {} on the local side", described(cloud), described(local));
     let as_stored = same_engine && cloud.declared.eq_ignore_ascii_case(&local.declared);
-    let found = match (cloud.dynamic, local.dynamic) {
+    let found = match (is_sqlite(cloud), is_sqlite(local)) {
         (false, false) => strict(cloud, local, as_stored),
         (false, true) => mixed(cloud, local),
         (true, false) => mixed(local, cloud),
@@ -141,11 +141,15 @@ fn key_fits(common: &CommonType, cloud: &ColumnShape, local: &ColumnShape) -> Re
     if common.key_order().is_none() {
         return Err(format!("values of type {common} have no dependable equality"));
     }
-    if *common == CommonType::Opaque && cloud.dynamic {
+    let text = |column: &ColumnShape| column.affinity == "TEXT";
+    if matches!(common, CommonType::Boolean | CommonType::Decimal) && (text(cloud) || text(local)) {
+        return Err("SQLite does not order such values dependably when they are stored as text".into());
+    }
+    if *common == CommonType::Opaque && is_sqlite(cloud) {
         return Err("values of any type have no common order".into());
     }
     let digits = |column: &ColumnShape| match column.kind {
-        K::Time { digits } | K::Timestamp { digits, .. } if !column.dynamic => Some(digits),
+        K::Time { digits } | K::Timestamp { digits, .. } if !is_sqlite(column) => Some(digits),
         _ => None,
     };
     match (digits(cloud), digits(local)) {
@@ -168,8 +172,8 @@ fn warnings(columns: Pair<&ColumnShape>, common: &CommonType) -> Vec<String> {
     }
     if let (K::Float { bits: a }, K::Float { bits: b }) = (&columns.cloud.kind, &columns.local.kind)
         && a != b
-        && !columns.cloud.dynamic
-        && !columns.local.dynamic
+        && !is_sqlite(columns.cloud)
+        && !is_sqlite(columns.local)
     {
         warnings.push(format!("{}: compared, and written, at the precision of 32 bits", columns.cloud.name));
     }

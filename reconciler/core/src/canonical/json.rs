@@ -91,7 +91,7 @@ pub fn to_json(value: &Value, common: &CommonType) -> Json {
         Value::Bytes(bytes) if *common == CommonType::Opaque => {
             Map::from_iter([("bytes".to_owned(), Json::from(bytes_text(bytes)))]).into()
         }
-        Value::Json(text) => serde_json::from_str(text).unwrap_or_else(|_| Json::from(text.clone())),
+        Value::Json(text) => wrap(serde_json::from_str(text).unwrap_or_else(|_| Json::from(text.clone()))),
         Value::Timestamp(nanos) => Json::from(timestamp_text(*nanos, matches!(common, CommonType::Timestamp { zone: true, .. }))),
         Value::Text(text) => Json::from(text.clone()),
         Value::Bytes(_) | Value::Date(_) | Value::Time(_) | Value::Uuid(_) => Json::from(plain_text(value)),
@@ -106,7 +106,7 @@ pub fn from_json(json: &Json, common: &CommonType) -> Result<Value, String> {
     let expected = |what: &str| format!("is not {what}");
     let text = |what: &str| json.as_str().map(|text| Stored::Text(text.to_owned())).ok_or_else(|| expected(what));
     if json.is_null() {
-        // JSON's own null has no quotes either; NULL is what people mean.
+        // NULL is what people mean; the JSON document `null` is written {"$json": null}.
         return Ok(Value::Null);
     }
     match common {
@@ -132,9 +132,24 @@ pub fn from_json(json: &Json, common: &CommonType) -> Result<Value, String> {
             time::decode_timestamp(&text("a date and time")?, TimeStyle::Blank, *digits).map(Value::Timestamp)
         }
         CommonType::Uuid => text::decode_uuid(&text("a UUID")?).map(Value::Uuid),
-        CommonType::Json => canonical(&json.to_string()).map(Value::Json),
+        CommonType::Json => canonical(&unwrap(json).to_string()).map(Value::Json),
         CommonType::Opaque => opaque_from(json).ok_or_else(|| expected("text, a number, or {\"bytes\": \"\\\\x…\"}")),
     }
+}
+
+/// What tells the JSON document `null` from NULL; a document that looks like that is wrapped too.
+const WRAPPER: &str = "$json";
+
+fn is_wrapper(document: &Json) -> bool {
+    document.as_object().is_some_and(|map| map.len() == 1 && map.contains_key(WRAPPER))
+}
+
+fn wrap(document: Json) -> Json {
+    if document.is_null() || is_wrapper(&document) { Map::from_iter([(WRAPPER.to_owned(), document)]).into() } else { document }
+}
+
+fn unwrap(document: &Json) -> &Json {
+    if is_wrapper(document) { &document[WRAPPER] } else { document }
 }
 
 fn opaque_from(json: &Json) -> Option<Value> {

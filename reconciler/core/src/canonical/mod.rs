@@ -71,20 +71,37 @@ pub fn encode(value: &Value, common: &CommonType, column: &ColumnShape) -> Resul
     Ok(stored)
 }
 
+/// The forms under which a column may hold a value and still be equal to it, the usual one first. More than one for UUIDs in text.
+///
+/// # Errors
+/// If the column cannot hold the value exactly.
+pub fn spellings(value: &Value, common: &CommonType, column: &ColumnShape) -> Result<Vec<Stored>, String> {
+    match value {
+        Value::Uuid(bytes) => Ok(text::uuid_spellings(bytes, column)),
+        _ => Ok(vec![encode(value, common, column)?]),
+    }
+}
+
 /// SQLite converts what is stored in a column of this kind to a number where it looks like one.
 fn is_numeric_affinity(column: &ColumnShape) -> bool {
     matches!(column.affinity.as_str(), "NUMERIC" | "INTEGER" | "REAL")
 }
 
-/// An SQLite column declared without a type: it holds anything, as it is.
+/// A column of SQLite: it stores by storage class, and has no types for times, decimals and the like. That holds in STRICT tables too.
+fn is_sqlite(column: &ColumnShape) -> bool {
+    column.dynamic || !column.affinity.is_empty()
+}
+
+/// An SQLite column declared without a type, or as ANY: it holds anything, as it is.
 fn is_untyped(column: &ColumnShape) -> bool {
-    column.dynamic && column.declared.trim().is_empty()
+    let declared = column.declared.trim();
+    column.dynamic && (declared.is_empty() || declared.eq_ignore_ascii_case("ANY"))
 }
 
 /// The most characters a column holds, where its engine enforces that.
 fn char_limit(column: &ColumnShape) -> Option<u32> {
     match column.kind {
-        ColumnType::Text { max_chars, .. } if !column.dynamic => max_chars,
+        ColumnType::Text { max_chars, .. } if !is_sqlite(column) => max_chars,
         _ => None,
     }
 }

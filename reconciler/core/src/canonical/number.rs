@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use bigdecimal::{BigDecimal, ToPrimitive};
+use bigdecimal::{BigDecimal, ToPrimitive, Zero};
 
+use super::is_sqlite;
 use crate::{
     shape::{ColumnShape, ColumnType},
     value::{Stored, Value, canonical_float},
@@ -24,8 +25,8 @@ pub(super) fn decode_boolean(stored: &Stored) -> Result<bool, String> {
 /// The form is the one the column's default shows (`'true'`, `'t'`), else 1 and 0.
 pub(crate) fn encode_boolean(value: bool, column: &ColumnShape) -> Stored {
     let words = |yes: &str, no: &str| Stored::Text(if value { yes } else { no }.into());
-    match (&column.kind, column.dynamic) {
-        (ColumnType::Boolean, false) => words("t", "f"),
+    match (&column.kind, is_sqlite(column)) {
+        (ColumnType::Boolean, false) => words("true", "false"),
         (_, false) => words("1", "0"),
         (_, true) if column.affinity == "TEXT" => {
             match column.default.as_deref().map(|default| default.trim_matches(['\'', '"', '(', ')']).to_ascii_lowercase()).as_deref() {
@@ -54,7 +55,7 @@ pub(super) fn decode_integer(stored: &Stored) -> Result<i64, String> {
 
 pub(super) fn encode_integer(value: i64, column: &ColumnShape) -> Result<Stored, String> {
     match column.kind {
-        _ if column.dynamic => dynamic_number(&BigDecimal::from(value), column),
+        _ if is_sqlite(column) => dynamic_number(&BigDecimal::from(value), column),
         ColumnType::Integer { bits } => {
             let half = 1i128 << (u32::from(bits).clamp(1, 64) - 1);
             if (-half..half).contains(&i128::from(value)) {
@@ -95,7 +96,7 @@ fn decimal_of(number: f64) -> Option<BigDecimal> {
 }
 
 pub(super) fn encode_decimal(value: &BigDecimal, column: &ColumnShape) -> Result<Stored, String> {
-    if column.dynamic {
+    if is_sqlite(column) {
         return dynamic_number(value, column);
     }
     match &column.kind {
@@ -106,7 +107,7 @@ pub(super) fn encode_decimal(value: &BigDecimal, column: &ColumnShape) -> Result
                 return Err(format!("has more than the {scale} digits after the point of {}; widen that column", column.declared));
             }
             let room = precision.map(|digits| i64::from(digits) - i64::from(scale.unwrap_or(0)));
-            if room.is_some_and(|room| whole > room) && *value != BigDecimal::from(0) {
+            if room.is_some_and(|room| whole > room) && !value.is_zero() {
                 return Err(format!("has more digits than {} holds; widen that column", column.declared));
             }
             Ok(Stored::Text(value.to_plain_string()))
@@ -176,7 +177,7 @@ fn single(number: f64) -> Result<f64, String> {
 }
 
 pub(super) fn encode_float(value: f64, column: &ColumnShape) -> Result<Stored, String> {
-    if !column.dynamic {
+    if !is_sqlite(column) {
         return Ok(Stored::Text(float_text(value)));
     }
     match column.affinity.as_str() {

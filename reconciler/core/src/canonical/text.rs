@@ -1,6 +1,6 @@
 //! Text, bytes, UUIDs, and values that are carried as they are.
 
-use super::char_limit;
+use super::{char_limit, is_sqlite, is_untyped};
 use crate::{
     shape::{ColumnShape, ColumnType},
     value::{Stored, Value},
@@ -16,7 +16,7 @@ pub(super) fn decode_text(stored: &Stored, trimmed: bool) -> Result<String, Stri
 }
 
 pub(super) fn encode_text(text: &str, column: &ColumnShape) -> Result<Stored, String> {
-    if !column.dynamic && text.contains('\0') {
+    if !is_sqlite(column) && text.contains('\0') {
         return Err("holds the character NUL, which this database refuses in text; remove it, or exclude the column".into());
     }
     if let Some(limit) = char_limit(column) {
@@ -32,7 +32,7 @@ pub(super) fn decode_bytes(stored: &Stored, column: &ColumnShape) -> Result<Vec<
     match stored {
         Stored::Bytes(bytes) => Ok(bytes.clone()),
         // An engine with strict types may give bytes in their text form, `\x…`; in SQLite such a text is a text.
-        Stored::Text(text) if !column.dynamic => {
+        Stored::Text(text) if !is_sqlite(column) => {
             let digits = text.strip_prefix("\\x").and_then(|digits| hex::decode(digits).ok());
             digits.ok_or_else(|| "is not bytes in hexadecimal form".into())
         }
@@ -67,12 +67,28 @@ pub(super) fn uuid_text(bytes: &[u8; 16]) -> String {
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
-pub(super) fn encode_uuid(bytes: &[u8; 16], column: &ColumnShape) -> Stored {
-    if column.dynamic && column.kind == ColumnType::Bytes && column.affinity == "BLOB" && !column.declared.trim().is_empty() {
-        Stored::Bytes(bytes.to_vec())
-    } else {
-        Stored::Text(uuid_text(bytes))
+/// The forms under which a column of text may hold a UUID: either case, with and without hyphens; the usual one first.
+pub(super) fn uuid_spellings(bytes: &[u8; 16], column: &ColumnShape) -> Vec<Stored> {
+    let usual = encode_uuid(bytes, column);
+    let has_type = column.kind == ColumnType::Uuid && !is_sqlite(column);
+    if has_type {
+        return vec![usual];
     }
+    let text = uuid_text(bytes);
+    let plain = text.replace('-', "");
+    let mut spellings = vec![usual];
+    let texts = [text.to_uppercase(), plain.to_uppercase(), text, plain].map(Stored::Text);
+    let bytes = is_sqlite(column).then(|| Stored::Bytes(bytes.to_vec()));
+    for spelling in texts.into_iter().chain(bytes) {
+        if !spellings.contains(&spelling) {
+            spellings.push(spelling);
+        }
+    }
+    spellings
+}
+
+pub(super) fn encode_uuid(bytes: &[u8; 16], column: &ColumnShape) -> Stored {
+    if column.kind == ColumnType::Bytes && !is_untyped(column) { Stored::Bytes(bytes.to_vec()) } else { Stored::Text(uuid_text(bytes)) }
 }
 
 pub(super) fn decode_opaque(stored: &Stored) -> Value {

@@ -2,6 +2,7 @@
 
 use jiff::civil::{self, DateTime};
 
+use super::is_sqlite;
 use crate::{
     shape::{ColumnShape, ColumnType, TimeStyle},
     value::Stored,
@@ -186,14 +187,14 @@ pub(super) fn encode_time(nanos: i64, _column: &ColumnShape) -> Stored {
 }
 
 fn is_unix(column: &ColumnShape) -> bool {
-    column.dynamic && matches!(column.time_style, TimeStyle::UnixSeconds | TimeStyle::UnixMillis)
+    is_sqlite(column) && matches!(column.time_style, TimeStyle::UnixSeconds | TimeStyle::UnixMillis)
 }
 
 pub(super) fn encode_timestamp(nanos: i128, column: &ColumnShape) -> Result<Stored, String> {
     /// Milliseconds are always written: texts of one length order as the times do.
     const LEAST_DIGITS: usize = 3;
     let text = |separator, least| timestamp_text(nanos, separator, least).ok_or_else(|| NO_TIME.to_owned());
-    if !column.dynamic {
+    if !is_sqlite(column) {
         let zone = matches!(column.kind, ColumnType::Timestamp { zone: true, .. });
         return Ok(Stored::Text(text(' ', 0)? + if zone { "+00" } else { "" }));
     }

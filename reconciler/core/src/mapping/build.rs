@@ -130,10 +130,13 @@ impl Builder<'_> {
         }
     }
 
+    /// `created_at` of both sides, if both can be written. That SQLite keeps it without a zone is how it is prepared: no warning.
     fn created_at(&mut self, pairing: &Pairing<'_>) -> Option<ColumnPair> {
-        both(pairing.created_at)
-            .filter(|pair| Side::BOTH.iter().all(|side| is_written(pair.get(*side))))
-            .and_then(|pair| self.agree(pair, false))
+        let pair = both(pairing.created_at).filter(|pair| Side::BOTH.iter().all(|side| is_written(pair.get(*side))))?;
+        let before = self.warnings.len();
+        let agreed = self.agree(pair, false);
+        self.warnings.truncate(before);
+        agreed
     }
 
     /// Bookkeeping columns that have to be there.
@@ -175,20 +178,25 @@ impl Builder<'_> {
         self.shapes.get(side).triggers.iter().find(|trigger| !trigger.ours && trigger.on_update)
     }
 
+    /// Whether `updated_at` may hold the local time of whichever session wrote it.
     fn session_stamps(&self, side: Side, pairing: &Pairing<'_>) -> bool {
-        let zoneless = |column: &&ColumnShape| !column.dynamic && matches!(column.kind, ColumnType::Timestamp { zone: false, .. });
-        self.foreign_trigger(side).is_some() && pairing.updated_at.get(side).as_ref().is_some_and(zoneless)
+        let Some(stamp) = pairing.updated_at.get(side) else { return false };
+        let zoneless = !stamp.dynamic && matches!(stamp.kind, ColumnType::Timestamp { zone: false, .. });
+        let local_default = defaults_to_now(stamp) && !stamp.default.as_deref().unwrap_or_default().to_lowercase().contains("'utc'");
+        zoneless && (self.foreign_trigger(side).is_some() || local_default)
     }
 
     fn warn_of_triggers(&mut self, pairing: &Pairing<'_>) {
         for side in Side::BOTH {
             let Some(stamp) = pairing.updated_at.get(side) else { continue };
             if let Some(trigger) = self.foreign_trigger(side) {
-                let mut note = format!("{}: the {side} side's trigger {} is trusted to set it on every update", stamp.name, trigger.name);
-                if self.session_stamps(side, pairing) {
-                    note += "; the column has no time zone, so 26 hours before the mark are read again";
-                }
+                let note = format!("{}: the {side} side's trigger {} is trusted to set it on every update", stamp.name, trigger.name);
                 self.warnings.push(note);
+            }
+            if self.session_stamps(side, pairing) {
+                let note =
+                    "may hold each session's local time, so 26 hours before the mark are read again; a column with time zone mends it";
+                self.warnings.push(format!("{}: on the {side} side it {note}", stamp.name));
             }
             if !self.shapes.get(side).indexed.contains(&stamp.name) && self.spec.detect == Detect::Timestamp {
                 self.warnings.push(format!("{}: the {side} side has no index on it; finding changes reads the whole table", stamp.name));
@@ -208,7 +216,7 @@ impl Builder<'_> {
         let bookkeeping = bookkeeping.into_iter().filter_map(|(pair, role)| pair.get(side).map(|column| access_column(column, role)));
         let stamp = *pairing.updated_at.get(side);
         let written = stamp.is_some_and(is_written);
-        let has_default = stamp.is_some_and(|column| column.default.is_some());
+        let has_default = stamp.is_some_and(defaults_to_now);
         TableAccess {
             name: shape.name.clone(),
             columns: content.chain(bookkeeping).collect(),
@@ -230,6 +238,12 @@ fn both<T: Copy>(pair: Pair<Option<T>>) -> Option<Pair<T>> {
 
 fn is_written(column: &ColumnShape) -> bool {
     !column.computed && !column.identity_always
+}
+
+/// Whether a column's default is the current time. Any other default (`NULL`, a constant) leaves a new row where no mark sees it.
+fn defaults_to_now(column: &ColumnShape) -> bool {
+    const CLOCKS: [&str; 5] = ["now(", "'now'", "current_timestamp", "localtimestamp", "_timestamp("];
+    column.default.as_deref().is_some_and(|default| CLOCKS.iter().any(|clock| default.to_lowercase().contains(clock)))
 }
 
 /// Whether a column can hold `updated_at`.

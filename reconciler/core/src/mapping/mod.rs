@@ -94,7 +94,7 @@ pub struct TableMapping {
     pub warnings: Vec<String>,
     /// Digits of the second's fraction that `updated_at` keeps: a mark is rounded down to one tick of them.
     pub stamp_digits: Pair<u8>,
-    /// A foreign trigger stamps a column without time zone: each session's local time may be in it, so the overlap is 26 hours.
+    /// A foreign trigger, or a default, stamps a column without time zone: each session's local time may be in it, so the overlap is 26 hours.
     pub session_stamps: Pair<bool>,
     /// Unique keys beside the primary key.
     pub uniques: Pair<Vec<UniqueColumns>>,

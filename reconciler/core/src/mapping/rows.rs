@@ -5,6 +5,7 @@ use crate::{
     access::{Role, StoredRow},
     canonical::{self, CommonType, show, show_stored},
     key::Key,
+    shape::ColumnType,
     value::{Side, Stored, Value},
 };
 
@@ -26,11 +27,16 @@ impl ColumnPair {
     /// # Errors
     /// If its column cannot hold the value exactly.
     pub fn encode(&self, side: Side, value: &Value) -> Result<Stored, Unrepresentable> {
-        canonical::encode(value, &self.common, self.shapes.get(side)).map_err(|reason| Unrepresentable {
-            column: self.name.clone(),
-            value: show(value),
-            reason: format!("{reason} (to be written to the {side} side)"),
-        })
+        canonical::encode(value, &self.common, self.shapes.get(side)).map_err(|reason| self.cannot_hold(side, value, &reason))
+    }
+
+    /// The forms under which a side may hold a value, the usual one first.
+    fn spellings(&self, side: Side, value: &Value) -> Result<Vec<Stored>, Unrepresentable> {
+        canonical::spellings(value, &self.common, self.shapes.get(side)).map_err(|reason| self.cannot_hold(side, value, &reason))
+    }
+
+    fn cannot_hold(&self, side: Side, value: &Value, reason: &str) -> Unrepresentable {
+        Unrepresentable { column: self.name.clone(), value: show(value), reason: format!("{reason} (to be written to the {side} side)") }
     }
 }
 
@@ -41,7 +47,21 @@ impl TableMapping {
     /// At the first value that has no exact meaning.
     pub fn decode(&self, side: Side, row: &StoredRow) -> Result<Row, Unrepresentable> {
         let values = self.columns.iter().zip(&row.values).map(|(column, stored)| column.decode(side, stored));
-        Ok(Row { values: values.collect::<Result<_, _>>()?, deleted: self.access.get(side).is_deleted(row) })
+        Ok(Row { values: values.collect::<Result<_, _>>()?, deleted: self.deleted_flag(side, row)? })
+    }
+
+    /// The soft delete flag; NULL and a missing column are false, and what is no flag at all is not guessed at.
+    fn deleted_flag(&self, side: Side, row: &StoredRow) -> Result<bool, Unrepresentable> {
+        let access = self.access.get(side);
+        let deleted = access.is_deleted(row);
+        match access.position(Role::IsDeleted).map(|index| (&access.columns[index].name, &row.values[index])) {
+            Some((name, stored)) if !deleted && !is_false(stored) => Err(Unrepresentable {
+                column: name.clone(),
+                value: show_stored(stored),
+                reason: format!("on the {side} side is neither true nor false; write 1 or 0, or true or false"),
+            }),
+            _ => Ok(deleted),
+        }
     }
 
     /// `created_at` in common terms; NULL where not both sides have it.
@@ -84,6 +104,22 @@ impl TableMapping {
     /// If one of its columns cannot hold its value exactly.
     pub fn encode_key(&self, side: Side, key: &Key) -> Result<Vec<Stored>, Unrepresentable> {
         self.columns[..self.key_len].iter().zip(&key.0).map(|(column, value)| column.encode(side, value)).collect()
+    }
+
+    /// All forms under which a side may hold a key, the usual one first: a UUID in text may be in either case. To look a key up, ask
+    /// for each of them.
+    ///
+    /// # Errors
+    /// If one of its columns cannot hold its value exactly.
+    pub fn key_spellings(&self, side: Side, key: &Key) -> Result<Vec<Vec<Stored>>, Unrepresentable> {
+        let mut keys = vec![Vec::with_capacity(self.key_len)];
+        for (column, value) in self.columns[..self.key_len].iter().zip(&key.0) {
+            let spellings = column.spellings(side, value)?;
+            let extended =
+                keys.iter().flat_map(|key| spellings.iter().map(move |spelling| [key.as_slice(), std::slice::from_ref(spelling)].concat()));
+            keys = extended.collect();
+        }
+        Ok(keys)
     }
 
     /// How a side stores the soft delete flag; `None`: the table has none.
@@ -135,19 +171,31 @@ impl TableMapping {
     }
 }
 
+/// Whether a stored soft delete flag says no, in any of the forms engines and people give it.
+fn is_false(stored: &Stored) -> bool {
+    match stored {
+        Stored::Null => true,
+        Stored::Int(number) => *number == 0,
+        Stored::Real(number) => *number == 0.0,
+        Stored::Text(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "0" | "f" | "false" | "n" | "no" | "off"),
+        Stored::Bytes(_) => false,
+    }
+}
+
 fn key_value(column: &ColumnPair, side: Side, stored: &Stored) -> Result<Value, Unrepresentable> {
     let value = column.decode(side, stored)?;
     let refused = |reason: String| Unrepresentable { column: column.name.clone(), value: show_stored(stored), reason };
     if value == Value::Null {
         return Err(refused(format!("is part of the primary key on the {side} side; give the row a key")));
     }
+    // A key in a column that may hold anything is looked up in the forms it would be written in: one that stands there in yet
+    // another form would be taken for missing. A strict type other than text compares by value, whatever the form.
     let shape = column.shapes.get(side);
-    // UUIDs are looked up whatever their case. Any other key in a column that may hold anything is looked up as it would be
-    // written: one that stands there in another form would be taken for missing.
-    if shape.dynamic && column.common != CommonType::Uuid {
-        let written = column.encode(side, &value)?;
-        if !canonical::stored_alike(stored, &written) {
-            let usual = show_stored(&written);
+    let uuid_as_text = column.common == CommonType::Uuid && shape.kind != ColumnType::Uuid;
+    if shape.dynamic || uuid_as_text {
+        let spellings = column.spellings(side, &value)?;
+        if !spellings.iter().any(|spelling| canonical::stored_alike(stored, spelling)) {
+            let usual = spellings.first().map(show_stored).unwrap_or_default();
             return Err(refused(format!("is a key in an unusual form on the {side} side; store it as {usual}")));
         }
     }

@@ -6,6 +6,9 @@ use crate::{
     shape::TableName,
 };
 
+/// How a table is spelled when names are compared.
+type Spelling<'a> = &'a dyn Fn(&TableName) -> String;
+
 /// Finds a table by its name, or by `schema.name`. Plain names are looked for in the default schema first (if none is given, the
 /// schema of the first table), then in all.
 ///
@@ -17,8 +20,7 @@ pub fn find_table(spec_name: &str, tables: &[TableName], default_schema: Option<
     let everywhere: Vec<&TableName> = tables.iter().collect();
     let plain = |table: &TableName| table.name.clone();
     let qualified = |table: &TableName| table.to_string();
-    let attempts: [(&[&TableName], &dyn Fn(&TableName) -> String); 3] =
-        [(&at_home, &plain), (&everywhere, &qualified), (&everywhere, &plain)];
+    let attempts: [(&[&TableName], Spelling<'_>); 3] = [(&at_home, &plain), (&everywhere, &qualified), (&everywhere, &plain)];
     for (candidates, spelled) in attempts {
         match only_match(spec_name, candidates, spelled) {
             Ok(None) => {}
@@ -30,7 +32,7 @@ pub fn find_table(spec_name: &str, tables: &[TableName], default_schema: Option<
 }
 
 /// The one table of that name; `Ok(None)`: no table; `Err`: these.
-fn only_match(wanted: &str, tables: &[&TableName], spelled: &dyn Fn(&TableName) -> String) -> Result<Option<TableName>, Vec<String>> {
+fn only_match(wanted: &str, tables: &[&TableName], spelled: Spelling<'_>) -> Result<Option<TableName>, Vec<String>> {
     let names: Vec<String> = tables.iter().map(|table| spelled(table)).collect();
     let named =
         |name: &str| tables.iter().zip(&names).filter(|(_, spelling)| *spelling == name).map(|(table, _)| *table).collect::<Vec<_>>();
