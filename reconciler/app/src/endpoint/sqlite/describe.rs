@@ -28,12 +28,10 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Answer<Vec<Tabl
 
 /// The shape of a table; `None`: there is no ordinary table of that name.
 pub(super) async fn table(connection: &mut SqliteConnection, name: &TableName) -> Answer<Option<TableShape>> {
-    let kind = "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name = ";
+    let kind = "SELECT strict, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name = ";
     let kind = about(connection, kind, &name.name).await?;
-    let Some(strict) = kind.first().map(|row| row.get::<bool, _>(0)) else { return Ok(None) };
-    let definition = about(connection, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ", &name.name).await?;
-    let definition: String = definition.first().map(|row| row.get(0)).unwrap_or_default();
-    let (mut columns, primary_key) = columns(connection, name, strict, &definition).await?;
+    let Some((strict, without_rowid)) = kind.first().map(|row| (row.get::<bool, _>(0), row.get::<bool, _>(1))) else { return Ok(None) };
+    let (mut columns, primary_key) = columns(connection, name, strict, without_rowid).await?;
     for column in &mut columns {
         sample(connection, name, column).await?;
     }
@@ -54,7 +52,7 @@ async fn columns(
     connection: &mut SqliteConnection,
     table: &TableName,
     strict: bool,
-    definition: &str,
+    without_rowid: bool,
 ) -> Answer<(Vec<ColumnShape>, Vec<String>)> {
     let question = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo WHERE schema = 'main' AND arg = ";
     let rows = about(connection, question, &table.name).await?;
@@ -65,7 +63,7 @@ async fn columns(
         let declared: String = row.get("type");
         let in_key = row.get::<i64, _>("pk") > 0;
         // A key of the one type INTEGER is the rowid: SQLite numbers it, and it is never NULL.
-        let rowid = in_key && key.len() == 1 && declared.eq_ignore_ascii_case("INTEGER") && !without_rowid(definition);
+        let rowid = in_key && key.len() == 1 && declared.eq_ignore_ascii_case("INTEGER") && !without_rowid;
         ColumnShape {
             name: row.get("name"),
             kind: kind(&declared),
@@ -82,11 +80,6 @@ async fn columns(
     };
     let columns = rows.iter().map(column).collect();
     Ok((columns, key.into_iter().map(|(_, name)| name).collect()))
-}
-
-fn without_rowid(definition: &str) -> bool {
-    let options = definition.rsplit(')').next().unwrap_or_default().to_ascii_uppercase();
-    options.split_whitespace().collect::<Vec<_>>().join(" ").contains("WITHOUT ROWID")
 }
 
 /// SQLite's five rules, in their order.
@@ -167,7 +160,7 @@ pub(super) fn style(values: &[Stored]) -> TimeStyle {
             Some(b'T' | b't') => Some(TimeStyle::LetterT),
             _ => Some(TimeStyle::Blank),
         },
-        Stored::Int(number) if number.abs() < super::time::FIRST_MILLISECOND => Some(TimeStyle::UnixSeconds),
+        Stored::Int(number) if number.unsigned_abs() < super::time::FIRST_MILLISECOND => Some(TimeStyle::UnixSeconds),
         Stored::Int(_) => Some(TimeStyle::UnixMillis),
         Stored::Null | Stored::Real(_) | Stored::Bytes(_) => None,
     });
@@ -217,11 +210,14 @@ async fn indexes(connection: &mut SqliteConnection, table: &TableName, key: &[St
     Ok((uniques, indexed))
 }
 
-/// The foreign keys of a table. Where none are named, the parent's columns are its primary key.
+/// The foreign keys of a table. Where none are named, the parent's columns are its primary key. The parent and its columns are
+/// spelt as the parent spells them, which declarations need not do.
 pub(super) async fn foreign_keys(connection: &mut SqliteConnection, table: &TableName) -> Answer<Vec<ForeignKey>> {
-    let question = "SELECT id, \"table\", \"from\", coalesce(\"to\", (SELECT p.name FROM pragma_table_xinfo AS p \
-                    WHERE p.schema = 'main' AND p.arg = f.\"table\" AND p.pk = f.seq + 1)) FROM pragma_foreign_key_list AS f \
-                    WHERE f.schema = 'main' AND f.arg = ";
+    let question = "SELECT id, coalesce((SELECT l.name FROM pragma_table_list AS l WHERE l.schema = 'main' \
+                    AND l.name = f.\"table\" COLLATE NOCASE), f.\"table\"), \"from\", \
+                    coalesce((SELECT p.name FROM pragma_table_xinfo AS p WHERE p.schema = 'main' AND p.arg = f.\"table\" \
+                    AND iif(f.\"to\" IS NULL, p.pk = f.seq + 1, p.name = f.\"to\" COLLATE NOCASE)), f.\"to\") \
+                    FROM pragma_foreign_key_list AS f WHERE f.schema = 'main' AND f.arg = ";
     let ordered = Statement::new(question).bind(Stored::Text(table.name.clone())).push(" ORDER BY id, seq");
     let mut keys: BTreeMap<i64, ForeignKey> = BTreeMap::new();
     for row in ordered.fetch(connection).await? {

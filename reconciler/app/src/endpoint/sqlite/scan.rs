@@ -115,7 +115,7 @@ async fn holds_foreign_text(connection: &mut SqliteConnection, table: &str, colu
 }
 
 /// Adds the condition that no row changed at or after the mark fails. Each alternative is a range of an index on the column; what is
-/// read in vain is dropped by [`wanted`]. Text that is no time of day at all is read where the column is known to hold such.
+/// read in vain is dropped by `wanted`. Text that is no time of day at all is read where the column is known to hold such.
 fn changed_since(statement: Statement, column: &str, mark: i64, foreign_text: bool) -> Statement {
     let bounds = time::bounds(mark);
     let statement = statement

@@ -8,7 +8,7 @@ use jiff::{
 };
 
 /// Integers below are seconds, others milliseconds: the border is the year 5138 in seconds and March 1973 in milliseconds.
-pub(super) const FIRST_MILLISECOND: i64 = 100_000_000_000;
+pub(super) const FIRST_MILLISECOND: u64 = 100_000_000_000;
 
 /// Reals above are seconds since 1970, others Julian days: the border is April 1970 and the year 22666.
 const LAST_JULIAN_DAY: f64 = 10_000_000.0;
@@ -20,7 +20,7 @@ const JULIAN_1970: f64 = 2_440_587.5;
 /// Text without an offset is UTC.
 pub(super) fn stamp(value: &Stored) -> Option<i64> {
     match value {
-        Stored::Int(number) if number.abs() < FIRST_MILLISECOND => number.checked_mul(1_000_000),
+        Stored::Int(number) if number.unsigned_abs() < FIRST_MILLISECOND => number.checked_mul(1_000_000),
         Stored::Int(number) => number.checked_mul(1_000),
         Stored::Real(number) if *number > LAST_JULIAN_DAY => whole(number * 1e6),
         Stored::Real(number) => whole((number - JULIAN_1970) * 86_400e6),

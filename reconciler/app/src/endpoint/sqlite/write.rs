@@ -1,6 +1,6 @@
 //! Guarded writes: one transaction a batch, one statement for many rows, and a bisection where the database refuses one of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use berqenas_core::{
     access::{Role, StoredRow, TableAccess},
@@ -65,7 +65,7 @@ impl<'b> Item<'b> {
 enum Operation {
     Insert,
     Update,
-    /// An update of rows whose guard has held already in this transaction, see [`exchange`].
+    /// An update of rows whose guard has held already in this transaction, see `exchange`.
     Finish,
     Delete,
 }
@@ -88,7 +88,7 @@ pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, 
     let mut deferred = batch.defer_foreign_keys;
     loop {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| context.fail("beginning to write", error))?;
-        let mut writer = Writer { connection: &mut transaction, context, outcomes: refused.clone(), deferred };
+        let mut writer = Writer { connection: &mut transaction, context, outcomes: refused.clone(), deferred, doomed: HashSet::new() };
         ledger::check_token(writer.connection, context, &batch.sync, batch.token).await?;
         writer.tables(batch).await?;
         let broken = if deferred { writer.broken_foreign_keys(batch).await? } else { Outcomes::new() };
@@ -130,6 +130,8 @@ struct Writer<'w> {
     context: &'w Context,
     outcomes: Outcomes,
     deferred: bool,
+    /// Positions of deletes that were found fit to go together with rows that refer to them.
+    doomed: HashSet<usize>,
 }
 
 impl Writer<'_> {
@@ -244,30 +246,61 @@ impl Writer<'_> {
         let statement = match operation {
             Operation::Insert => insert(access, rows),
             Operation::Update | Operation::Finish => update(access, operation, rows),
-            Operation::Delete => delete(access, rows),
+            Operation::Delete => return self.delete(access, rows).await,
         };
         let written = self.keys_written(access, statement).await?;
-        if operation == Operation::Delete {
-            let outcome = |item: &Item<'_>| match written.contains_key(&sql::key_id(item.key(access))) {
-                true => RowOutcome::Applied(None),
-                false => RowOutcome::Moved,
-            };
-            return Ok(rows.iter().map(|item| (item.position, outcome(item))).collect());
-        }
         self.read_back(access, operation, rows, written).await
+    }
+
+    /// Deletes the rows whose guard holds. A row that went with its parent, as both were to, counts as deleted.
+    async fn delete(&mut self, access: &TableAccess, rows: &[Item<'_>]) -> std::result::Result<Outcomes, Failure> {
+        let holding = self.holding(access, rows).await.map_err(Failure::Fatal)?;
+        self.run(access, delete(access, rows)).await?;
+        let keys: Vec<Vec<Stored>> = rows.iter().map(|item| item.key(access).into_iter().cloned().collect()).collect();
+        let mut left = super::rows_by_key(self.connection, self.context, access, &keys).await.map_err(Failure::Fatal)?;
+        left.retain(|(index, row)| row.key(access) == keys[*index]);
+        let left: HashSet<usize> = left.into_iter().map(|(index, _)| rows[index].position).collect();
+        if holding.iter().any(|position| left.contains(position)) {
+            return Err(Failure::Refused(overruled()));
+        }
+        let outcome = |position: usize| match holding.contains(&position) || (self.doomed.contains(&position) && !left.contains(&position))
+        {
+            true => RowOutcome::Applied(None),
+            false => RowOutcome::Moved,
+        };
+        Ok(rows.iter().map(|item| (item.position, outcome(item.position))).collect())
+    }
+
+    /// The positions of the rows that are still as they were read.
+    async fn holding(&mut self, access: &TableAccess, rows: &[Item<'_>]) -> Result<HashSet<usize>> {
+        let guarded = sql::guarded(access);
+        let question = format!(
+            "SELECT i.c{} FROM incoming AS i CROSS JOIN {} AS t WHERE {}",
+            guarded.len(),
+            sql::table(&access.name),
+            sql::guard(access, "t", &guarded, 0)
+        );
+        let mut holding = HashSet::new();
+        for chunk in rows.chunks(sql::rows_in_statement(guarded.len() + 1, 0)) {
+            holding.extend(self.positions(chunk, |item| with_before(item, &guarded), question.clone()).await?);
+        }
+        Ok(holding)
+    }
+
+    async fn run(&mut self, access: &TableAccess, statement: Statement) -> std::result::Result<Vec<SqliteRow>, Failure> {
+        statement.fetch(self.connection).await.map_err(|error| match refusal(&error) {
+            Some(refusal) => Failure::Refused(refusal),
+            None => Failure::Fatal(self.context.fail(&format!("writing {}", access.name), error)),
+        })
     }
 
     /// Runs a statement that returns the keys of what it wrote. RETURNING shows a row before AFTER triggers, so nothing else of it is
     /// used.
-    async fn keys_written(&mut self, access: &TableAccess, statement: Statement) -> std::result::Result<HashMap<RowHash, ()>, Failure> {
-        let doing = format!("writing {}", access.name);
-        let returned = statement.fetch(self.connection).await.map_err(|error| match refusal(&error) {
-            Some(refusal) => Failure::Refused(refusal),
-            None => Failure::Fatal(self.context.fail(&doing, error)),
-        })?;
+    async fn keys_written(&mut self, access: &TableAccess, statement: Statement) -> std::result::Result<HashSet<RowHash>, Failure> {
+        let returned = self.run(access, statement).await?;
         let width = access.key_columns().count();
         let key = |row: &SqliteRow| (0..width).map(|column| sql::read_value(row, column)).collect::<std::result::Result<Vec<_>, _>>();
-        let keys = returned.iter().map(|row| key(row).map(|key| (sql::key_id(&key), ()))).collect::<std::result::Result<_, _>>();
+        let keys = returned.iter().map(|row| key(row).map(|key| sql::key_id(&key))).collect::<std::result::Result<_, _>>();
         keys.map_err(|unreadable| Failure::Fatal(self.context.unreadable(access, &unreadable)))
     }
 
@@ -277,7 +310,7 @@ impl Writer<'_> {
         access: &TableAccess,
         operation: Operation,
         rows: &[Item<'_>],
-        mut written: HashMap<RowHash, ()>,
+        mut written: HashSet<RowHash>,
     ) -> std::result::Result<Outcomes, Failure> {
         let keys: Vec<Vec<Stored>> = rows.iter().map(|item| item.key(access).into_iter().cloned().collect()).collect();
         let found = super::rows_by_key(self.connection, self.context, access, &keys).await.map_err(Failure::Fatal)?;
@@ -286,14 +319,13 @@ impl Writer<'_> {
         for (index, row) in found {
             seen[index] = true;
             // Two inserts of one key: the first one was it.
-            if written.remove(&sql::key_id(&row.key(access))).is_some() {
+            if written.remove(&sql::key_id(&row.key(access))) {
                 outcomes.insert(rows[index].position, RowOutcome::Applied(Some(row)));
             }
         }
         let ignored = operation == Operation::Insert && seen.contains(&false);
         if ignored || !written.is_empty() {
-            let message = "a trigger of the table ignored the row, removed it or changed its key".to_owned();
-            return Err(Failure::Refused(Refusal { kind: RefusalKind::Constraint, message, constraint: None }));
+            return Err(Failure::Refused(overruled()));
         }
         for item in rows {
             outcomes.entry(item.position).or_insert(RowOutcome::Moved);
@@ -305,6 +337,12 @@ impl Writer<'_> {
         let done = Statement::new(sql).fetch(self.connection).await;
         done.map(drop).map_err(|error| self.context.fail(sql, error))
     }
+}
+
+/// The statement went through, and the row is not what it made it.
+fn overruled() -> Refusal {
+    let message = "a trigger of the table ignored the write, undid it or changed the row's key".to_owned();
+    Refusal { kind: RefusalKind::Constraint, message, constraint: None }
 }
 
 /// The columns a row of the group sets, and the SQL for each: its value's column of `i`, or the current time.
@@ -361,7 +399,7 @@ fn delete(access: &TableAccess, rows: &[Item<'_>]) -> Statement {
     let key = sql::key_names(access);
     let keys: Vec<String> = access.key_columns().map(|index| format!("d.{}", quote(&access.columns[index].name))).collect();
     Statement::with_incoming(rows.iter().map(|item| with_before(item, &guarded))).push(format!(
-        "DELETE FROM {0} WHERE ({key}) IN (SELECT {1} FROM incoming AS i CROSS JOIN {0} AS d WHERE {2}) RETURNING {key}",
+        "DELETE FROM {0} WHERE ({key}) IN (SELECT {1} FROM incoming AS i CROSS JOIN {0} AS d WHERE {2})",
         sql::table(&access.name),
         keys.join(", "),
         sql::guard(access, "d", &guarded, 0),

@@ -15,7 +15,7 @@ use super::{
         describe,
         sql::{self, Statement, quote},
     },
-    Item, Outcomes, Writer, with_before,
+    Item, Outcomes, Writer,
 };
 
 /// Rows of the batch that are still to be deleted and whose guard holds, by table: a row only they refer to may go too.
@@ -52,6 +52,7 @@ impl Writer<'_> {
                 }
             }
         }
+        self.doomed.extend(doomed.values().flat_map(|(_, rows)| rows.iter().map(|item| item.position)));
         run.retain(|item| !self.outcomes.contains_key(&item.position));
         Ok(())
     }
@@ -64,18 +65,8 @@ impl Writer<'_> {
             let open = |item: &Item<'_>| matches!(item.row, RowWrite::Delete { .. }) && !self.outcomes.contains_key(&item.position);
             let items: Vec<Item<'b>> = items.filter(open).collect();
             position += table.rows.len();
-            let mut holding: Vec<Item<'b>> = Vec::new();
-            let guarded = sql::guarded(&table.access);
-            for chunk in items.chunks(sql::rows_in_statement(guarded.len() + 1, 0)) {
-                let question = format!(
-                    "SELECT i.c{} FROM incoming AS i CROSS JOIN {} AS t WHERE {}",
-                    guarded.len(),
-                    sql::table(&table.access.name),
-                    sql::guard(&table.access, "t", &guarded, 0)
-                );
-                let held = self.positions(chunk, |item| with_before(item, &guarded), question).await?;
-                holding.extend(chunk.iter().copied().filter(|item| held.contains(&item.position)));
-            }
+            let holding = self.holding(&table.access, &items).await?;
+            let holding = items.into_iter().filter(|item| holding.contains(&item.position));
             doomed.entry(&table.access.name).or_insert_with(|| (table.access.as_ref(), Vec::new())).1.extend(holding);
         }
         Ok(doomed)
@@ -156,7 +147,7 @@ impl Writer<'_> {
     }
 
     /// Asks a question about rows, each given by some values and, after them, its position; answers positions.
-    async fn positions<'b>(
+    pub(super) async fn positions<'b>(
         &mut self,
         items: &[Item<'b>],
         values: impl Fn(&Item<'b>) -> Vec<&'b Stored>,
@@ -170,7 +161,7 @@ impl Writer<'_> {
             row
         });
         let answer = Statement::with_incoming(rows.collect::<Vec<_>>()).push(question).fetch(self.connection).await;
-        let answer = answer.map_err(|error| self.context.fail("checking foreign keys", error))?;
+        let answer = answer.map_err(|error| self.context.fail("comparing rows", error))?;
         Ok(answer.iter().filter_map(|row| usize::try_from(row.get::<i64, _>(0)).ok()).collect())
     }
 }

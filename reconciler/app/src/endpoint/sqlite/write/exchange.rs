@@ -91,7 +91,7 @@ impl Writer<'_> {
                     Err(Failure::Refused(_)) => return Ok(None),
                     Err(Failure::Fatal(error)) => return Err(error),
                 };
-                let gone = chunk.iter().filter(|item| !released.contains_key(&sql::key_id(item.key(access))));
+                let gone = chunk.iter().filter(|item| !released.contains(&sql::key_id(item.key(access))));
                 moved.extend(gone.map(|item| (item.position, RowOutcome::Moved)));
             }
         }
