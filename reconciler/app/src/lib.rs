@@ -1,2 +1,5 @@
 //! app
+pub mod cli;
 pub mod endpoint;
+pub mod engine;
+pub mod error;

@@ -1,0 +1,603 @@
+//! What the engine answers: plain data, in the JSON forms that programs rely on. Field names and their order are stable.
+//!
+//! Tables bear the names the spec gives them, columns those of the cloud side, whichever side a row is on.
+
+use berqenas_core::value::Side;
+use jiff::Timestamp;
+use serde::{
+    Serialize,
+    ser::{SerializeMap as _, Serializer},
+};
+use serde_json::Value;
+
+/// A row or a key: column by column, in the table's order.
+pub type Row = serde_json::Map<String, Value>;
+
+/// Things by name, in an order that means something: a JSON object whose members keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Named(Vec::new())
+    }
+}
+
+impl<T> Named<T> {
+    /// The thing of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.iter().find_map(|(known, thing)| (known == name).then_some(thing))
+    }
+
+    /// Names and things, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.0.iter().map(|(name, thing)| (name.as_str(), thing))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T> FromIterator<(String, T)> for Named<T> {
+    fn from_iter<I: IntoIterator<Item = (String, T)>>(things: I) -> Self {
+        Named(things.into_iter().collect())
+    }
+}
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, thing) in &self.0 {
+            object.serialize_entry(name, thing)?;
+        }
+        object.end()
+    }
+}
+
+/// What a run would do to one sync's databases.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlanReport {
+    /// Names this plan: the same databases, spec and request give the same.
+    pub plan_id: String,
+    /// The sync.
+    pub sync: String,
+    /// The generation of the spec it was made from.
+    pub generation: String,
+    /// How much there is to do, and what is left undone and why.
+    pub summary: PlanSummary,
+    /// Row by row; tables with nothing to do are listed too.
+    pub tables: Vec<TablePlan>,
+}
+
+/// How much a plan does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlanSummary {
+    /// In all.
+    #[serde(flatten)]
+    pub total: Counts,
+    /// Table by table, in the order of the spec.
+    pub tables: Named<Counts>,
+    /// What is not done, or done differently than one might expect, and why.
+    pub notes: Vec<Note>,
+}
+
+/// Numbers of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Writes to the local side, conflict winners included.
+    pub cloud_to_local: u64,
+    /// Writes to the cloud side, conflict winners included.
+    pub local_to_cloud: u64,
+    /// Rows written where there were none.
+    pub inserts: u64,
+    /// Rows of which columns are set.
+    pub updates: u64,
+    /// Rows marked as deleted, or, where hard deletes propagate, deleted for good.
+    pub deletes: u64,
+    /// Rows written back where they had been deleted for good.
+    pub restores: u64,
+    /// Rows that changed on both sides, whatever becomes of them.
+    pub conflicts: u64,
+    /// Of these, the ones that wait for a person.
+    pub parked: u64,
+    /// Rows that a safety limit holds back.
+    pub held: u64,
+    /// Rows that were looked at and are right as they are.
+    pub unchanged: u64,
+}
+
+impl Counts {
+    /// Row writes on either side.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.inserts + self.updates + self.deletes + self.restores
+    }
+
+    /// Whether a run would write rows or log conflicts.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.writes() == 0 && self.conflicts == 0
+    }
+}
+
+/// What becomes of something that a plan does not simply do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteKind {
+    /// Held back by a safety limit.
+    Held,
+    /// Waits for a person.
+    Parked,
+    /// A database refused it earlier; it is tried again later.
+    Quarantined,
+    /// Comes with the next run.
+    Pending,
+    /// Left out, and nothing will come of it.
+    Skipped,
+    /// Done, and yet worth knowing.
+    Warning,
+}
+
+impl NoteKind {
+    /// The kind as JSON spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NoteKind::Held => "held",
+            NoteKind::Parked => "parked",
+            NoteKind::Quarantined => "quarantined",
+            NoteKind::Pending => "pending",
+            NoteKind::Skipped => "skipped",
+            NoteKind::Warning => "warning",
+        }
+    }
+}
+
+/// Why something is not, or not simply, done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Note {
+    /// What becomes of it.
+    pub kind: NoteKind,
+    /// The table, if it concerns one.
+    pub table: Option<String>,
+    /// The row, if it concerns one.
+    pub key: Option<Row>,
+    /// What and why, for people.
+    pub reason: String,
+}
+
+/// The part of a plan that concerns one table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TablePlan {
+    /// The table.
+    pub table: String,
+    /// Row writes, in the order they are made; up to the limit asked for.
+    pub actions: Vec<PlannedAction>,
+    /// Conflicts; up to the limit asked for.
+    pub conflicts: Vec<PlannedConflict>,
+}
+
+/// What is done to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Written where there was none.
+    Insert,
+    /// Columns are set.
+    Update,
+    /// Marked as deleted, or deleted for good: `changes` tells.
+    Delete,
+    /// Written back where it had been deleted for good.
+    Restore,
+}
+
+impl Op {
+    /// The operation as JSON spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Op::Insert => "insert",
+            Op::Update => "update",
+            Op::Delete => "delete",
+            Op::Restore => "restore",
+        }
+    }
+}
+
+/// One row write.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedAction {
+    /// The side that is written.
+    pub side: Side,
+    /// What is done.
+    pub op: Op,
+    /// The row.
+    pub key: Row,
+    /// The columns that are set; all of them for a row that was not there.
+    pub changes: Named<Change>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a write does to a column.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// What stands there; null where there is no row.
+    pub from: Value,
+    /// What will stand there; null where there will be no row.
+    pub to: Value,
+}
+
+/// Which side's content a conflict ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Winner {
+    /// The cloud's.
+    Cloud,
+    /// The local side's.
+    Local,
+    /// A row made of both.
+    Merged,
+    /// Not decided: it waits for a person.
+    None,
+}
+
+/// A conflict that a plan found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedConflict {
+    /// The row.
+    pub key: Row,
+    /// What kind of conflict it is.
+    pub kind: String,
+    /// The row on the cloud side; null: none.
+    pub cloud: Option<Row>,
+    /// The row on the local side; null: none.
+    pub local: Option<Row>,
+    /// What both last agreed on; null: nothing, or its content is not kept.
+    pub base: Option<Row>,
+    /// The strategy that was asked.
+    pub strategy: String,
+    /// Its answer.
+    pub winner: Winner,
+    /// The reason it gave.
+    pub reason: String,
+}
+
+/// What a run did: exactly the answer of the HTTP API.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncReport {
+    /// Every table was brought in step, but for what waits.
+    pub success: bool,
+    /// The run.
+    pub sync_id: String,
+    /// Table by table, in the order of the spec.
+    pub results: Named<TableResult>,
+    /// Rows written, on both sides together.
+    pub total_synced: u64,
+    /// How long it took, in seconds.
+    pub duration_seconds: f64,
+}
+
+/// What a run did to one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TableResult {
+    /// Rows written to the local side, conflict winners included.
+    pub cloud_to_local: u64,
+    /// Rows written to the cloud side, conflict winners included.
+    pub local_to_cloud: u64,
+    /// Conflicts found.
+    pub conflicts_detected: u64,
+    /// Of these, the ones that were decided.
+    pub conflicts_resolved: u64,
+}
+
+impl SyncReport {
+    /// The answer of a dry run: what the run would have done.
+    #[must_use]
+    pub fn of_plan(plan: &PlanReport, duration_seconds: f64) -> SyncReport {
+        let results = plan.summary.tables.iter().map(|(table, counts)| (table.to_owned(), TableResult::of_counts(counts)));
+        let total = &plan.summary.total;
+        SyncReport {
+            success: true,
+            sync_id: plan.plan_id.clone(),
+            results: results.collect(),
+            total_synced: total.cloud_to_local + total.local_to_cloud,
+            duration_seconds,
+        }
+    }
+}
+
+impl TableResult {
+    fn of_counts(counts: &Counts) -> TableResult {
+        TableResult {
+            cloud_to_local: counts.cloud_to_local,
+            local_to_cloud: counts.local_to_cloud,
+            conflicts_detected: counts.conflicts,
+            conflicts_resolved: counts.conflicts.saturating_sub(counts.parked),
+        }
+    }
+}
+
+/// A run's report, and what the API's answer has no room for. Not serialised: `--json` prints the report alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyncOutcome {
+    /// The report.
+    pub report: SyncReport,
+    /// Conflicts of this sync that wait for a person, from earlier runs too.
+    pub conflicts_waiting: u64,
+    /// Rows that a database refused.
+    pub quarantined: u64,
+    /// Rows that the next run reads again.
+    pub pending: u64,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// What became of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It is under way.
+    Running,
+    /// It came to its end; conflicts and refused rows may wait.
+    Success,
+    /// It failed.
+    Failed,
+    /// A safety limit stopped it.
+    Held,
+    /// It was cut off; the next run puts right what it left.
+    Interrupted,
+}
+
+/// How a sync is. "Unknown" stays unknown: a missing value never stands for a good one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StatusReport {
+    /// The sync.
+    pub sync: String,
+    /// The generation of its spec.
+    pub generation: String,
+    /// When its last run began; null: never.
+    pub last_sync: Option<Timestamp>,
+    /// When the next run is due; null with a schedule: unknown.
+    pub next_sync: Option<Timestamp>,
+    /// Its schedule, as the spec gives it; null: on demand only.
+    pub schedule: Option<String>,
+    /// Which way rows go: `both`, `cloud_to_local`, `local_to_cloud`.
+    pub direction: String,
+    /// Its default strategy.
+    pub strategy: String,
+    /// What its last run did; null: never run.
+    pub last_run: Option<LastRun>,
+    /// Conflicts that wait for a person.
+    pub conflicts_waiting: u64,
+    /// Rows that a database refused.
+    pub quarantined: u64,
+    /// Rows that the next run reads again.
+    pub pending: u64,
+    /// What is not as it should be, for people, each with what mends it.
+    pub warnings: Vec<String>,
+}
+
+/// What the last run did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LastRun {
+    /// The run.
+    pub sync_id: String,
+    /// Rows written to the local side.
+    pub cloud_to_local: u64,
+    /// Rows written to the cloud side.
+    pub local_to_cloud: u64,
+    /// Conflicts found.
+    pub conflicts_detected: u64,
+    /// Of these, the ones that were decided.
+    pub conflicts_resolved: u64,
+    /// How long it took, in seconds; null while it runs, and where that is not known.
+    pub duration_seconds: Option<f64>,
+    /// What became of it.
+    pub status: RunStatus,
+    /// Why it failed or was held.
+    pub error: Option<String>,
+}
+
+/// A run in the history.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HistoryEntry {
+    /// The run.
+    pub sync_id: String,
+    /// When it began.
+    pub timestamp: Timestamp,
+    /// Rows written to the local side.
+    pub cloud_to_local: u64,
+    /// Rows written to the cloud side.
+    pub local_to_cloud: u64,
+    /// Conflicts found.
+    pub conflicts: u64,
+    /// What became of it.
+    pub status: RunStatus,
+    /// How long it took, in seconds; null while it runs, and where that is not known.
+    pub duration_seconds: Option<f64>,
+}
+
+/// Whether a conflict was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictStatus {
+    /// Decided.
+    Resolved,
+    /// Waits for a person.
+    Pending,
+}
+
+/// A conflict in the log, with both full rows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConflictEntry {
+    /// The entry.
+    pub id: i64,
+    /// The run that found it.
+    pub sync_id: String,
+    /// When.
+    pub time: Timestamp,
+    /// The table.
+    pub table: String,
+    /// The row.
+    pub key: Row,
+    /// What kind of conflict it is.
+    pub kind: String,
+    /// The strategy that was asked.
+    pub strategy: String,
+    /// Its answer.
+    pub winner: Winner,
+    /// Whether that decided it.
+    pub status: ConflictStatus,
+    /// The reason.
+    pub reason: String,
+    /// The row on the cloud side; null: none.
+    pub cloud: Option<Row>,
+    /// The row on the local side; null: none.
+    pub local: Option<Row>,
+}
+
+/// Whether both sides of a sync can be synced.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConnectionReport {
+    /// The sync.
+    pub sync: String,
+    /// The cloud side.
+    pub cloud: SideReport,
+    /// The local side.
+    pub local: SideReport,
+}
+
+/// Whether one database can be synced.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SideReport {
+    /// The database, without its password.
+    pub target: String,
+    /// Whether it answers.
+    pub reachable: bool,
+    /// If not, why.
+    pub error: Option<String>,
+    /// The engine and its version.
+    pub version: Option<String>,
+    /// One round trip, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// Its clock less ours, in milliseconds.
+    pub clock_offset_ms: Option<f64>,
+    /// Whether the login may write at all.
+    pub writable: Option<bool>,
+    /// Rights that are missing, each with the statement that grants it.
+    pub missing_rights: Vec<String>,
+    /// Whether `berqenas_sync` is there.
+    pub prepared: Option<bool>,
+    /// Its tables, in the order of the spec; empty where it does not answer.
+    pub tables: Vec<TableReadiness>,
+}
+
+impl SideReport {
+    /// Whether a run could begin: it answers, takes writes, and every table is as it must be. Missing rights do not keep a run
+    /// from beginning.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.reachable && self.writable == Some(true) && self.prepared == Some(true) && self.tables.iter().all(|table| table.ready)
+    }
+}
+
+/// Whether a table can be synced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableReadiness {
+    /// The table.
+    pub table: String,
+    /// Its name on this side, schema and all.
+    pub name: String,
+    /// Whether nothing is lacking.
+    pub ready: bool,
+    /// What it lacks, for people.
+    pub lacks: Vec<String>,
+}
+
+/// The statements that make tables fit to be synced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PrepareReport {
+    /// The sync.
+    pub sync: String,
+    /// Whether they were run, not only listed.
+    pub applied: bool,
+    /// Side by side.
+    pub sides: Vec<SidePreparation>,
+}
+
+/// The statements for one side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SidePreparation {
+    /// The side.
+    pub side: Side,
+    /// The database, without its password.
+    pub target: String,
+    /// Table by table, `berqenas_sync` first; tables that lack nothing are not listed.
+    pub tables: Vec<TablePreparation>,
+}
+
+/// The statements for one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TablePreparation {
+    /// The table's name on its side.
+    pub table: String,
+    /// The statements, in order.
+    pub statements: Vec<String>,
+}
+
+/// What a folder of specs holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ValidateReport {
+    /// Whether every spec can be used.
+    pub valid: bool,
+    /// The specs that can be used.
+    pub specs: Vec<SpecEntry>,
+    /// All that is wrong with the others.
+    pub faults: Vec<SpecFault>,
+}
+
+/// A spec that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SpecEntry {
+    /// The sync.
+    pub sync: String,
+    /// Its number.
+    pub id: i64,
+    /// The file, as found from the working directory.
+    pub file: String,
+    /// Its generation.
+    pub generation: String,
+    /// Its tables.
+    pub tables: Vec<String>,
+}
+
+/// Something wrong with a spec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SpecFault {
+    /// The file, or the folder, as found from the working directory.
+    pub file: String,
+    /// The line, from 1; null where a fault has no place.
+    pub line: Option<usize>,
+    /// The column, from 1, in characters.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// The folder of the demo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DemoFolder {
+    /// The sync its spec describes.
+    pub sync: String,
+    /// The folder of its specs.
+    pub specs: std::path::PathBuf,
+    /// What was put there, one line each.
+    pub contents: Vec<String>,
+}

@@ -1,0 +1,78 @@
+//! What the engine is asked: plain data, and the one seam through which a long run tells how far it is.
+
+use std::path::PathBuf;
+
+use berqenas_core::{spec::StrategyName, value::Side};
+use jiff::Timestamp;
+
+/// Where the engine finds its specs and keeps its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// The folder of the specs.
+    pub specs: PathBuf,
+    /// The URL of the state database; `None`: `berqenas.db` beside the specs folder.
+    pub state: Option<String>,
+}
+
+/// What to plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanRequest {
+    /// Tables, by their name in the spec; empty: all of them.
+    pub tables: Vec<String>,
+    /// The strategy for this plan, instead of the spec's.
+    pub strategy: Option<StrategyName>,
+    /// Every row is read, not only those that changed since the last run.
+    pub full_sync: bool,
+    /// The most rows, and the most conflicts, that the report lists of each table; its counts cover all. `None`: no limit.
+    pub row_limit: Option<usize>,
+}
+
+/// What to sync.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncRequest {
+    /// Tables, by their name in the spec; empty: all of them.
+    pub tables: Vec<String>,
+    /// The strategy for this run, instead of the spec's.
+    pub strategy: Option<StrategyName>,
+    /// Every row is read, not only those that changed since the last run.
+    pub full_sync: bool,
+    /// After a restored or swapped database was detected: the side that is right.
+    pub trust: Option<Side>,
+}
+
+/// Which entries of the conflict log to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConflictFilter {
+    /// Not earlier than this.
+    pub from: Option<Timestamp>,
+    /// Earlier than this.
+    pub until: Option<Timestamp>,
+    /// Of this table, by its name in the spec.
+    pub table: Option<String>,
+    /// Asked of this strategy, by its full name.
+    pub strategy: Option<String>,
+}
+
+/// Hears how far a run is.
+pub trait Progress: Send + Sync {
+    /// Work on a table begins; `total` is the number of its rows, where known.
+    fn table(&self, name: &str, total: Option<u64>);
+
+    /// So many of the table's rows are done.
+    fn rows(&self, done: u64);
+
+    /// Something worth telling a person who wants details.
+    fn note(&self, text: &str);
+}
+
+/// Tells nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn table(&self, _name: &str, _total: Option<u64>) {}
+
+    fn rows(&self, _done: u64) {}
+
+    fn note(&self, _text: &str) {}
+}
