@@ -1,4 +1,2 @@
 //! The one integration binary.
-#![allow(clippy::unwrap_used)]
-
-mod endpoint_sqlite;
+mod smoke;

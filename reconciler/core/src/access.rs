@@ -47,7 +47,7 @@ pub struct AccessColumn {
     /// For key columns, the order they are read in.
     pub order: Option<KeyOrder>,
     /// How the column writes points in time (SQLite).
-    pub time_style: crate::shape::TimeStyle,
+    pub time_style: TimeStyle,
 }
 
 /// One table of one side, as a run reads and writes it. Key columns come first, in the key's order.

@@ -2,19 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The order in which tables are written, and the rings among them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableOrder {
-    /// Numbers of the tables, parents first; tables that nothing orders keep the order given.
-    pub order: Vec<usize>,
-    /// Tables that refer to each other in a ring (or to themselves), each ring in the order above.
-    pub rings: Vec<Vec<usize>>,
-}
-
-/// Orders tables so that parents come before their children. `parents[i]` are the numbers of the tables that table `i` refers to.
+/// The numbers of the tables in an order in which parents come before their children; tables that nothing orders keep the order given.
+/// `parents[i]` are the numbers of the tables that table `i` refers to.
 /// Inside a ring no order satisfies all: its tables stand together, in the order given.
 #[must_use]
-pub fn parents_first(parents: &[Vec<usize>]) -> TableOrder {
+pub fn parents_first(parents: &[Vec<usize>]) -> Vec<usize> {
     let reaches = reachability(parents);
     let ring_of = |table: usize| -> BTreeSet<usize> {
         (0..parents.len()).filter(|other| *other == table || (reaches[&table].contains(other) && reaches[other].contains(&table))).collect()
@@ -35,14 +27,7 @@ pub fn parents_first(parents: &[Vec<usize>]) -> TableOrder {
             order.push(member);
         }
     }
-    let mut rings: Vec<Vec<usize>> = Vec::new();
-    for table in &order {
-        let ring: Vec<usize> = ring_of(*table).into_iter().collect();
-        if (ring.len() > 1 || parents[*table].contains(table)) && !rings.contains(&ring) {
-            rings.push(ring);
-        }
-    }
-    TableOrder { order, rings }
+    order
 }
 
 fn reachability(parents: &[Vec<usize>]) -> BTreeMap<usize, BTreeSet<usize>> {
@@ -64,20 +49,18 @@ fn reachability(parents: &[Vec<usize>]) -> BTreeMap<usize, BTreeSet<usize>> {
 mod tests {
     use super::*;
 
-    fn check(parents: &[&[usize]], order: &[usize], rings: &[&[usize]]) {
+    fn check(parents: &[&[usize]], expected: &[usize]) {
         let parents: Vec<Vec<usize>> = parents.iter().map(|list| list.to_vec()).collect();
-        let found = parents_first(&parents);
-        assert_eq!(found.order, order, "{parents:?}");
-        assert_eq!(found.rings, rings.iter().map(|ring| ring.to_vec()).collect::<Vec<_>>(), "{parents:?}");
+        assert_eq!(parents_first(&parents), expected, "{parents:?}");
     }
 
     #[test]
     fn orders() {
-        check(&[], &[], &[]);
-        check(&[&[], &[], &[]], &[0, 1, 2], &[]);
-        check(&[&[1], &[2], &[]], &[2, 1, 0], &[]);
-        check(&[&[0]], &[0], &[&[0]]);
-        check(&[&[1], &[0], &[0]], &[0, 1, 2], &[&[0, 1]]);
-        check(&[&[1, 3], &[2], &[1], &[]], &[1, 2, 3, 0], &[&[1, 2]]);
+        check(&[], &[]);
+        check(&[&[], &[], &[]], &[0, 1, 2]);
+        check(&[&[1], &[2], &[]], &[2, 1, 0]);
+        check(&[&[0]], &[0]);
+        check(&[&[1], &[0], &[0]], &[0, 1, 2]);
+        check(&[&[1, 3], &[2], &[1], &[]], &[1, 2, 3, 0]);
     }
 }

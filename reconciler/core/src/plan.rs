@@ -226,7 +226,7 @@ impl PlannedRow {
 pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow {
     let mapping = context.mapping;
     let hashes = Pair::new(hash_of(mapping, Side::Cloud, &candidate), hash_of(mapping, Side::Local, &candidate));
-    let mut planned = PlannedRow {
+    let planned = PlannedRow {
         key: candidate.key,
         seen: candidate.sides,
         hashes,

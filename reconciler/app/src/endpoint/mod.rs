@@ -142,21 +142,6 @@ pub enum EndpointError {
     },
 }
 
-/// How to reach a database.
-#[derive(Clone, Debug)]
-pub struct ConnectOptions {
-    /// The URL, password and all.
-    pub url: secrecy::SecretString,
-    /// The database as shown to people: without its password.
-    pub display: String,
-    /// The schema whose tables are meant when a name has none; `None`: the engine's default.
-    pub schema: Option<String>,
-    /// A file with the certificates of the authorities to trust for TLS.
-    pub ca_file: Option<PathBuf>,
-    /// The limit of one call, the wait for locks included.
-    pub timeout: Duration,
-}
-
 /// Shorthand for what endpoints answer.
 pub type Result<T> = std::result::Result<T, EndpointError>;
 
@@ -358,17 +343,11 @@ pub trait Endpoint: Send + Sync {
     /// Rows whose given columns hold the given values: who else holds a unique key.
     async fn fetch_by_columns(&self, access: &TableAccess, columns: &[String], values: &[Stored]) -> Result<Vec<StoredRow>>;
 
-    /// The database's own id, from `berqenas_sync`.
+    /// The sync's line in `berqenas_sync`; an empty one where the sync never wrote.
     ///
     /// # Errors
     /// [`EndpointError::NotPrepared`] where the table is missing.
-    async fn database_id(&self) -> Result<String>;
-
-    /// The sync's line in `berqenas_sync`; `None`: the table is there and has no line for this sync yet.
-    ///
-    /// # Errors
-    /// [`EndpointError::NotPrepared`] where the table is missing.
-    async fn ledger(&self, sync: &str) -> Result<Option<Ledger>>;
+    async fn ledger(&self, sync: &str) -> Result<Ledger>;
 
     /// Raises the sync's token (making its line if there is none) and answers what stood there before.
     ///

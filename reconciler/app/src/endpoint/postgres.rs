@@ -149,7 +149,7 @@ impl Endpoint for PostgresEndpoint {
         read::fetch_by_columns(self, access, columns, values).await
     }
 
-    async fn ledger(&self, sync: &str) -> Result<Option<Ledger>> {
+    async fn ledger(&self, sync: &str) -> Result<Ledger> {
         ledger::ledger(self, sync).await
     }
 

@@ -306,8 +306,11 @@ impl Endpoint for SqliteEndpoint {
         self.context.limited(&doing, work).await
     }
 
-    async fn ledger(&self, sync: &str) -> Result<Option<Ledger>> {
-        let work = async { Ok(ledger::read(&mut *self.acquire().await?, &self.context, sync).await?.1) };
+    async fn ledger(&self, sync: &str) -> Result<Ledger> {
+        let work = async {
+            let (id, line) = ledger::read(&mut *self.acquire().await?, &self.context, sync).await?;
+            Ok(line.unwrap_or_else(|| Ledger::empty(id)))
+        };
         self.context.limited("reading berqenas_sync", work).await
     }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How many runs a row waits for its parent before it counts as refused.
-const PATIENCE: i64 = 5;
+const PATIENCE: u32 = 5;
 
 /// Decides what becomes of a row that was refused because of other rows.
 ///
@@ -77,7 +77,7 @@ pub(super) async fn settle_refusal(
 }
 
 fn parent_is_synced(context: &RunContext<'_>, table: &SyncTable, side: Side) -> bool {
-    let synced = |name| context.session.tables.iter().any(|other| other.shapes.get(side).name == *name);
+    let synced = |name: &berqenas_core::shape::TableName| context.session.tables.iter().any(|other| other.shapes.get(side).name == *name);
     table.shapes.get(side).foreign_keys.iter().any(|key| synced(&key.parent))
 }
 
@@ -100,9 +100,8 @@ async fn holder(context: &RunContext<'_>, table: &SyncTable, side: Side, row: &P
             if other == row.key {
                 continue;
             }
-            let asked = mapping.encode_key(side.other(), &other);
-            let Ok(asked) = asked else { continue };
-            let on_source = context.session.endpoints.get(side.other()).fetch(mapping.access.get(side.other()), &[asked]).await?;
+            let Ok(asked) = mapping.key_spellings(side.other(), &other) else { continue };
+            let on_source = context.session.endpoints.get(side.other()).fetch(mapping.access.get(side.other()), &asked).await?;
             if !on_source.is_empty() {
                 return Ok(Some((found, other)));
             }

@@ -162,10 +162,10 @@ impl Decider<'_> {
         let mut asked = Vec::with_capacity(keys.len());
         let mut positions = Vec::with_capacity(keys.len());
         for (position, key) in keys.iter().enumerate() {
-            match mapping.encode_key(side, key) {
-                Ok(stored) => {
-                    asked.push(stored);
-                    positions.push(position);
+            match mapping.key_spellings(side, key) {
+                Ok(spellings) => {
+                    positions.extend(std::iter::repeat_n(position, spellings.len()));
+                    asked.extend(spellings);
                 }
                 Err(fault) => answers[position].fault = Some(fault.to_string()),
             }

@@ -17,14 +17,13 @@ pub(super) fn check(
     side: Side,
     target: &str,
     known: Option<&SideState>,
-    ledger: Option<&Ledger>,
-    database_id: &str,
+    ledger: &Ledger,
 ) -> Result<(), EngineError> {
     let stopped = |what: String| {
         Err(EngineError::new(ErrorKind::Held, format!("sync {sync}: {what}; nothing was written"))
             .hint(format!("say which side is right: berqenas sync bidirectional {sync} --trust cloud (or local); that side then wins where rows differ")))
     };
-    let recorded = ledger.map_or(0, |ledger| ledger.epoch);
+    let recorded = ledger.epoch;
     let Some(known) = known else {
         return if recorded == 0 {
             Ok(())
@@ -32,7 +31,7 @@ pub(super) fn check(
             stopped(format!("{side} ({target}) has been synced before, and the state knows nothing of it: the state was lost or is another one"))
         };
     };
-    if known.database_id != database_id {
+    if known.database_id != ledger.database_id {
         return stopped(format!("{side} ({target}) is another database than the one last synced"));
     }
     if recorded == known.epoch || Some(recorded) == known.pending_epoch {
@@ -51,24 +50,23 @@ mod tests {
         SideState { database_id: "a".into(), epoch, pending_epoch, clock: 0, our_clock: 0 }
     }
 
-    fn verdict(known: Option<&SideState>, epoch: Option<i64>, id: &str) -> Option<String> {
-        let ledger = epoch.map(|epoch| Ledger { epoch, ..Ledger::empty(id.into()) });
-        check("s", Side::Cloud, "db", known, ledger.as_ref(), id).err().map(|fault| fault.to_string())
+    fn verdict(known: Option<&SideState>, epoch: i64, id: &str) -> Option<String> {
+        let ledger = Ledger { epoch, ..Ledger::empty(id.into()) };
+        check("s", Side::Cloud, "db", known, &ledger).err().map(|fault| fault.to_string())
     }
 
     #[test]
     fn restored_and_swapped_databases_stop_the_sync() {
         for (known, epoch, id, expected) in [
-            (None, None, "a", None),
-            (None, Some(0), "a", None),
-            (None, Some(3), "a", Some("the state was lost")),
-            (Some(known(3, None)), Some(3), "a", None),
-            (Some(known(3, Some(4))), Some(3), "a", None),
-            (Some(known(3, Some(4))), Some(4), "a", None),
-            (Some(known(3, None)), Some(2), "a", Some("behind the state")),
-            (Some(known(3, None)), Some(5), "a", Some("ahead of the state")),
-            (Some(known(3, None)), None, "a", Some("behind the state")),
-            (Some(known(3, None)), Some(3), "b", Some("another database")),
+            (None, 0, "a", None),
+            (None, 3, "a", Some("the state was lost")),
+            (Some(known(3, None)), 3, "a", None),
+            (Some(known(3, Some(4))), 3, "a", None),
+            (Some(known(3, Some(4))), 4, "a", None),
+            (Some(known(3, None)), 2, "a", Some("behind the state")),
+            (Some(known(3, None)), 5, "a", Some("ahead of the state")),
+            (Some(known(3, None)), 0, "a", Some("behind the state")),
+            (Some(known(3, None)), 3, "b", Some("another database")),
         ] {
             let found = verdict(known.as_ref(), epoch, id);
             match expected {

@@ -2,7 +2,7 @@
 
 use berqenas_core::{
     mapping,
-    shape::{Engine as DatabaseEngine, TableShape},
+    shape::TableShape,
     spec::{Direction, Schedule, TableSpec},
     value::{Pair, Side},
 };
@@ -266,8 +266,11 @@ fn next_run(schedule: Option<&Schedule>, started: i64) -> Result<Option<Timestam
             Ok(Some(time(started.saturating_add(every))?))
         }
         Some(Schedule::Cron { expression, timezone }) => {
-            let next = berqenas_core::spec::next_cron(expression, timezone, time(now())?);
-            next.map(Some).map_err(|fault| EngineError::failed(format!("the next time of cron {expression:?} cannot be told: {fault}")))
+            let untold = |fault: &dyn std::fmt::Display| EngineError::failed(format!("the next time of cron {expression:?} cannot be told: {fault}"));
+            let zoned = time(now())?.in_tz(timezone).map_err(|fault| untold(&fault))?;
+            let cron: croner::Cron = expression.parse().map_err(|fault| untold(&fault))?;
+            let next = cron.find_next_occurrence(&zoned, false).map_err(|fault| untold(&fault))?;
+            Ok(Some(next.timestamp()))
         }
     }
 }

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use berqenas_core::{
     spec::{InitialPolicy, StrategyName},
-    value::{Pair, Side},
+    value::Side,
 };
 
 use self::{
@@ -62,6 +62,16 @@ pub fn schema() -> serde_json::Value {
     berqenas_core::spec::schema()
 }
 
+fn spec_fault(fault: &berqenas_core::spec::Fault) -> SpecFault {
+    SpecFault {
+        file: fault.file.clone(),
+        line: Some(fault.line),
+        column: Some(fault.column),
+        message: fault.message.clone(),
+        hint: fault.hint.clone(),
+    }
+}
+
 /// Our clock, in microseconds since 1970 UTC.
 fn now() -> i64 {
     jiff::Timestamp::now().as_microsecond()
@@ -73,7 +83,7 @@ impl Engine {
     /// # Errors
     /// If the folder cannot be read, or the state's URL is no path.
     pub fn open(options: EngineOptions) -> Result<Engine> {
-        let specs = specs::load(&options.specs)?;
+        let specs = specs::load(&options.specs).map_err(|fault| EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS"))?;
         let state = match &options.state {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
@@ -102,14 +112,19 @@ impl Engine {
     }
 
     fn spec_faults(&self) -> Vec<SpecFault> {
-        self.specs.faults.iter().map(SpecFault::from).collect()
+        self.specs.faults.iter().map(spec_fault).collect()
     }
 
     /// The spec of that name. Where other files have faults, it can still be used; where it is not found, they are told.
     fn find(&self, name: &str) -> Result<&LoadedSpec> {
         self.specs.find(name).map_err(|missing| {
             let faults = self.spec_faults();
-            if faults.is_empty() { EngineError::new(ErrorKind::Usage, missing.to_string()) } else { EngineError::invalid_specs(faults) }
+            if !faults.is_empty() {
+                return EngineError::invalid_specs(faults);
+            }
+            let hint = missing.hint.clone();
+            let fault = EngineError::of(ErrorKind::Usage, missing);
+            hint.into_iter().fold(fault, EngineError::hint)
         })
     }
 
@@ -288,7 +303,7 @@ impl Engine {
         if trust.is_some() {
             let mut above = 0;
             for side in Side::BOTH {
-                above = session.endpoints.get(side).ledger(&lease.sync).await?.map_or(above, |ledger| ledger.token.max(above));
+                above = session.endpoints.get(side).ledger(&lease.sync).await?.token.max(above);
             }
             lease = state.outbid(&lease, above).await?;
             state.forget(&lease).await?;

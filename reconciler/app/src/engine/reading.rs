@@ -215,12 +215,8 @@ pub(super) async fn read_sides(session: &Session, state: &State, floors: bool, t
         let endpoint = session.endpoints.get(side);
         let known = state.side(sync, side).await?;
         let ledger = endpoint.ledger(sync).await?;
-        let id = match &ledger {
-            Some(ledger) => ledger.database_id.clone(),
-            None => endpoint.database_id().await?,
-        };
         if !trusted {
-            identity::check(sync, side, endpoint.target(), known.as_ref(), ledger.as_ref(), &id)?;
+            identity::check(sync, side, endpoint.target(), known.as_ref(), &ledger)?;
         }
         // Asking for the clock takes no lock, so half the round trip is all that the offset can be wrong by.
         let asked = clock();
@@ -232,7 +228,7 @@ pub(super) async fn read_sides(session: &Session, state: &State, floors: bool, t
             clock_set_back |= (theirs - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;
         }
         let floor = Floor { clock: theirs, ..floor };
-        *database_ids.get_mut(side) = id;
+        *database_ids.get_mut(side) = ledger.database_id;
         *sides.get_mut(side) = known;
         *read.get_mut(side) = Some((floor, ours));
     }

@@ -6,7 +6,7 @@
 //! move when everything under them is applied, parked, quarantined or pending.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -14,7 +14,6 @@ use berqenas_core::{
     check::check,
     key::Key,
     plan::{PlannedRow, Step, WriteKind},
-    spec::{Detect, InitialPolicy},
     value::{Pair, Side},
 };
 
@@ -28,9 +27,9 @@ use super::{
 };
 use crate::{
     apply::{Applier, OnRefusal, TableRows},
-    endpoint::{Floor, Ledger, Refusal, RefusalKind, Scan},
+    endpoint::{Ledger, Refusal, RefusalKind},
     error::{EngineError, ErrorKind},
-    state::{BatchClose, Lease, PendingKey, SideState, State, TableState},
+    state::{BatchClose, PendingKey, SideState, TableState},
 };
 
 /// How often rows that wait for other rows are tried again in one run.

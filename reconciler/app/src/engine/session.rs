@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use berqenas_core::{
     mapping::{self, MappingFault, TableMapping},
-    order::{TableOrder, parents_first},
+    order::parents_first,
     shape::{Engine as DatabaseEngine, TableName, TableShape},
     spec::{Connection, StrategyName, SyncSpec, TableSpec},
     strategy::BuiltIn,
@@ -37,8 +37,6 @@ pub(super) struct Session {
     pub(super) endpoints: Pair<Arc<dyn Endpoint>>,
     /// The tables of this request, parents before children.
     pub(super) tables: Vec<SyncTable>,
-    /// Their order, and the rings among them.
-    pub(super) order: TableOrder,
     /// What a person should know of the mapping.
     pub(super) warnings: Vec<String>,
 }
@@ -77,8 +75,8 @@ impl Session {
         let order = parents_first(&parents(&tables));
         let warnings = tables.iter().flat_map(|table| table.mapping.warnings.iter().cloned()).collect();
         let mut slots: Vec<Option<SyncTable>> = tables.into_iter().map(Some).collect();
-        let tables = order.order.iter().filter_map(|number| slots[*number].take()).collect();
-        Ok(Session { spec, endpoints, tables, order, warnings })
+        let tables = order.iter().filter_map(|number| slots[*number].take()).collect();
+        Ok(Session { spec, endpoints, tables, warnings })
     }
 
     /// Closes both sides.

@@ -140,7 +140,7 @@ pub(super) fn digest(hasher: &mut blake3::Hasher, table: &str, row: &PlannedRow)
     feed(table.as_bytes());
     feed(&row.key.to_bytes());
     for side in Side::BOTH {
-        feed(row.hashes.get(side).map_or(&[][..], |hash| &hash.0[..]).to_vec().as_slice());
+        feed(row.hashes.get(side).as_ref().map_or(&[][..], |hash| &hash.0[..]));
     }
     match &row.step {
         Step::Write { side, kind } => {

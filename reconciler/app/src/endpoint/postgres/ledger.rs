@@ -20,17 +20,16 @@ pub(super) fn table(schema: &str) -> String {
 fn select(schema: &str) -> String {
     let table = table(schema);
     format!(
-        "SELECT own.database_id, line.sync IS NOT NULL, coalesce(line.token, 0), coalesce(line.epoch, 0), line.run, \
+        "SELECT own.database_id, coalesce(line.token, 0), coalesce(line.epoch, 0), line.run, \
          coalesce(line.batch, 0), coalesce(line.outcome, '[]') FROM {table} own LEFT JOIN {table} line ON line.sync = $1 WHERE own.sync = ''"
     )
 }
 
-/// The sync's line; `None`: there is none yet.
-pub(super) async fn ledger(endpoint: &PostgresEndpoint, sync: &str) -> Result<Option<Ledger>> {
+/// The sync's line; an empty one where there is none yet.
+pub(super) async fn ledger(endpoint: &PostgresEndpoint, sync: &str) -> Result<Ledger> {
     let statement = sqlx::query(AssertSqlSafe(select(&endpoint.schema))).bind(sync.to_owned()).fetch_optional(&endpoint.pool);
     let row = endpoint.session.bounded(DOING, statement).await?.map_err(|error| table_error(endpoint, error))?;
-    let (ledger, exists) = decode(endpoint, row)?;
-    Ok(exists.then_some(ledger))
+    decode(endpoint, row)
 }
 
 /// Raises the token; answers the line as it stood before.
@@ -41,7 +40,7 @@ pub(super) async fn raise_token(endpoint: &PostgresEndpoint, sync: &str, token: 
     run(endpoint, insert.bind(sync.to_owned()).execute(&mut *transaction)).await?;
     fence(endpoint, &mut transaction, sync, token, Expect::AtMost).await?;
     let before = sqlx::query(AssertSqlSafe(select(&endpoint.schema))).bind(sync.to_owned()).fetch_optional(&mut *transaction);
-    let (ledger, _) = decode(endpoint, run(endpoint, before).await?)?;
+    let ledger = decode(endpoint, run(endpoint, before).await?)?;
     let update = sqlx::query(AssertSqlSafe(format!("UPDATE {table} SET token = $2 WHERE sync = $1"))).bind(sync.to_owned()).bind(token);
     run(endpoint, update.execute(&mut *transaction)).await?;
     endpoint.session.run(DOING, transaction.commit()).await?;
@@ -126,22 +125,22 @@ fn table_error(endpoint: &PostgresEndpoint, error: sqlx::Error) -> EndpointError
     }
 }
 
-fn decode(endpoint: &PostgresEndpoint, row: Option<PgRow>) -> Result<(Ledger, bool)> {
+fn decode(endpoint: &PostgresEndpoint, row: Option<PgRow>) -> Result<Ledger> {
     // Without the database's own line the table was never made ready; preparing again adds it.
     let row = row.ok_or_else(|| EndpointError::NotPrepared { target: endpoint.session.target.clone() })?;
-    let read = || -> sqlx::Result<(Ledger, bool, String)> {
+    let read = || -> sqlx::Result<(Ledger, String)> {
         let ledger = Ledger {
             database_id: row.try_get(0)?,
-            token: row.try_get(2)?,
-            epoch: row.try_get(3)?,
-            run: row.try_get(4)?,
-            batch: row.try_get(5)?,
+            token: row.try_get(1)?,
+            epoch: row.try_get(2)?,
+            run: row.try_get(3)?,
+            batch: row.try_get(4)?,
             applied: Vec::new(),
         };
-        Ok((ledger, row.try_get(1)?, row.try_get(6)?))
+        Ok((ledger, row.try_get(5)?))
     };
-    let (mut ledger, exists, outcome) = read().map_err(|error| endpoint.session.error(DOING, error))?;
+    let (mut ledger, outcome) = read().map_err(|error| endpoint.session.error(DOING, error))?;
     ledger.applied = serde_json::from_str(&outcome)
         .map_err(|error| endpoint.session.unexpected(format!("the outcome in berqenas_sync cannot be read: {error}")))?;
-    Ok((ledger, exists))
+    Ok(ledger)
 }
