@@ -1,2 +1,3 @@
 //! app
 pub mod endpoint;
+pub mod specs;
