@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used)]
 //! Spec files, from text to meaning. Each `tests/specs/invalid/x.yaml` has the exact faults beside it in `x.faults`, each
 //! `valid/x.yaml` what it means in `x.spec`. `UPDATE_EXPECT=1` writes what is found instead of comparing it.
 

@@ -20,6 +20,10 @@ use super::fault::{Fault, Position};
 pub const MAX_BYTES: usize = 1 << 20;
 /// The most values in a file, aliases followed.
 const MAX_VALUES: usize = 50_000;
+/// The most brackets that may be open at once.
+const MAX_OPEN_BRACKETS: usize = 1000;
+/// Said when values stand in values beyond measure.
+const TOO_DEEP: &str = "values are nested too deeply, or an anchor holds itself";
 /// The longest key, in bytes.
 const MAX_KEY: usize = 200;
 /// The longest JSON pointer that is remembered, in bytes.
@@ -107,6 +111,9 @@ pub(super) fn parse(file: &str, text: &str) -> Result<(Vec<Document>, Vec<Offset
         let message = format!("the character U+{:04X} may not stand in YAML", u32::from(character));
         return Err(position(text, offset).fault(file, message, Some("take it out, or write it as an escape in double quotes".to_owned())));
     }
+    if let Some(offset) = too_many_open_brackets(text) {
+        return Err(position(text, offset).fault(file, TOO_DEEP, None));
+    }
     let trees = read_trees(file, text)?;
     // Only now: `read_trees` has bounded the depth that this parser recurses to.
     let places = YamlFile::parse(text).tree();
@@ -137,6 +144,20 @@ fn may_stand_in_yaml(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
 }
 
+/// Where more brackets are open than any file needs. The parser's time grows with their number times the length of the text, so
+/// they are counted before it starts: in quotes and comments too, which no honest file fills like that.
+fn too_many_open_brackets(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    text.bytes().position(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > MAX_OPEN_BRACKETS
+    })
+}
+
 fn read_trees(file: &str, text: &str) -> Result<Vec<Tree>, Fault> {
     let left = Cell::new(MAX_VALUES);
     let mut trees = Vec::new();
@@ -155,7 +176,7 @@ fn syntax_fault(file: &str, error: &serde_yaml::Error) -> Fault {
         return place.fault(file, TOO_MANY_VALUES, Some("use fewer anchors and aliases".to_owned()));
     }
     if words.contains("recursion limit exceeded") {
-        return place.fault(file, "values are nested too deeply, or an anchor holds itself", None);
+        return place.fault(file, TOO_DEEP, None);
     }
     if let Some((_, scanning)) = words.split_once("unexpected end of stream").and_then(|(_, rest)| rest.split_once("a quoted scalar")) {
         // Where the quote opens says more than where the file ends.
