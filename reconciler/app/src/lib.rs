@@ -1,6 +1,5 @@
 //! app
 pub(crate) mod apply;
-
 pub mod endpoint;
 pub mod engine;
 pub mod error;

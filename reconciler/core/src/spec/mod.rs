@@ -1,9 +1,36 @@
-//! What a spec means. [`file`](self::file) says what YAML may say; `read` turns text into [`SyncSpec`]s, all faults at once.
+//! What a spec means, and the way there from text.
+//!
+//! ```text
+//! text ── yaml ──→ values with places ── check ──→ types are right ── file, resolve ──→ SyncSpec ── set ──→ no two clash
+//! ```
+//!
+//! [`read`] goes that way for one file and reports all its faults at once: a fault of syntax ends the reading, faults of type are
+//! reported together with duplicate keys, faults of meaning once the types are right.
+
+mod check;
+mod fault;
+pub mod file;
+mod read;
+mod resolve;
+mod set;
+pub mod url;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub use self::{
+    fault::{Fault, Position, closest, did_you_mean},
+    file::schema,
+    read::{read, read_bytes},
+    set::{Clash, PlacedSpec, check_set},
+    yaml::MAX_BYTES,
+};
+
 /// A pair of databases and the tables that are kept in step between them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SyncSpec {
     /// The sync's name, unique among the specs.
     pub name: String,
@@ -38,7 +65,7 @@ pub struct SyncSpec {
 }
 
 /// A database: its URL, and the password where it is kept elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Connection {
     /// The URL as the spec gives it; `${NAME}` stands for an environment variable, filled in only when connecting.
     pub url: String,
@@ -51,7 +78,8 @@ pub struct Connection {
 }
 
 /// Where a secret is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// An environment variable.
     Env(String),
@@ -60,7 +88,8 @@ pub enum SecretSource {
 }
 
 /// When a sync runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Every so often.
     Interval(Duration),
@@ -166,7 +195,7 @@ impl Default for BookkeepingNames {
 }
 
 /// One table of a sync.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TableSpec {
     /// The name in the spec, and, unless `cloud` says otherwise, on the cloud side.
     pub name: String,
@@ -186,4 +215,18 @@ pub struct TableSpec {
     pub detect: Detect,
     /// The names of the bookkeeping columns.
     pub bookkeeping: BookkeepingNames,
+}
+
+impl TableSpec {
+    /// The name on the cloud side.
+    #[must_use]
+    pub fn on_cloud(&self) -> &str {
+        self.cloud.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The name on the local side.
+    #[must_use]
+    pub fn on_local(&self) -> &str {
+        self.local.as_deref().unwrap_or(&self.name)
+    }
 }
