@@ -1,4 +1,5 @@
 //! The one integration binary.
+#![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
 mod conformance;
 mod support;

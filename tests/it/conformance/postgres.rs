@@ -279,13 +279,39 @@ async fn identity_generated_and_zoned_columns_are_written_right() {
 }
 
 #[tokio::test]
-async fn large_batches_are_written_by_key() {
+async fn large_batches_cost_what_they_should() {
     let url = TestPostgres::get().database("large", Locale::C).await;
     let bench = Bench::new(Box::new(PostgresFixture { endpoint: connect(&url).await.unwrap(), url })).await;
-    bench.sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'v' FROM generate_series(1, 20000) n; ANALYZE t").await;
+    bench
+        .sql(
+            "CREATE TABLE t (id int PRIMARY KEY, v text, rank int NOT NULL UNIQUE);
+             INSERT INTO t SELECT n, 'v', n FROM generate_series(1, 20000) n; ANALYZE t",
+        )
+        .await;
     let access = bench.access("t").await;
-    let keys: Vec<Vec<Stored>> = (1..=2000).map(|id| vec![text(&(id * 10).to_string())]).collect();
-    let rows = bench.endpoint().fetch(&access, &keys).await.unwrap();
-    let outcomes = bench.write(&access, rows.iter().map(|(_, row)| update(row, &[(1, text("w"))])).collect()).await;
-    assert_eq!(short(&outcomes), ["written"; 2000]);
+    let keys: Vec<Vec<Stored>> = (19_001..=20_000).map(|id| vec![text(&id.to_string())]).collect();
+    let rows: Vec<_> = bench.endpoint().fetch(&access, &keys).await.unwrap().into_iter().map(|(_, row)| row).collect();
+    let outcomes = bench.write(&access, rows.iter().map(|row| update(row, &[(1, text("w"))])).collect()).await;
+    assert_eq!(short(&outcomes), ["written"; 1000]);
+    let rows: Vec<_> = outcomes
+        .into_iter()
+        .map(|outcome| match outcome {
+            RowOutcome::Applied(Some(row)) => row,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // Each row takes the value of the next one; then each but the last tries to, onto a value that an outsider holds.
+    let shifted = |by: i64| {
+        let number = |value: &Stored| if let Stored::Text(text) = value { text.parse::<i64>().unwrap() } else { panic!("{value:?}") };
+        rows.iter().map(|row| update(row, &[(2, text(&(number(&row.values[2]) + by).to_string()))])).collect::<Vec<_>>()
+    };
+    let started = Instant::now();
+    let mut expected = vec!["unique"; 1000];
+    assert_eq!(short(&bench.write(&access, shifted(-1)).await), expected, "the first is blocked, and so are all behind it");
+    assert!(started.elapsed() < Duration::from_secs(20), "a blocked chain took {:?}", started.elapsed());
+    let started = Instant::now();
+    expected.fill("written");
+    assert_eq!(short(&bench.write(&access, shifted(1)).await), expected);
+    assert!(started.elapsed() < Duration::from_secs(5), "a shift took {:?}", started.elapsed());
+    eprintln!("shift {:?}", started.elapsed());
 }
