@@ -4,6 +4,7 @@
 
 mod cases;
 mod postgres;
+mod sqlite;
 
 use std::sync::{
     Arc,
@@ -125,6 +126,7 @@ fn access_of(shape: &TableShape) -> TableAccess {
         declared: column.declared.clone(),
         role: Role::Key,
         order: Some(order(&column.kind)),
+        time_style: column.time_style,
     });
     let others = shape.columns.iter().filter(|column| !shape.primary_key.contains(&column.name) && !column.computed);
     let others = others.map(|column| AccessColumn {
@@ -132,6 +134,7 @@ fn access_of(shape: &TableShape) -> TableAccess {
         declared: column.declared.clone(),
         role: role(&column.name),
         order: None,
+        time_style: column.time_style,
     });
     let stamped = shape.column(&names.updated_at).is_some();
     TableAccess {
@@ -224,4 +227,4 @@ macro_rules! engines {
     };
 }
 
-engines! { postgres }
+engines! { postgres sqlite }

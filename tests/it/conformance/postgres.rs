@@ -10,7 +10,7 @@ use berqenas::endpoint::{ConnectOptions, Endpoint, EndpointError, Result, RowOut
 use berqenas_core::value::Stored;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::{Bench, Fixture, insert, short, text, update};
+use super::{Bench, Fixture, delete, insert, short, text, update};
 use crate::support::postgres::{Locale, PASSWORD, TestPostgres, USER, free_port};
 
 struct PostgresFixture {
@@ -254,6 +254,37 @@ async fn what_a_trigger_withholds_is_refused_rather_than_moved() {
 }
 
 #[tokio::test]
+async fn a_refusal_never_waits_for_the_commit() {
+    let url = TestPostgres::get().database("waiting", Locale::C).await;
+    let bench = Bench::new(Box::new(PostgresFixture { endpoint: connect(&url).await.unwrap(), url })).await;
+    bench
+        .sql(
+            "CREATE TABLE parents (id int PRIMARY KEY);
+             CREATE TABLE t (id int PRIMARY KEY, parent int REFERENCES parents DEFERRABLE INITIALLY DEFERRED);
+             INSERT INTO parents VALUES (1)",
+        )
+        .await;
+    let access = bench.access("t").await;
+    let row = |id: &str, parent: &str| insert(&[text(id), text(parent)]);
+    let mut batch = bench.batch(vec![(&access, vec![row("1", "7"), row("2", "1")])]);
+    assert_eq!(short(&bench.endpoint().write(&batch).await.unwrap()), ["foreign key", "written"]);
+    batch.defer_foreign_keys = true;
+    assert_eq!(short(&bench.endpoint().write(&batch).await.unwrap()), ["foreign key", "moved"]);
+}
+
+#[tokio::test]
+async fn a_value_may_be_freed_later_in_the_batch() {
+    let url = TestPostgres::get().database("freed", Locale::C).await;
+    let bench = Bench::new(Box::new(PostgresFixture { endpoint: connect(&url).await.unwrap(), url })).await;
+    bench.sql("CREATE TABLE t (id int PRIMARY KEY, code text UNIQUE); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')").await;
+    let access = bench.access("t").await;
+    let rows = bench.rows(&access, Scan::Everything).await;
+    let writes =
+        vec![insert(&[text("9"), text("c")]), update(&rows[0], &[(1, text("b"))]), update(&rows[1], &[(1, text("d"))]), delete(&rows[2])];
+    assert_eq!(short(&bench.write(&access, writes).await), ["written", "written", "written", "deleted"]);
+}
+
+#[tokio::test]
 async fn identity_generated_and_zoned_columns_are_written_right() {
     let url = TestPostgres::get().database("identity", Locale::C).await;
     let bench = Bench::new(Box::new(PostgresFixture { endpoint: connect(&url).await.unwrap(), url })).await;
@@ -313,5 +344,4 @@ async fn large_batches_cost_what_they_should() {
     expected.fill("written");
     assert_eq!(short(&bench.write(&access, shifted(1)).await), expected);
     assert!(started.elapsed() < Duration::from_secs(5), "a shift took {:?}", started.elapsed());
-    eprintln!("shift {:?}", started.elapsed());
 }

@@ -7,6 +7,7 @@
 //! - what a call wrote it wrote in one transaction, together with its line in `berqenas_sync`, or not at all.
 
 pub mod postgres;
+pub mod sqlite;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
