@@ -27,7 +27,7 @@ use futures::stream::BoxStream;
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
 use self::session::{Doing, Session};
@@ -58,7 +58,13 @@ impl PostgresEndpoint {
         let refused = |source| EndpointError::Connect { target: options.display.clone(), source };
         let mut login = PgConnectOptions::from_str(options.url.expose_secret()).map_err(refused)?;
         if let Some(file) = &options.ca_file {
-            login = login.ssl_root_cert(file);
+            // Whoever names an authority wants the server checked against it, as libpq does.
+            let mode = match login.get_ssl_mode() {
+                PgSslMode::Prefer | PgSslMode::Allow => PgSslMode::VerifyFull,
+                PgSslMode::Require => PgSslMode::VerifyCa,
+                chosen => chosen,
+            };
+            login = login.ssl_root_cert(file).ssl_mode(mode);
         }
         let login = login.application_name("berqenas").disable_statement_logging();
         let session = Arc::new(Session { target: options.display, user: login.get_username().to_owned(), limit: options.timeout });

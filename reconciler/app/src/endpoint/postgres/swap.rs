@@ -38,39 +38,45 @@ struct UniqueColumn {
 }
 }
 
-/// Tries to write updates that clash with each other on unique values. Rows that clash with others too are refused; the rest is tried
-/// again without them.
-pub(super) async fn exchange<'a>(writer: &mut Writer<'_>, access: &'a TableAccess, mut items: Vec<Item<'a>>) -> Result<Verdicts> {
+/// Rounds of an exchange at most. A refused row keeps its value, which may be what another one wants: a long chain of such rows would
+/// otherwise cost a round for each.
+const MAX_ROUNDS: usize = 8;
+
+/// Tries to write updates that clash with each other on unique values. Rows that clash with others too are refused, and the rest is
+/// tried again without them. Answers what was settled, and the rows for which this way led nowhere.
+pub(super) async fn exchange<'a>(
+    writer: &mut Writer<'_>,
+    access: &'a TableAccess,
+    mut items: Vec<Item<'a>>,
+) -> Result<(Verdicts, Vec<Item<'a>>)> {
     let statement = sqlx::query(UNIQUE_COLUMNS).bind(access.name.schema.clone()).bind(access.name.name.clone());
     let rows = writer.catalog(access, statement).await?;
     let columns: sqlx::Result<Vec<UniqueColumn>> = rows.iter().map(UniqueColumn::from_row).collect();
     let columns = columns.map_err(|error| writer.unexpected(access, &format!("its unique indexes cannot be read: {error}")))?;
     let mut verdicts = Vec::new();
-    // Fewer than two cannot be in each other's way: what was said of them stands.
-    while items.len() > 1 {
+    for _ in 0..MAX_ROUNDS {
+        if items.len() < 2 {
+            break; // Nobody is left to exchange with.
+        }
         writer.command("SAVEPOINT berqenas_exchange").await?;
         let attempt = once(writer, access, &items, &columns).await?;
-        let refused: BTreeMap<usize, Verdict> = match attempt {
-            Some(attempt) => {
-                let (refused, settled): (Vec<_>, Vec<_>) =
-                    attempt.into_iter().partition(|(_, verdict)| matches!(verdict, Verdict::Refused(_)));
-                if refused.is_empty() {
-                    writer.command("RELEASE SAVEPOINT berqenas_exchange").await?;
-                    verdicts.extend(settled);
-                    return Ok(verdicts);
-                }
-                refused.into_iter().collect()
-            }
-            None => BTreeMap::new(),
-        };
-        writer.command("ROLLBACK TO SAVEPOINT berqenas_exchange; RELEASE SAVEPOINT berqenas_exchange").await?;
-        if refused.is_empty() {
-            return Ok(verdicts);
+        let parked = attempt.is_some();
+        let (refused, settled): (Vec<_>, Vec<_>) =
+            attempt.into_iter().flatten().partition(|(_, verdict)| matches!(verdict, Verdict::Refused(_)));
+        if parked && refused.is_empty() {
+            writer.command("RELEASE SAVEPOINT berqenas_exchange").await?;
+            verdicts.extend(settled);
+            return Ok((verdicts, Vec::new()));
         }
+        writer.command("ROLLBACK TO SAVEPOINT berqenas_exchange; RELEASE SAVEPOINT berqenas_exchange").await?;
+        if !parked {
+            break;
+        }
+        let refused: BTreeMap<usize, Verdict> = refused.into_iter().collect();
         items.retain(|item| !refused.contains_key(&item.position));
         verdicts.extend(refused);
     }
-    Ok(verdicts)
+    Ok((verdicts, items))
 }
 
 /// One attempt with all of the rows; `None`: they cannot be moved out of the way.
@@ -103,7 +109,7 @@ async fn once<'a>(
         }
     }
     for group in statements::groups(access, &parked) {
-        verdicts.extend(writer.settle(&group, Guard::Key).await?);
+        verdicts.extend(writer.settle(&group, Guard::Key, usize::MAX).await?);
     }
     Ok(Some(verdicts))
 }

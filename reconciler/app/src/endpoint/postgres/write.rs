@@ -19,10 +19,13 @@ use super::{
     BEGIN_BY_KEY, PostgresEndpoint, ledger, read,
     session::{Doing, Fault, Session},
     sql::{Input, Statement, quoted, quoted_table},
-    statements::{self, Group, Guard, Item, Verdict, Verdicts, key_after},
+    statements::{self, Group, Guard, Item, Op, Verdict, Verdicts, key_after},
     swap,
 };
 use crate::endpoint::{EndpointError, LedgerRow, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch};
+
+/// Updates of a table that may clash one by one before an exchange of values is tried.
+const PATIENCE: usize = 8;
 
 /// A write transaction.
 pub(super) struct Writer<'e> {
@@ -198,7 +201,7 @@ impl Writer<'_> {
     async fn settle_table<'a>(&mut self, access: &'a TableAccess, items: &[Item<'a>]) -> Result<Settled> {
         let mut settled = Settled::new();
         for group in statements::groups(access, items) {
-            settled.extend(self.settle(&group, Guard::Content).await?);
+            settled.extend(self.settle(&group, Guard::Content, PATIENCE).await?);
         }
         // Updates that stand in each other's way may be exchanging unique values.
         let clashing = |item: &&Item<'a>| {
@@ -206,27 +209,41 @@ impl Writer<'_> {
                 && matches!(settled.get(&item.position), Some(Verdict::Refused(refusal)) if refusal.kind == RefusalKind::Unique)
         };
         let clashing: Vec<Item<'a>> = items.iter().filter(clashing).copied().collect();
-        if clashing.len() > 1 {
-            settled.extend(swap::exchange(self, access, clashing).await?);
+        if clashing.len() < 2 {
+            return Ok(settled);
+        }
+        let all_tried_alone = clashing.len() <= PATIENCE;
+        let (verdicts, left) = swap::exchange(self, access, clashing).await?;
+        settled.extend(verdicts);
+        if !all_tried_alone {
+            for group in statements::groups(access, &left) {
+                settled.extend(self.settle(&group, Guard::Content, usize::MAX).await?);
+            }
         }
         Ok(settled)
     }
 
-    /// Settles the rows of one group: all at once, or by halves.
-    pub(super) async fn settle(&mut self, group: &Group<'_>, guard: Guard) -> Result<Verdicts> {
+    /// Settles the rows of one group: all at once, or by halves. Once more updates than `patience` clash on unique values, those that
+    /// fail together are refused together: most likely values are being exchanged, and looking for a culprit is in vain.
+    pub(super) async fn settle(&mut self, group: &Group<'_>, guard: Guard, patience: usize) -> Result<Verdicts> {
         let mut verdicts = Vec::with_capacity(group.items.len());
         let mut slices = vec![&group.items[..]];
+        let mut clashes = 0;
         while let Some(slice) = slices.pop() {
-            match self.attempt(group, slice, guard).await? {
-                Ok(settled) => verdicts.extend(settled),
-                Err(refusal) => match slice {
-                    [] => {}
-                    [culprit] => verdicts.push((culprit.position, Verdict::Refused(refusal))),
-                    _ => {
-                        let (first, second) = slice.split_at(slice.len() / 2);
-                        slices.extend([second, first]);
-                    }
-                },
+            let refusal = match self.attempt(group, slice, guard).await? {
+                Ok(settled) => {
+                    verdicts.extend(settled);
+                    continue;
+                }
+                Err(refusal) => refusal,
+            };
+            let clash = group.op == Op::Update && refusal.kind == RefusalKind::Unique;
+            if slice.len() == 1 || (clash && clashes >= patience) {
+                clashes += usize::from(clash);
+                verdicts.extend(slice.iter().map(|item| (item.position, Verdict::Refused(refusal.clone()))));
+            } else {
+                let (first, second) = slice.split_at(slice.len() / 2);
+                slices.extend([second, first]);
             }
         }
         Ok(verdicts)
