@@ -59,6 +59,17 @@ pub(crate) enum OnRefusal {
     Quarantine,
 }
 
+/// How far a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// It stands in the journal.
+    Journaled,
+    /// It is committed on its side.
+    Written,
+    /// The state knows what became of it.
+    Recorded,
+}
+
 /// The hand that writes for one run.
 pub(crate) struct Applier<'a> {
     /// The state.
@@ -71,6 +82,8 @@ pub(crate) struct Applier<'a> {
     pub(crate) endpoints: &'a Pair<Arc<dyn Endpoint>>,
     /// The ids of both databases.
     pub(crate) database_ids: &'a Pair<String>,
+    /// Called at each boundary between two effects of a batch.
+    pub(crate) reached: Box<dyn Fn(Reached, Side) + Send + Sync + 'a>,
     /// The number of the last batch.
     pub(crate) batch: i64,
     /// The number of the last conflict entry.
@@ -142,6 +155,7 @@ impl Applier<'_> {
             }
         }
         self.state.open_batch(self.lease, &entries, &conflicts).await?;
+        (self.reached)(Reached::Journaled, side);
         let batch = WriteBatch {
             sync: self.lease.sync.clone(),
             token: self.lease.token,
@@ -151,6 +165,7 @@ impl Applier<'_> {
             defer_foreign_keys,
         };
         let outcomes = self.endpoints.get(side).write(&batch).await?;
+        (self.reached)(Reached::Written, side);
         if outcomes.len() != entries.len() {
             return Err(EngineError::failed(format!("{side} answered for {} of {} rows of a batch", outcomes.len(), entries.len())));
         }
@@ -228,6 +243,7 @@ impl Applier<'_> {
             }
         }
         self.state.commit(self.lease, &close).await?;
+        (self.reached)(Reached::Recorded, side);
         Ok(written)
     }
 

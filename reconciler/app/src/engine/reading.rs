@@ -24,6 +24,8 @@ use crate::{
 
 /// A side's clock may fall behind ours by this much between two runs before it counts as set back: a second, in microseconds.
 const CLOCK_TOLERANCE_US: i64 = 1_000_000;
+/// The coarsest tick in which an engine tells its clock: a millisecond, in microseconds.
+const CLOCK_TICK_US: i64 = 1_000;
 /// Where not every transaction can be seen, sides are read again from this far back: a quarter of an hour, in microseconds.
 const BLIND_OVERLAP_US: i64 = 15 * 60 * 1_000_000;
 /// Where a trigger that is not ours stamps a column without zone, it may stamp local time: 26 hours, in microseconds.
@@ -223,7 +225,9 @@ pub(super) async fn read_sides(session: &Session, state: &State, floors: bool, t
         let theirs = endpoint.clock().await?;
         let ours = asked + (clock() - asked) / 2;
         let floor = if floors { endpoint.floor().await? } else { Floor { clock: theirs, floor: theirs, guaranteed: true, remedy: None, frozen: false } };
-        *offsets.get_mut(side) = theirs - ours;
+        // An offset that the round trip and the clock's own tick may explain is none.
+        let blur = (clock() - asked) + CLOCK_TICK_US;
+        *offsets.get_mut(side) = if (theirs - ours).abs() <= blur { 0 } else { theirs - ours };
         if let Some(known) = &known {
             clock_set_back |= (theirs - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;
         }

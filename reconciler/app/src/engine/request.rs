@@ -53,6 +53,29 @@ pub struct ConflictFilter {
     pub strategy: Option<String>,
 }
 
+/// A boundary between two effects of a run: whatever happened before it is done, whatever comes after has not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The token stands on both sides.
+    TokenRaised,
+    /// What an earlier run left is settled.
+    Settled,
+    /// Keys were read on both sides and planned; nothing of the batch is written yet.
+    Planned,
+    /// A batch stands in the journal; its write comes next.
+    Journaled(Side),
+    /// A batch is written and committed on a side; the state does not know yet.
+    Written(Side),
+    /// The state knows what became of a batch.
+    Recorded(Side),
+    /// Every table is done; marks come next.
+    TablesDone,
+    /// Marks are moved; the end of the run is recorded next.
+    MarksMoved,
+    /// A side recorded the end of the run.
+    EndRecorded(Side),
+}
+
 /// Hears how far a run is.
 pub trait Progress: Send + Sync {
     /// Work on a table begins; `total` is the number of its rows, where known.
@@ -63,6 +86,9 @@ pub trait Progress: Send + Sync {
 
     /// Something worth telling a person who wants details.
     fn note(&self, text: &str);
+
+    /// The run has come to a boundary between two effects. Nobody has to listen.
+    fn step(&self, _step: Step) {}
 }
 
 /// Tells nobody.

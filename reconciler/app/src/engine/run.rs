@@ -22,11 +22,12 @@ use super::{
     outcome::TableResult,
     planfile::PlanFile,
     reading::{Readings, RunContext, TableReading, decider, state_version},
+    request::Step as Boundary,
     scan::UnreadableKey,
     session::SyncTable,
 };
 use crate::{
-    apply::{Applier, OnRefusal, TableRows},
+    apply::{Applier, OnRefusal, Reached, TableRows},
     endpoint::{Ledger, Refusal, RefusalKind},
     error::{EngineError, ErrorKind},
     state::{BatchClose, PendingKey, SideState, TableState},
@@ -69,6 +70,13 @@ impl<'a> Run<'a> {
             run: context.run,
             endpoints: &context.session.endpoints,
             database_ids: &readings.database_ids,
+            reached: Box::new(|reached, side| {
+                context.progress.step(match reached {
+                    Reached::Journaled => Boundary::Journaled(side),
+                    Reached::Written => Boundary::Written(side),
+                    Reached::Recorded => Boundary::Recorded(side),
+                });
+            }),
             batch: 0,
             conflicts: 0,
         };
@@ -98,9 +106,11 @@ impl<'a> Run<'a> {
         }
         self.try_again().await?;
         self.delete().await?;
+        self.context.progress.step(Boundary::TablesDone);
         for (number, known) in marks.into_iter().enumerate() {
             self.move_marks(number, known).await?;
         }
+        self.context.progress.step(Boundary::MarksMoved);
         self.end().await?;
         Ok(self.tally)
     }
@@ -155,11 +165,13 @@ impl<'a> Run<'a> {
             stood.push(self.context.session.endpoints.get(side).raise_token(self.sync(), self.context.lease.token).await?);
         }
         let [cloud, local] = <[Ledger; 2]>::try_from(stood).map_err(|_| EngineError::failed("a side did not answer with its ledger"))?;
+        self.context.progress.step(Boundary::TokenRaised);
         let notes = super::settle::settle(self.context.state, self.context.lease, &Pair::new(cloud, local), self.now()).await?;
         for note in notes {
             self.context.progress.note(&note);
         }
         self.fenced = true;
+        self.context.progress.step(Boundary::Settled);
         Ok(())
     }
 
@@ -202,6 +214,7 @@ impl<'a> Run<'a> {
             self.fence().await?;
             rows = decider.plan(keys).await?;
         }
+        self.context.progress.step(Boundary::Planned);
         self.apply(number, rows, OnRefusal::TryLater).await
     }
 
@@ -413,6 +426,7 @@ impl<'a> Run<'a> {
             }
             for side in Side::BOTH {
                 context.session.endpoints.get(side).record_end(self.sync(), context.lease.token, next).await?;
+                context.progress.step(Boundary::EndRecorded(side));
             }
         }
         for side in Side::BOTH {
