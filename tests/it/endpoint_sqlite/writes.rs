@@ -254,3 +254,19 @@ async fn tokens_fence() {
     }
     assert!(endpoint.fetch(&batch.tables[0].access, &[vec![Stored::Int(1)]]).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn inserts_need_a_free_key() {
+    for declared in [
+        "k TEXT PRIMARY KEY COLLATE NOCASE",
+        "k TEXT, PRIMARY KEY (k COLLATE NOCASE)",
+        "k TEXT COLLATE NOCASE PRIMARY KEY ON CONFLICT REPLACE",
+    ] {
+        let mut lab = Lab::new(&format!("CREATE TABLE t (v, {declared}); INSERT INTO t (k, v) VALUES ('a', 'old')")).await;
+        let endpoint = lab.prepared().await;
+        let access = access(&endpoint, "t").await;
+        let inserts = ["A", "b", "a", "B", "c"].map(|key| insert([text(key), text("new")])).to_vec();
+        assert_eq!(short(&write(&endpoint, vec![(&access, inserts)], false).await), "M A M M A", "{declared}");
+        assert_eq!(lab.ask("SELECT group_concat(k || v) FROM (SELECT k, v FROM t ORDER BY k)").await, "aold,bnew,cnew", "{declared}");
+    }
+}
