@@ -205,15 +205,16 @@ async fn rows_are_read_back_after_triggers() {
 
 #[tokio::test]
 async fn stamps_are_written_in_the_columns_style() {
-    for (style, stored, pattern) in [
-        (TimeStyle::Blank, "'2026-01-14 15:30:00'", "20??-??-?? ??:??:??.???"),
-        (TimeStyle::LetterT, "'2026-01-14T15:30:00'", "20??-??-??T??:??:??.???"),
-        (TimeStyle::LetterTZulu, "'2026-01-14T15:30:00Z'", "20??-??-??T??:??:??.???Z"),
-        (TimeStyle::UnixSeconds, "1768404600", "??????????"),
-        (TimeStyle::UnixMillis, "1768404600123", "?????????????"),
+    for (declared, style, stored, pattern) in [
+        ("DATETIME", TimeStyle::Blank, "'2026-01-14 15:30:00'", "20??-??-?? ??:??:??.???"),
+        ("DATETIME", TimeStyle::LetterT, "'2026-01-14T15:30:00'", "20??-??-??T??:??:??.???"),
+        ("TEXT", TimeStyle::LetterTZulu, "'2026-01-14T15:30:00Z'", "20??-??-??T??:??:??.???Z"),
+        ("DATETIME", TimeStyle::UnixSeconds, "1768404600", "??????????"),
+        ("INTEGER", TimeStyle::UnixMillis, "1768404600123", "?????????????"),
+        ("INTEGER", TimeStyle::UnixSeconds, "NULL", "??????????"),
     ] {
         let mut lab =
-            Lab::new(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at DATETIME); INSERT INTO t VALUES (1, {stored})")).await;
+            Lab::new(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at {declared}); INSERT INTO t VALUES (1, {stored})")).await;
         let endpoint = lab.prepared().await;
         let mut access = access_of(&endpoint.describe(&name("t")).await.unwrap());
         assert_eq!(access.columns[1].time_style, style);
