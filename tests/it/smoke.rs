@@ -17,7 +17,11 @@ async fn smoke() {
     exec(&cloud, "INSERT INTO customers VALUES (1,'a','a@x'),(2,'b','b@x')").await;
     exec(&local, "INSERT INTO customers VALUES (3,'c','c@x')").await;
     std::fs::create_dir(dir.path().join("specs")).unwrap();
-    std::fs::write(dir.path().join("specs/s.yaml"), "version: 1\nname: s\nid: 1\ncloud: sqlite://../cloud.db\nlocal: sqlite://../local.db\ntables: [customers]\n").unwrap();
+    std::fs::write(
+        dir.path().join("specs/s.yaml"),
+        "version: 1\nname: s\nid: 1\ncloud: sqlite://../cloud.db\nlocal: sqlite://../local.db\ntables: [customers]\n",
+    )
+    .unwrap();
     let engine = Engine::open(EngineOptions { specs: dir.path().join("specs"), state: None }).unwrap();
     println!("{:?}", engine.validate());
     println!("{:#?}", engine.prepare("s", None, true).await);

@@ -17,8 +17,8 @@ use crate::{
     endpoint::{Endpoint, Refusal, RefusalKind, RowOutcome, RowWrite, TableWrites, WriteBatch},
     error::EngineError,
     state::{
-        BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow, Outcome,
-        PendingKey, PlannedBase, Quarantined, State, Winner,
+        BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow,
+        Outcome, PendingKey, PlannedBase, Quarantined, State, Winner,
     },
 };
 
@@ -248,13 +248,23 @@ impl Applier<'_> {
     }
 
     /// The ids of the conflicts that these rows are parked with, by key.
-    async fn parked<'r>(&self, mapping: &TableMapping, rows: impl Iterator<Item = &'r PlannedRow>) -> Result<HashMap<Vec<u8>, String>, EngineError> {
+    async fn parked<'r>(
+        &self,
+        mapping: &TableMapping,
+        rows: impl Iterator<Item = &'r PlannedRow>,
+    ) -> Result<HashMap<Vec<u8>, String>, EngineError> {
         let keys: Vec<Vec<u8>> = rows.map(|row| row.key.to_bytes()).collect();
         let parked = self.state.parked(&self.lease.sync, &mapping.table, &keys).await?;
         Ok(parked.into_iter().map(|conflict| (conflict.key, conflict.id)).collect())
     }
 
-    fn base_row(&self, mapping: &TableMapping, row: &PlannedRow, next: berqenas_core::plan::NextBase, rows: Option<Pair<serde_json::Value>>) -> BaseRow {
+    fn base_row(
+        &self,
+        mapping: &TableMapping,
+        row: &PlannedRow,
+        next: berqenas_core::plan::NextBase,
+        rows: Option<Pair<serde_json::Value>>,
+    ) -> BaseRow {
         BaseRow {
             key: row.key.to_bytes(),
             cloud: next.hashes.cloud,
@@ -266,7 +276,14 @@ impl Applier<'_> {
         }
     }
 
-    fn entry(&self, table: &TableRows, row: &PlannedRow, side: Side, position: usize, conflict_id: Option<String>) -> Result<JournalEntry, EngineError> {
+    fn entry(
+        &self,
+        table: &TableRows,
+        row: &PlannedRow,
+        side: Side,
+        position: usize,
+        conflict_id: Option<String>,
+    ) -> Result<JournalEntry, EngineError> {
         let Step::Write { kind, .. } = &row.step else {
             return Err(EngineError::failed(format!("row {} of table {} is not a write", row.key, table.mapping.table)));
         };
@@ -334,7 +351,15 @@ impl Applier<'_> {
         }
     }
 
-    async fn quarantine(&self, mapping: &TableMapping, row: &PlannedRow, side: Side, kind: &str, message: String, now: i64) -> Result<Quarantined, EngineError> {
+    async fn quarantine(
+        &self,
+        mapping: &TableMapping,
+        row: &PlannedRow,
+        side: Side,
+        kind: &str,
+        message: String,
+        now: i64,
+    ) -> Result<Quarantined, EngineError> {
         let key = row.key.to_bytes();
         let earlier = self.state.quarantined(&self.lease.sync, Some(&mapping.table)).await?;
         let attempts = earlier.iter().find(|known| known.key == key).map_or(0, |known| known.attempts) + 1;
@@ -371,7 +396,9 @@ fn altered(
 ) -> Result<Option<Pair<serde_json::Value>>, EngineError> {
     let Some(source) = row.source() else { return Ok(None) };
     let read = |side: Side, stored| {
-        mapping.decode(side, stored).map_err(|fault| EngineError::failed(format!("{side} stored a row of table {} that cannot be read", mapping.table)).caused_by(fault))
+        mapping.decode(side, stored).map_err(|fault| {
+            EngineError::failed(format!("{side} stored a row of table {} that cannot be read", mapping.table)).caused_by(fault)
+        })
     };
     let (written, source) = (read(side, stored)?, read(side.other(), source)?);
     if written == source {

@@ -65,7 +65,9 @@ pub(super) async fn settle_refusal(
         let bytes = key.to_bytes();
         let attempts = pending.iter().find(|known| known.key == bytes).map_or(1, |known| known.attempts);
         if attempts < PATIENCE {
-            tally.warnings.push(format!("table {}: row {key} waits for the row it refers to on {side}: {}", table.spec.name, refusal.message));
+            tally
+                .warnings
+                .push(format!("table {}: row {key} waits for the row it refers to on {side}: {}", table.spec.name, refusal.message));
             return Ok(());
         }
     }
@@ -82,7 +84,12 @@ fn parent_is_synced(context: &RunContext<'_>, table: &SyncTable, side: Side) -> 
 }
 
 /// The row of the target that holds a unique value of `row`, if it is still there on the source.
-async fn holder(context: &RunContext<'_>, table: &SyncTable, side: Side, row: &PlannedRow) -> Result<Option<(StoredRow, Key)>, EngineError> {
+async fn holder(
+    context: &RunContext<'_>,
+    table: &SyncTable,
+    side: Side,
+    row: &PlannedRow,
+) -> Result<Option<(StoredRow, Key)>, EngineError> {
     let Some(wanted) = row.expected_after(&table.mapping) else { return Ok(None) };
     let mapping = &table.mapping;
     let access = mapping.access.get(side);
@@ -112,7 +119,13 @@ async fn holder(context: &RunContext<'_>, table: &SyncTable, side: Side, row: &P
 
 fn unique_clash(table: &SyncTable, mut row: PlannedRow, side: Side, holder: StoredRow, other: &Key, refusal: &Refusal) -> PlannedRow {
     let show = |key: &Key| table.mapping.show_key(key);
-    let reason = format!("{} would have a value that {} must not hold twice: row {} has it ({})", show(&row.key), side, show(other), refusal.message);
+    let reason = format!(
+        "{} would have a value that {} must not hold twice: row {} has it ({})",
+        show(&row.key),
+        side,
+        show(other),
+        refusal.message
+    );
     row.dispute = Some(Dispute { kind: ConflictKind::UniqueClash, strategy: "manual".into(), winner: None, reason: reason.clone() });
     row.reason = reason;
     row.step = Step::Park;

@@ -151,7 +151,8 @@ impl Decider<'_> {
         if parked_already || refused_lately {
             row.step = Step::Nothing;
             row.dispute = None;
-            row.reason = if parked_already { "its conflict waits for a person" } else { "a database refused it; it is tried again later" }.into();
+            row.reason =
+                if parked_already { "its conflict waits for a person" } else { "a database refused it; it is tried again later" }.into();
         }
         row
     }
@@ -209,7 +210,8 @@ impl Decider<'_> {
                 let read = |json: &serde_json::Value| {
                     let json = json.as_object().cloned().unwrap_or_else(serde_json::Map::new);
                     self.mapping().row_from_json(&json).map_err(|fault| {
-                        EngineError::failed(format!("the state holds a row of table {} that cannot be read", self.mapping().table)).caused_by(fault)
+                        EngineError::failed(format!("the state holds a row of table {} that cannot be read", self.mapping().table))
+                            .caused_by(fault)
                     })
                 };
                 Some(Pair::new(read(&rows.cloud)?, read(&rows.local)?))

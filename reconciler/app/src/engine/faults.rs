@@ -16,7 +16,10 @@ impl EngineError {
 
     /// Whether the same may succeed when it is simply tried again.
     pub(crate) fn is_transient(&self) -> bool {
-        matches!(self.origin::<EndpointError>(), Some(EndpointError::Transient { .. } | EndpointError::Timeout { .. } | EndpointError::Connect { .. }))
+        matches!(
+            self.origin::<EndpointError>(),
+            Some(EndpointError::Transient { .. } | EndpointError::Timeout { .. } | EndpointError::Connect { .. })
+        )
     }
 }
 

@@ -12,23 +12,20 @@ use crate::{
 };
 
 /// Compares what a side recorded with what the state knows of it.
-pub(super) fn check(
-    sync: &str,
-    side: Side,
-    target: &str,
-    known: Option<&SideState>,
-    ledger: &Ledger,
-) -> Result<(), EngineError> {
+pub(super) fn check(sync: &str, side: Side, target: &str, known: Option<&SideState>, ledger: &Ledger) -> Result<(), EngineError> {
     let stopped = |what: String| {
-        Err(EngineError::new(ErrorKind::Held, format!("sync {sync}: {what}; nothing was written"))
-            .hint(format!("say which side is right: berqenas sync bidirectional {sync} --trust cloud (or local); that side then wins where rows differ")))
+        Err(EngineError::new(ErrorKind::Held, format!("sync {sync}: {what}; nothing was written")).hint(format!(
+            "say which side is right: berqenas sync bidirectional {sync} --trust cloud (or local); that side then wins where rows differ"
+        )))
     };
     let recorded = ledger.epoch;
     let Some(known) = known else {
         return if recorded == 0 {
             Ok(())
         } else {
-            stopped(format!("{side} ({target}) has been synced before, and the state knows nothing of it: the state was lost or is another one"))
+            stopped(format!(
+                "{side} ({target}) has been synced before, and the state knows nothing of it: the state was lost or is another one"
+            ))
         };
     };
     if known.database_id != ledger.database_id {
@@ -38,7 +35,8 @@ pub(super) fn check(
         return Ok(());
     }
     let how = if recorded < known.epoch { "behind" } else { "ahead of" };
-    let cause = if recorded < known.epoch { "it was restored from an earlier backup" } else { "the state was restored from an earlier backup" };
+    let cause =
+        if recorded < known.epoch { "it was restored from an earlier backup" } else { "the state was restored from an earlier backup" };
     stopped(format!("{side} ({target}) is {how} the state (run {recorded} there, {} here): {cause}", known.epoch))
 }
 

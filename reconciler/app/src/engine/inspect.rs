@@ -239,12 +239,15 @@ fn readiness(table: &TableSpec, shape: &TableShape) -> TableReadiness {
 }
 
 fn time(micros: i64) -> Result<Timestamp> {
-    Timestamp::from_microsecond(micros).map_err(|fault| EngineError::failed(format!("the state holds the time {micros}, which is none")).caused_by(fault))
+    Timestamp::from_microsecond(micros)
+        .map_err(|fault| EngineError::failed(format!("the state holds the time {micros}, which is none")).caused_by(fault))
 }
 
 fn show_schedule(schedule: &Schedule) -> String {
     match schedule {
-        Schedule::Interval(every) => format!("every {}", jiff::SignedDuration::try_from(*every).map_or_else(|_| format!("{every:?}"), |every| format!("{every:#}"))),
+        Schedule::Interval(every) => {
+            format!("every {}", jiff::SignedDuration::try_from(*every).map_or_else(|_| format!("{every:?}"), |every| format!("{every:#}")))
+        }
         Schedule::Cron { expression, timezone } => format!("{expression} ({timezone})"),
     }
 }
@@ -266,7 +269,9 @@ fn next_run(schedule: Option<&Schedule>, started: i64) -> Result<Option<Timestam
             Ok(Some(time(started.saturating_add(every))?))
         }
         Some(Schedule::Cron { expression, timezone }) => {
-            let untold = |fault: &dyn std::fmt::Display| EngineError::failed(format!("the next time of cron {expression:?} cannot be told: {fault}"));
+            let untold = |fault: &dyn std::fmt::Display| {
+                EngineError::failed(format!("the next time of cron {expression:?} cannot be told: {fault}"))
+            };
             let zoned = time(now())?.in_tz(timezone).map_err(|fault| untold(&fault))?;
             let cron: croner::Cron = expression.parse().map_err(|fault| untold(&fault))?;
             let next = cron.find_next_occurrence(&zoned, false).map_err(|fault| untold(&fault))?;

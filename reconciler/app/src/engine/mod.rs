@@ -83,7 +83,9 @@ impl Engine {
     /// # Errors
     /// If the folder cannot be read, or the state's URL is no path.
     pub fn open(options: EngineOptions) -> Result<Engine> {
-        let specs = specs::load(&options.specs).map_err(|fault| EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS"))?;
+        let specs = specs::load(&options.specs).map_err(|fault| {
+            EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
+        })?;
         let state = match &options.state {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
@@ -182,7 +184,8 @@ impl Engine {
         let planned = planner::plan(&context, &readings, request.row_limit, file.is_some()).await?;
         state.ensure_unmoved()?;
         if let Some(file) = file {
-            let version = |table: &str| session.tables.iter().find(|known| known.spec.name == table).map(|known| known.mapping.version.clone());
+            let version =
+                |table: &str| session.tables.iter().find(|known| known.spec.name == table).map(|known| known.mapping.version.clone());
             let tables = planned.rows.into_iter().filter_map(|(table, rows)| version(&table).map(|version| (table, version, rows)));
             let report = &planned.report;
             PlanFile::new(&report.plan_id, &report.sync, &report.generation, request.strategy, tables.collect()).save(file)?;
@@ -219,8 +222,11 @@ impl Engine {
         let plan = PlanFile::load(file)?;
         let loaded = self.find(&plan.sync)?;
         if loaded.spec.generation != plan.generation {
-            return Err(EngineError::new(ErrorKind::Stale, format!("the plan was made for another generation of sync {}: its spec has changed since", plan.sync))
-                .hint("plan again"));
+            return Err(EngineError::new(
+                ErrorKind::Stale,
+                format!("the plan was made for another generation of sync {}: its spec has changed since", plan.sync),
+            )
+            .hint("plan again"));
         }
         let state = State::open(&self.state).await?;
         let outcome = self.leased(loaded, &state, Work::Apply(&plan), progress).await;
@@ -385,7 +391,8 @@ fn beside(specs: &Path) -> PathBuf {
 
 /// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
 async fn acquire(state: &State, sync: &str) -> Result<Lease> {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned());
+    let host =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned());
     let holder = format!("process {} on {host} ({})", std::process::id(), uuid::Uuid::new_v4().simple());
     match state.acquire(sync, &holder, now(), LEASE_US).await {
         Err(StateError::Busy { holder: other, until, .. }) if is_dead(&other, &host) => {

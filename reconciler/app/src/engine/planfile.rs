@@ -99,7 +99,13 @@ struct DisputeFile {
 
 impl PlanFile {
     /// The file of a plan.
-    pub(super) fn new(plan_id: &str, sync: &str, generation: &str, strategy: Option<StrategyName>, tables: Vec<(String, String, Vec<PlannedRow>)>) -> PlanFile {
+    pub(super) fn new(
+        plan_id: &str,
+        sync: &str,
+        generation: &str,
+        strategy: Option<StrategyName>,
+        tables: Vec<(String, String, Vec<PlannedRow>)>,
+    ) -> PlanFile {
         let tables = tables.into_iter().map(|(table, mapping_version, rows)| TableFile {
             table,
             mapping_version,
@@ -117,7 +123,8 @@ impl PlanFile {
 
     /// Writes the file, readable by its owner only: it holds rows.
     pub(super) fn save(&self, path: &Path) -> Result<(), EngineError> {
-        let failed = |source: std::io::Error| EngineError::failed(format!("the plan cannot be written to {}", path.display())).caused_by(source);
+        let failed =
+            |source: std::io::Error| EngineError::failed(format!("the plan cannot be written to {}", path.display())).caused_by(source);
         let text = serde_json::to_vec(self).map_err(|fault| failed(fault.into()))?;
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);
@@ -130,10 +137,14 @@ impl PlanFile {
     /// Reads a file.
     pub(super) fn load(path: &Path) -> Result<PlanFile, EngineError> {
         let unreadable = |what: String| EngineError::new(ErrorKind::Usage, format!("{} is no saved plan: {what}", path.display()));
-        let text = std::fs::read(path).map_err(|source| EngineError::new(ErrorKind::Usage, format!("{} cannot be read", path.display())).caused_by(source))?;
+        let text = std::fs::read(path)
+            .map_err(|source| EngineError::new(ErrorKind::Usage, format!("{} cannot be read", path.display())).caused_by(source))?;
         let file: PlanFile = serde_json::from_slice(&text).map_err(|fault| unreadable(fault.to_string()))?;
         if file.format_version != FORMAT_VERSION {
-            return Err(unreadable(format!("its format is version {}, this program knows {FORMAT_VERSION}; plan again", file.format_version)));
+            return Err(unreadable(format!(
+                "its format is version {}, this program knows {FORMAT_VERSION}; plan again",
+                file.format_version
+            )));
         }
         Ok(file)
     }
@@ -142,14 +153,21 @@ impl PlanFile {
 impl TableFile {
     /// The rows, to be carried out under the mapping they were planned with.
     pub(super) fn rows(&self, mapping: &TableMapping) -> Result<Vec<PlannedRow>, EngineError> {
-        let altered = || EngineError::new(ErrorKind::Usage, format!("the saved plan's rows of table {} cannot be read: it was altered; plan again", self.table));
+        let altered = || {
+            EngineError::new(
+                ErrorKind::Usage,
+                format!("the saved plan's rows of table {} cannot be read: it was altered; plan again", self.table),
+            )
+        };
         self.rows.iter().map(|row| row.planned(mapping).ok_or_else(altered)).collect()
     }
 }
 
 impl RowFile {
     fn of(row: &PlannedRow) -> RowFile {
-        let stored = |row: &Option<StoredRow>| row.as_ref().map(|row| StoredRowFile { values: row.values.iter().map(StoredFile::of).collect(), stamp: row.stamp });
+        let stored = |row: &Option<StoredRow>| {
+            row.as_ref().map(|row| StoredRowFile { values: row.values.iter().map(StoredFile::of).collect(), stamp: row.stamp })
+        };
         RowFile {
             key: hex::encode(row.key.to_bytes()),
             seen: row.seen.as_ref().map(stored),
@@ -209,9 +227,9 @@ impl StepFile {
     fn step(&self, mapping: &TableMapping) -> Option<Step> {
         let values = |side: Side, set: &[(usize, StoredFile)]| -> Option<Vec<(usize, Stored)>> {
             let width = mapping.access.get(side).columns.len();
-            set.iter().map(|(index, value)| (*index < width).then_some(())
-                .and_then(|()| value.stored())
-                .map(|value| (*index, value))).collect()
+            set.iter()
+                .map(|(index, value)| (*index < width).then_some(()).and_then(|()| value.stored()).map(|value| (*index, value)))
+                .collect()
         };
         Some(match self {
             StepFile::Nothing => Step::Nothing,

@@ -2,11 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use berqenas_core::{
-    check::check,
-    key::Key,
-    plan::PlannedRow,
-};
+use berqenas_core::{check::check, key::Key, plan::PlannedRow};
 
 use super::{
     outcome::{Counts, Named, Note, NoteKind, PlanReport, PlanSummary},
@@ -42,7 +38,10 @@ pub(super) async fn plan(context: &RunContext<'_>, readings: &Readings, limit: O
         let mut rows = Vec::new();
         let mut take = |planned: Vec<PlannedRow>, view: &mut TableView| -> Result<(), EngineError> {
             if let Some(finding) = check(&table.mapping, &planned).first() {
-                return Err(EngineError::failed(format!("the plan of table {} is not sound: row {}: {}", table.spec.name, finding.key, finding.what)));
+                return Err(EngineError::failed(format!(
+                    "the plan of table {} is not sound: row {}: {}",
+                    table.spec.name, finding.key, finding.what
+                )));
             }
             for row in planned {
                 view.add(&table.mapping, &row);

@@ -92,7 +92,8 @@ impl<'a> TableReading<'a> {
         let sync = &context.session.spec.name;
         let known = context.state.table(sync, &table.spec.name).await?;
         let full = reads_in_full(context, readings, table, known.as_ref()).await?;
-        let expected_rows = if full { Some(context.state.base_count(sync, &table.spec.name).await?).filter(|rows| *rows > 0) } else { None };
+        let expected_rows =
+            if full { Some(context.state.base_count(sync, &table.spec.name).await?).filter(|rows| *rows > 0) } else { None };
         let decider = decider(context, readings, number, known.as_ref()).await?;
         let extra = extra_keys(context.state, sync, table, &decider, context.decides_anew).await?;
         let scans = if full { Pair::new(Scan::Everything, Scan::Everything) } else { changed_since(context, readings, table).await? };
@@ -108,12 +109,18 @@ impl<'a> TableReading<'a> {
 
     /// The keys among those a scan came by that have to be looked at.
     pub(super) async fn keys(&self, context: &RunContext<'a>, sightings: Vec<Sighting>) -> Result<Vec<Key>, EngineError> {
-        let kept = if self.full { sightings } else { changed(context.state, &context.session.spec.name, self.decider.table, sightings).await? };
+        let kept =
+            if self.full { sightings } else { changed(context.state, &context.session.spec.name, self.decider.table, sightings).await? };
         Ok(kept.into_iter().map(|sighting| sighting.key).collect())
     }
 }
 
-async fn reads_in_full(context: &RunContext<'_>, readings: &Readings, table: &SyncTable, known: Option<&TableState>) -> Result<bool, EngineError> {
+async fn reads_in_full(
+    context: &RunContext<'_>,
+    readings: &Readings,
+    table: &SyncTable,
+    known: Option<&TableState>,
+) -> Result<bool, EngineError> {
     let by_hash = table.spec.detect == Detect::Hash;
     let fresh = known.is_none_or(|known| !known.adopted || known.mapping_version != state_version(context.session, table));
     if context.full || by_hash || fresh || readings.clock_set_back {
@@ -175,7 +182,13 @@ fn overlap_us(session: &Session, table: &SyncTable, side: Side, floor: &Floor) -
 }
 
 /// Keys that a run looks at whatever the scan says: pending ones, refused ones whose time has come, parked ones whose strategy changed.
-async fn extra_keys(state: &State, sync: &str, table: &SyncTable, decider: &Decider<'_>, decides_anew: bool) -> Result<Vec<Key>, EngineError> {
+async fn extra_keys(
+    state: &State,
+    sync: &str,
+    table: &SyncTable,
+    decider: &Decider<'_>,
+    decides_anew: bool,
+) -> Result<Vec<Key>, EngineError> {
     let name = &table.spec.name;
     let mut bytes: HashSet<Vec<u8>> = state.pending(sync, name).await?.into_iter().map(|pending| pending.key).collect();
     bytes.extend(decider.waiting.values().filter(|row| row.next_attempt <= decider.now).map(|row| row.key.clone()));
@@ -187,7 +200,8 @@ async fn extra_keys(state: &State, sync: &str, table: &SyncTable, decider: &Deci
     bytes
         .iter()
         .map(|key| {
-            Key::from_bytes(key).map_err(|fault| EngineError::failed(format!("the state holds a key of table {name} that cannot be read: {fault}")))
+            Key::from_bytes(key)
+                .map_err(|fault| EngineError::failed(format!("the state holds a key of table {name} that cannot be read: {fault}")))
         })
         .collect()
 }
@@ -206,7 +220,13 @@ async fn changed(state: &State, sync: &str, table: &SyncTable, sightings: Vec<Si
 }
 
 /// Reads identities, clocks and floors of both sides, before any row is read. With `floors` false (a plan), only the clocks.
-pub(super) async fn read_sides(session: &Session, state: &State, floors: bool, trusted: bool, clock: fn() -> i64) -> Result<Readings, EngineError> {
+pub(super) async fn read_sides(
+    session: &Session,
+    state: &State,
+    floors: bool,
+    trusted: bool,
+    clock: fn() -> i64,
+) -> Result<Readings, EngineError> {
     let sync = &session.spec.name;
     let mut database_ids = Pair::new(String::new(), String::new());
     let mut sides = Pair::new(None, None);
@@ -224,7 +244,11 @@ pub(super) async fn read_sides(session: &Session, state: &State, floors: bool, t
         let asked = clock();
         let theirs = endpoint.clock().await?;
         let ours = asked + (clock() - asked) / 2;
-        let floor = if floors { endpoint.floor().await? } else { Floor { clock: theirs, floor: theirs, guaranteed: true, remedy: None, frozen: false } };
+        let floor = if floors {
+            endpoint.floor().await?
+        } else {
+            Floor { clock: theirs, floor: theirs, guaranteed: true, remedy: None, frozen: false }
+        };
         // An offset that the round trip and the clock's own tick may explain is none.
         let blur = (clock() - asked) + CLOCK_TICK_US;
         *offsets.get_mut(side) = if (theirs - ours).abs() <= blur { 0 } else { theirs - ours };

@@ -88,7 +88,9 @@ impl<'a> Run<'a> {
             let floor = readings.floors.get(side);
             if !floor.guaranteed {
                 let remedy = floor.remedy.as_deref().unwrap_or("none");
-                tally.warnings.push(format!("{side}: running transactions cannot be seen, late commits are not guaranteed to be found; {remedy}"));
+                tally
+                    .warnings
+                    .push(format!("{side}: running transactions cannot be seen, late commits are not guaranteed to be found; {remedy}"));
             }
         }
         Run { context, readings, applier, tally, fenced: false, waiting: Vec::new(), deletes: BTreeMap::new() }
@@ -137,7 +139,10 @@ impl<'a> Run<'a> {
         }
         if !stale.is_empty() {
             let shown = stale.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-            let fault = EngineError::new(ErrorKind::Stale, format!("the plan is stale: {} of its rows changed since; nothing was written", stale.len()));
+            let fault = EngineError::new(
+                ErrorKind::Stale,
+                format!("the plan is stale: {} of its rows changed since; nothing was written", stale.len()),
+            );
             return Err(fault.caused_by(shown).hint("plan again"));
         }
         for (number, rows) in batches {
@@ -247,9 +252,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn write(&mut self, side: Side, tables: Vec<(usize, Vec<PlannedRow>)>, defer: bool, on_refusal: OnRefusal) -> Result<(), EngineError> {
+    async fn write(
+        &mut self,
+        side: Side,
+        tables: Vec<(usize, Vec<PlannedRow>)>,
+        defer: bool,
+        on_refusal: OnRefusal,
+    ) -> Result<(), EngineError> {
         let session = self.context.session;
-        let numbers: HashMap<&str, usize> = tables.iter().map(|(number, _)| (session.tables[*number].spec.name.as_str(), *number)).collect();
+        let numbers: HashMap<&str, usize> =
+            tables.iter().map(|(number, _)| (session.tables[*number].spec.name.as_str(), *number)).collect();
         let rows = tables
             .into_iter()
             .map(|(number, rows)| {
@@ -312,12 +324,14 @@ impl<'a> Run<'a> {
                 let known = self.context.state.table(self.sync(), &self.context.session.tables[number].spec.name).await?;
                 let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
                 let rows = decider.plan(&keys).await?;
-                let (write, rest): (Vec<_>, Vec<_>) =
-                    rows.into_iter().partition(|row| matches!(row.step, Step::Write { kind: WriteKind::Insert(_) | WriteKind::Update(_), .. }));
+                let (write, rest): (Vec<_>, Vec<_>) = rows
+                    .into_iter()
+                    .partition(|row| matches!(row.step, Step::Write { kind: WriteKind::Insert(_) | WriteKind::Update(_), .. }));
                 self.apply(number, rest, OnRefusal::Quarantine).await?;
                 self.count_conflicts(&self.context.session.tables[number], &write);
                 for side in Side::BOTH {
-                    let rows: Vec<_> = write.iter().filter(|row| matches!(row.step, Step::Write { side: to, .. } if to == side)).cloned().collect();
+                    let rows: Vec<_> =
+                        write.iter().filter(|row| matches!(row.step, Step::Write { side: to, .. } if to == side)).cloned().collect();
                     if !rows.is_empty() {
                         writes.get_mut(side).push((number, rows));
                     }
@@ -377,7 +391,8 @@ impl<'a> Run<'a> {
     /// Keys whose deletion is held back: the next run looks at them again.
     async fn hold(&self, table: &str, keys: &[Key]) -> Result<(), EngineError> {
         let since = self.now();
-        let pending = |key: &Key| PendingKey { key: key.to_bytes(), reason: "its deletion is held by max_delete_percent".into(), attempts: 1, since };
+        let pending =
+            |key: &Key| PendingKey { key: key.to_bytes(), reason: "its deletion is held by max_delete_percent".into(), attempts: 1, since };
         let pending_add = keys.iter().map(|key| (table.to_owned(), pending(key))).collect();
         let close = BatchClose { run: self.context.run.to_owned(), pending_add, ..BatchClose::default() };
         Ok(self.context.state.commit(self.context.lease, &close).await?)
@@ -449,8 +464,9 @@ pub(super) fn exceeds(deletes: u64, rows: u64, max_percent: u8) -> bool {
 fn lint(table: &SyncTable, rows: &[PlannedRow]) -> Result<(), EngineError> {
     match check(&table.mapping, rows).first() {
         None => Ok(()),
-        Some(finding) => Err(EngineError::failed(format!("the plan of table {} is not sound: row {}: {}", table.spec.name, finding.key, finding.what))
-            .hint("nothing of this batch was applied; this is a defect of the program: please report it")),
+        Some(finding) => {
+            Err(EngineError::failed(format!("the plan of table {} is not sound: row {}: {}", table.spec.name, finding.key, finding.what))
+                .hint("nothing of this batch was applied; this is a defect of the program: please report it"))
+        }
     }
 }
-

@@ -90,14 +90,7 @@ impl<'a> TableScan<'a> {
         let open = async |side: Side| -> Result<Rows, EngineError> {
             let endpoint = endpoints.get(side);
             let stream = endpoint.scan(mapping.access.get(side).clone(), *scans.get(side), batch_rows).await?;
-            Ok(Rows {
-                side,
-                stream,
-                ahead: VecDeque::new(),
-                last: Vec::new(),
-                ended: false,
-                target: endpoint.target().to_owned(),
-            })
+            Ok(Rows { side, stream, ahead: VecDeque::new(), last: Vec::new(), ended: false, target: endpoint.target().to_owned() })
         };
         let full = scans == Pair::new(Scan::Everything, Scan::Everything);
         let rows = Pair::new(open(Side::Cloud).await?, open(Side::Local).await?);

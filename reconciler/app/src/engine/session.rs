@@ -112,8 +112,9 @@ pub(super) async fn open_side(loaded: &LoadedSpec, side: Side) -> Result<Arc<dyn
     let spec = &loaded.spec;
     let connection = connection_of(spec, side);
     let folder = loaded.path.parent().unwrap_or(Path::new("."));
-    let resolved = specs::resolve_connection(connection, folder, &|name| std::env::var(name).ok())
-        .map_err(|fault| EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", spec.name)).caused_by(fault))?;
+    let resolved = specs::resolve_connection(connection, folder, &|name| std::env::var(name).ok()).map_err(|fault| {
+        EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", spec.name)).caused_by(fault)
+    })?;
     let options = ConnectOptions {
         url: resolved.url.clone(),
         display: resolved.display.clone(),
@@ -146,9 +147,8 @@ async fn find_tables(
     let mut faults = Vec::new();
     let mut found = Vec::new();
     for table in wanted {
-        let mut find = |side: Side| -> Option<TableName> {
-            find_table(spec, table, side, listed.get(side)).map_err(|fault| faults.push(fault)).ok()
-        };
+        let mut find =
+            |side: Side| -> Option<TableName> { find_table(spec, table, side, listed.get(side)).map_err(|fault| faults.push(fault)).ok() };
         if let (Some(cloud), Some(local)) = (find(Side::Cloud), find(Side::Local)) {
             found.push((table.clone(), Pair::new(cloud, local)));
         }

@@ -38,7 +38,13 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
             close.pending_add.push((entry.table.clone(), PendingKey { key: entry.key.clone(), reason, attempts: 1, since: now }));
         }
         state.commit(lease, &close).await?;
-        notes.push(format!("settled batch {} of {}: {applied} of {} rows had been written to {}", first.batch, first.run, batch.len(), first.side));
+        notes.push(format!(
+            "settled batch {} of {}: {applied} of {} rows had been written to {}",
+            first.batch,
+            first.run,
+            batch.len(),
+            first.side
+        ));
     }
     Ok(notes)
 }

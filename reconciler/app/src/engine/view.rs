@@ -80,7 +80,8 @@ impl TableView {
 }
 
 fn operation(mapping: &TableMapping, row: &PlannedRow, side: Side, kind: &WriteKind) -> Op {
-    let restored = row.dispute.as_ref().is_some_and(|dispute| matches!(dispute.kind, ConflictKind::HardDelete | ConflictKind::HardDeleteUpdate));
+    let restored =
+        row.dispute.as_ref().is_some_and(|dispute| matches!(dispute.kind, ConflictKind::HardDelete | ConflictKind::HardDeleteUpdate));
     let deleted = |side: Side| row.seen.get(side).as_ref().is_some_and(|stored| mapping.access.get(side).is_deleted(stored));
     match kind {
         WriteKind::Insert(_) if restored => Op::Restore,
@@ -99,7 +100,9 @@ fn changes(mapping: &TableMapping, row: &PlannedRow, side: Side) -> Named<Change
     match (kind, row.expected_after(mapping)) {
         (WriteKind::Delete, _) | (_, None) => before.into_iter().map(|(column, from)| (column, Change { from, to: Value::Null })).collect(),
         (WriteKind::Insert(_), Some(after)) => {
-            let after = image(&after).into_iter().filter(|(column, to)| column != "updated_at" && (column != "is_deleted" || *to == Value::Bool(true)));
+            let after = image(&after)
+                .into_iter()
+                .filter(|(column, to)| column != "updated_at" && (column != "is_deleted" || *to == Value::Bool(true)));
             after.map(|(column, to)| (column, Change { from: Value::Null, to })).collect()
         }
         (WriteKind::Update(_), Some(after)) => {
