@@ -17,8 +17,8 @@ use super::{
     yaml::{Document, OffsetFault, escape},
 };
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(file::schema);
-static VALIDATOR: LazyLock<Validator> =
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(file::schema);
+pub(super) static VALIDATOR: LazyLock<Validator> =
     LazyLock::new(|| jsonschema::validator_for(&SCHEMA).expect("the schema that the program generates is valid: a test reads one spec"));
 
 /// All faults of type and key.
@@ -74,8 +74,7 @@ fn explain(error: &ValidationError<'_>, document: &Document, faults: &mut Vec<Of
 /// A value that has a short and a long form: the form whose type fits is the one that was meant.
 fn any_of(error: &ValidationError<'_>, branches: &[Vec<ValidationError<'static>>], document: &Document, faults: &mut Vec<OffsetFault>) {
     let here = error.instance_path();
-    let wrong_type = |error: &&ValidationError<'static>| matches!(error.kind(), Kind::Type { .. }) && error.instance_path() == here;
-    if let Some(meant) = branches.iter().find(|branch| !branch.iter().any(|error| wrong_type(&error))) {
+    if let Some(meant) = meant_form(error, branches) {
         for error in meant {
             explain(error, document, faults);
         }
@@ -83,12 +82,24 @@ fn any_of(error: &ValidationError<'_>, branches: &[Vec<ValidationError<'static>>
     }
     let forms: Vec<String> = branches
         .iter()
-        .filter_map(|branch| branch.iter().find(wrong_type))
+        .filter_map(|branch| branch.iter().find(|inner| is_wrong_type(inner, error)))
         .filter_map(|error| if let Kind::Type { kind } = error.kind() { Some(expected(kind)) } else { None })
         .collect();
     let pointer = here.as_str();
     let message = format!("{} must be {}, but is {}", subject(pointer), forms.join(" or "), found(error.instance()));
     faults.push(OffsetFault { offset: document.value_at(pointer), message, hint: example(parent(error.schema_path().as_str())) });
+}
+
+/// The branch of a choice whose type the value has.
+pub(super) fn meant_form<'a>(
+    choice: &ValidationError<'_>,
+    branches: &'a [Vec<ValidationError<'static>>],
+) -> Option<&'a [ValidationError<'static>]> {
+    branches.iter().find(|branch| !branch.iter().any(|inner| is_wrong_type(inner, choice))).map(Vec::as_slice)
+}
+
+fn is_wrong_type(inner: &ValidationError<'_>, choice: &ValidationError<'_>) -> bool {
+    matches!(inner.kind(), Kind::Type { .. }) && inner.instance_path() == choice.instance_path()
 }
 
 /// A word of a fixed set: each branch of the schema is one word.
@@ -119,7 +130,7 @@ fn subject(pointer: &str) -> String {
     }
 }
 
-fn parent(pointer: &str) -> &str {
+pub(super) fn parent(pointer: &str) -> &str {
     pointer.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 

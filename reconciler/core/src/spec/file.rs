@@ -12,6 +12,8 @@ use super::{Detect, Direction, HardDeletes, InitialPolicy, StrategyName};
 
 /// The version of the format that this program reads.
 pub const VERSION: u32 = 1;
+/// The name by which other schemas may refer to this one.
+const SCHEMA_ID: &str = "https://raw.githubusercontent.com/berqenas/berqenas-sync/main/specs/sync.schema.json";
 
 /// A sync: a pair of databases and the tables that are kept in step between them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -184,11 +186,19 @@ pub struct ColumnsEntry {
 /// The JSON Schema (draft 2020-12) of a spec file, for editors, CI and this program itself.
 #[must_use]
 pub fn schema() -> serde_json::Value {
-    let mut schema =
-        SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null)).into_generator().into_root_schema_for::<SpecFile>();
-    let id = "https://raw.githubusercontent.com/berqenas/berqenas-sync/main/specs/sync.schema.json";
-    schema.insert("$id".to_owned(), id.into());
-    schema.to_value()
+    let generator = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null)).into_generator();
+    let schema = generator.into_root_schema_for::<SpecFile>().to_value();
+    // People read it too: what it is comes first.
+    let mut ordered = serde_json::Map::new();
+    ordered.insert("$schema".to_owned(), schema["$schema"].clone());
+    ordered.insert("$id".to_owned(), SCHEMA_ID.into());
+    for key in ["title", "description"] {
+        ordered.insert(key.to_owned(), schema[key].clone());
+    }
+    for (key, value) in schema.as_object().into_iter().flatten() {
+        ordered.entry(key).or_insert_with(|| value.clone());
+    }
+    ordered.into()
 }
 
 /// A key without a value is a slip, not a way to say "none": takes out the `null` that optional fields bring.

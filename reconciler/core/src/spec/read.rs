@@ -6,6 +6,7 @@ use super::{
     SyncSpec, check,
     fault::{Fault, Position},
     file::{SpecFile, VERSION},
+    mend,
     resolve::resolve,
     set::PlacedSpec,
     yaml::{self, Document, OffsetFault},
@@ -52,7 +53,7 @@ fn read_document(document: &Document) -> Result<SyncSpec, Vec<OffsetFault>> {
     }
     let faults = check::check(document);
     if !faults.is_empty() {
-        return Err(faults);
+        return Err(with_faults_of_meaning(faults, document));
     }
     // The schema has passed it: what still fails here is a rule that the two tell differently, and is said rather than hidden.
     let file = SpecFile::deserialize(&document.value)
@@ -60,6 +61,13 @@ fn read_document(document: &Document) -> Result<SyncSpec, Vec<OffsetFault>> {
     let mut spec = resolve(file, document)?;
     spec.generation = generation(&spec);
     Ok(spec)
+}
+
+/// Adds what can be told of the meaning of a document whose types are not all right.
+fn with_faults_of_meaning(mut faults: Vec<OffsetFault>, document: &Document) -> Vec<OffsetFault> {
+    let file = mend::mended(&document.value).and_then(|value| SpecFile::deserialize(value).ok());
+    faults.extend(file.and_then(|file| resolve(file, document).err()).into_iter().flatten());
+    faults
 }
 
 /// The BLAKE3 digest of a spec's meaning: the same for any comments, layout, order of keys or defaults written out.

@@ -263,5 +263,7 @@ impl Resolver<'_> {
 }
 
 fn same_table(other: &TableSpec, side: &str, name: &str) -> String {
-    format!("the {side} table {:?} already belongs to {:?}", brief(name), brief(&other.name))
+    // A table that has no name yet goes by a stand-in, which is nobody's business.
+    let owner = if other.name.contains('\0') { "a table without a name".to_owned() } else { format!("{:?}", brief(&other.name)) };
+    format!("the {side} table {:?} already belongs to {owner}", brief(name))
 }

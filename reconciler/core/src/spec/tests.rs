@@ -79,10 +79,10 @@ fn sizes_are_bounded() {
     told(&"#".repeat(MAX_BYTES + 1), "larger than");
     told(&"[".repeat(MAX_BYTES), "nested too deeply");
     told(&"- ".repeat(MAX_BYTES / 2), "nested too deeply");
-    told(&"a: 1\n".repeat(20_000), "twice");
-    assert_eq!(faults(&"a: 1\n".repeat(20_000)).len(), 101, "the last one counts the rest");
+    told(&"a: 1\n".repeat(5_000), "twice");
+    assert_eq!(faults(&"a: 1\n".repeat(5_000)).len(), 101, "the last one counts the rest");
     told(&format!("{}: 1", "k".repeat(500)), "longer than");
-    told(&format!("[{}]", "x,".repeat(60_000)), "more than");
+    told(&format!("[{}]", "x,".repeat(51_000)), "more than");
 }
 
 #[test]
