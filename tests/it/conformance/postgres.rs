@@ -285,6 +285,38 @@ async fn a_value_may_be_freed_later_in_the_batch() {
 }
 
 #[tokio::test]
+async fn a_write_that_waits_for_a_user_sees_what_the_user_wrote() {
+    let url = TestPostgres::get().database("race", Locale::C).await;
+    let bench = Bench::new(Box::new(PostgresFixture { endpoint: connect(&url).await.unwrap(), url: url.clone() })).await;
+    bench.sql("CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE c (id int PRIMARY KEY, t int REFERENCES t ON DELETE CASCADE); INSERT INTO t SELECT n, 'v' FROM generate_series(1, 4) n").await;
+    let access = bench.access("t").await;
+    let rows = bench.rows(&access, Scan::Everything).await;
+    let mut user = PgConnection::connect(&url).await.unwrap();
+    for (edit, writes, expected) in [
+        (
+            "UPDATE t SET v = 'theirs' WHERE id = 1",
+            vec![update(&rows[0], &[(1, text("ours"))]), update(&rows[1], &[(1, text("ours"))])],
+            ["moved", "written"],
+        ),
+        (
+            "INSERT INTO t VALUES (9, 'theirs')",
+            vec![insert(&[text("9"), text("ours")]), insert(&[text("8"), text("ours")])],
+            ["moved", "written"],
+        ),
+        ("UPDATE t SET v = 'theirs' WHERE id = 3", vec![delete(&rows[2]), insert(&[text("7"), text("ours")])], ["moved", "written"]),
+        ("INSERT INTO c VALUES (1, 4)", vec![delete(&rows[3]), insert(&[text("6"), text("ours")])], ["foreign key", "written"]),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {edit}"))).execute(&mut user).await.unwrap();
+        let commit = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            sqlx::raw_sql("COMMIT").execute(&mut user).await.unwrap();
+        };
+        let (outcomes, ()) = tokio::join!(bench.write(&access, writes), commit);
+        assert_eq!(short(&outcomes), expected, "{edit}");
+    }
+}
+
+#[tokio::test]
 async fn identity_generated_and_zoned_columns_are_written_right() {
     let url = TestPostgres::get().database("identity", Locale::C).await;
     let bench = Bench::new(Box::new(PostgresFixture { endpoint: connect(&url).await.unwrap(), url })).await;
