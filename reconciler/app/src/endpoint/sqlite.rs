@@ -41,6 +41,9 @@ mod write;
 /// SQLite has one writer; the others are for reading meanwhile.
 const MOST_CONNECTIONS: u32 = 4;
 
+/// Rows that wait between SQLite's thread and ours.
+const ROW_BUFFER: usize = 500;
+
 /// The milliseconds since 1970, as an integer: SQLite's clock has no finer tick.
 const CLOCK: &str = "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)";
 
@@ -76,6 +79,8 @@ impl SqliteEndpoint {
         }
         let file =
             SqliteConnectOptions::from_str(url).map_err(connect)?.create_if_missing(false).foreign_keys(true).disable_statement_logging();
+        // Writes look rows up by key. With an index made on the fly over what they carry, the planner would scan the whole table instead.
+        let file = file.pragma("automatic_index", "OFF").row_buffer_size(ROW_BUFFER);
         // A lock that is not had ends before the call does, and so is told apart from a database that does not answer.
         let patience = options.timeout.saturating_sub(Duration::from_secs(1).min(options.timeout / 4));
         let file = file.busy_timeout(patience.min(Duration::from_secs(3_600)));

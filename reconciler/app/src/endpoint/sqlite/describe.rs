@@ -32,7 +32,7 @@ pub(super) async fn table(connection: &mut SqliteConnection, name: &TableName) -
     let kind = about(connection, kind, &name.name).await?;
     let Some((strict, without_rowid)) = kind.first().map(|row| (row.get::<bool, _>(0), row.get::<bool, _>(1))) else { return Ok(None) };
     let (mut columns, primary_key) = columns(connection, name, strict, without_rowid).await?;
-    for column in &mut columns {
+    for column in columns.iter_mut().filter(|column| may_hold_times(column)) {
         sample(connection, name, column).await?;
     }
     let (uniques, indexed) = indexes(connection, name, &primary_key).await?;
@@ -135,17 +135,30 @@ pub(super) fn kind(declared: &str) -> ColumnType {
     }
 }
 
+/// Whether a column's declaration leaves it open that it holds times: SQLite users keep them in text and integers too.
+fn may_hold_times(column: &ColumnShape) -> bool {
+    use ColumnType::{Integer, Text, Time, Timestamp};
+    !column.computed && matches!(column.kind, Timestamp { .. } | Time { .. } | Text { .. } | Integer { .. })
+}
+
 /// Looks at stored values for what the declaration of a time cannot say: form and digits.
 async fn sample(connection: &mut SqliteConnection, table: &TableName, column: &mut ColumnShape) -> Answer<()> {
-    if !matches!(column.kind, ColumnType::Timestamp { .. } | ColumnType::Time { .. }) {
-        return Ok(());
-    }
     let name = quote(&column.name);
-    let question = format!("SELECT t.{name} FROM {} AS t WHERE t.{name} IS NOT NULL LIMIT {SAMPLE}", sql::table(table));
+    // Within so many rows: a column that is always NULL is not searched to the end of the table.
+    let question = format!(
+        "SELECT v FROM (SELECT t.{name} AS v FROM {} AS t LIMIT {}) WHERE v IS NOT NULL LIMIT {SAMPLE}",
+        sql::table(table),
+        SAMPLE * 100
+    );
     let rows = Statement::new(question).fetch(connection).await?;
     // A value that cannot be read shows no style; reading the row will say what is wrong with it.
     let values: Vec<Stored> = rows.iter().filter_map(|row| sql::read_value(row, 0).ok()).collect();
-    column.time_style = style(&values);
+    let times: Vec<Stored> = values.iter().filter(|value| super::time::stamp(value).is_some()).cloned().collect();
+    column.time_style = match &column.kind {
+        // In a column for integers no text is wanted.
+        ColumnType::Integer { .. } if times.is_empty() => TimeStyle::UnixSeconds,
+        _ => style(&times),
+    };
     if let (ColumnType::Timestamp { digits, .. } | ColumnType::Time { digits }, Some(shown)) = (&mut column.kind, digits_shown(&values)) {
         *digits = shown;
     }

@@ -72,8 +72,8 @@ enum Operation {
 
 /// Why a statement did not do its work.
 enum Failure {
-    /// A row's fault: undo the statement, look for the row.
-    Refused(Refusal),
+    /// A row's doing: undo the statement, look for the row. It has this outcome.
+    OfRow(RowOutcome),
     /// Anything else: the batch cannot go on.
     Fatal(EndpointError),
 }
@@ -227,10 +227,10 @@ impl Writer<'_> {
             match self.attempt(access, operation, rows).await {
                 Ok(outcomes) => self.outcomes.extend(outcomes),
                 Err(Failure::Fatal(error)) => return Err(error),
-                Err(Failure::Refused(refusal)) => {
+                Err(Failure::OfRow(outcome)) => {
                     self.execute("ROLLBACK TO rows").await?;
                     if let [row] = rows {
-                        self.outcomes.insert(row.position, RowOutcome::Refused(refusal));
+                        self.outcomes.insert(row.position, outcome);
                     } else {
                         let (left, right) = rows.split_at(rows.len() / 2);
                         open.extend([right, left]);
@@ -248,20 +248,20 @@ impl Writer<'_> {
             Operation::Update | Operation::Finish => update(access, operation, rows),
             Operation::Delete => return self.delete(access, rows).await,
         };
-        let written = self.keys_written(access, statement).await?;
+        let written = self.keys_written(access, operation, statement).await?;
         self.read_back(access, operation, rows, written).await
     }
 
     /// Deletes the rows whose guard holds. A row that went with its parent, as both were to, counts as deleted.
     async fn delete(&mut self, access: &TableAccess, rows: &[Item<'_>]) -> std::result::Result<Outcomes, Failure> {
         let holding = self.holding(access, rows).await.map_err(Failure::Fatal)?;
-        self.run(access, delete(access, rows)).await?;
+        self.run(access, Operation::Delete, delete(access, rows)).await?;
         let keys: Vec<Vec<Stored>> = rows.iter().map(|item| item.key(access).into_iter().cloned().collect()).collect();
         let mut left = super::rows_by_key(self.connection, self.context, access, &keys).await.map_err(Failure::Fatal)?;
         left.retain(|(index, row)| row.key(access) == keys[*index]);
         let left: HashSet<usize> = left.into_iter().map(|(index, _)| rows[index].position).collect();
         if holding.iter().any(|position| left.contains(position)) {
-            return Err(Failure::Refused(overruled()));
+            return Err(Failure::OfRow(RowOutcome::Refused(overruled())));
         }
         let outcome = |position: usize| match holding.contains(&position) || (self.doomed.contains(&position) && !left.contains(&position))
         {
@@ -287,17 +287,29 @@ impl Writer<'_> {
         Ok(holding)
     }
 
-    async fn run(&mut self, access: &TableAccess, statement: Statement) -> std::result::Result<Vec<SqliteRow>, Failure> {
+    async fn run(
+        &mut self,
+        access: &TableAccess,
+        operation: Operation,
+        statement: Statement,
+    ) -> std::result::Result<Vec<SqliteRow>, Failure> {
         statement.fetch(self.connection).await.map_err(|error| match refusal(&error) {
-            Some(refusal) => Failure::Refused(refusal),
+            // The key is there all the same, by another collation than the column's own or twice in the batch.
+            Some(_) if operation == Operation::Insert && is_key_taken(&error) => Failure::OfRow(RowOutcome::Moved),
+            Some(refusal) => Failure::OfRow(RowOutcome::Refused(refusal)),
             None => Failure::Fatal(self.context.fail(&format!("writing {}", access.name), error)),
         })
     }
 
     /// Runs a statement that returns the keys of what it wrote. RETURNING shows a row before AFTER triggers, so nothing else of it is
     /// used.
-    async fn keys_written(&mut self, access: &TableAccess, statement: Statement) -> std::result::Result<HashSet<RowHash>, Failure> {
-        let returned = self.run(access, statement).await?;
+    async fn keys_written(
+        &mut self,
+        access: &TableAccess,
+        operation: Operation,
+        statement: Statement,
+    ) -> std::result::Result<HashSet<RowHash>, Failure> {
+        let returned = self.run(access, operation, statement).await?;
         let width = access.key_columns().count();
         let key = |row: &SqliteRow| (0..width).map(|column| sql::read_value(row, column)).collect::<std::result::Result<Vec<_>, _>>();
         let keys = returned.iter().map(|row| key(row).map(|key| sql::key_id(&key))).collect::<std::result::Result<_, _>>();
@@ -325,7 +337,7 @@ impl Writer<'_> {
         }
         let ignored = operation == Operation::Insert && seen.contains(&false);
         if ignored || !written.is_empty() {
-            return Err(Failure::Refused(overruled()));
+            return Err(Failure::OfRow(RowOutcome::Refused(overruled())));
         }
         for item in rows {
             outcomes.entry(item.position).or_insert(RowOutcome::Moved);
@@ -357,12 +369,15 @@ fn assignments(access: &TableAccess, rows: &[Item<'_>], first: usize, stamp: boo
 /// `OR ABORT` overrides what a table declares for conflicts: `UNIQUE ON CONFLICT REPLACE` would delete other rows.
 fn insert(access: &TableAccess, rows: &[Item<'_>]) -> Statement {
     let (columns, values): (Vec<_>, Vec<_>) = assignments(access, rows, 0, access.stamp_inserts).into_iter().unzip();
-    let key = sql::key_names(access);
+    let given = |key: usize| rows[0].set().iter().position(|(index, _)| *index == key);
+    let same_key = access.key_columns().filter_map(|key| Some(format!("t.{} = i.c{}", quote(&access.columns[key].name), given(key)?)));
     Statement::with_incoming(rows.iter().map(|item| item.set().iter().map(|(_, value)| value).collect())).push(format!(
-        "INSERT OR ABORT INTO {} ({}) SELECT {} FROM incoming AS i WHERE true ON CONFLICT ({key}) DO NOTHING RETURNING {key}",
+        "INSERT OR ABORT INTO {0} ({1}) SELECT {2} FROM incoming AS i WHERE NOT EXISTS (SELECT 1 FROM {0} AS t WHERE {3}) RETURNING {4}",
         sql::table(&access.name),
         columns.join(", "),
         values.join(", "),
+        same_key.collect::<Vec<_>>().join(" AND "),
+        sql::key_names(access),
     ))
 }
 
@@ -404,6 +419,13 @@ fn delete(access: &TableAccess, rows: &[Item<'_>]) -> Statement {
         keys.join(", "),
         sql::guard(access, "d", &guarded, 0),
     ))
+}
+
+/// Whether an insert failed on the primary key.
+fn is_key_taken(error: &sqlx::Error) -> bool {
+    // CONSTRAINT_PRIMARYKEY and CONSTRAINT_ROWID
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    matches!(code, Some(1555 | 2579))
 }
 
 /// What the database holds against a row; `None`: the error is no row's fault.

@@ -90,9 +90,8 @@ impl Writer<'_> {
             let mut unless = String::new();
             if let Some(child) = except {
                 statement = statement.push(", ").rows("leaving", excepted.iter().map(|item| item.key(child)));
-                let key = child.key_columns().enumerate();
-                let same = key.map(|(at, index)| format!("c.{} = l.c{at}", quote(&child.columns[index].name))).collect::<Vec<_>>();
-                unless = format!(" AND NOT EXISTS (SELECT 1 FROM leaving AS l WHERE {})", same.join(" AND "));
+                let key = child.key_columns().map(|index| format!("c.{}", quote(&child.columns[index].name))).collect::<Vec<_>>();
+                unless = format!(" AND ({}) NOT IN (SELECT * FROM leaving)", key.join(", "));
             }
             let question = format!(
                 " SELECT i.c{width} FROM incoming AS i CROSS JOIN {} AS t WHERE {} AND EXISTS (SELECT 1 FROM {} AS c WHERE {refers}{unless})",
@@ -156,7 +155,6 @@ impl Writer<'_> {
         let numbers: Vec<Stored> = items.iter().map(|item| number(item.position)).collect();
         let rows = items.iter().zip(&numbers).map(|(item, number)| {
             let mut row: Vec<&Stored> = values(item);
-            // With the values borrowed for longer than the number, the row takes the shorter of the two.
             row.push(number);
             row
         });

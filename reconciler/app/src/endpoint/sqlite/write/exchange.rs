@@ -86,9 +86,9 @@ impl Writer<'_> {
                     sql::guard(access, "t", &guarded, 0),
                     sql::key_names(access),
                 ));
-                let released = match self.keys_written(access, statement).await {
+                let released = match self.keys_written(access, Operation::Update, statement).await {
                     Ok(released) => released,
-                    Err(Failure::Refused(_)) => return Ok(None),
+                    Err(Failure::OfRow(_)) => return Ok(None),
                     Err(Failure::Fatal(error)) => return Err(error),
                 };
                 let gone = chunk.iter().filter(|item| !released.contains(&sql::key_id(item.key(access))));
