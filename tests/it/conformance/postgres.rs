@@ -2,15 +2,24 @@
 
 use std::{
     net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use berqenas::endpoint::{ConnectOptions, Endpoint, EndpointError, Result, RowOutcome, Scan, postgres::PostgresEndpoint};
-use berqenas_core::value::Stored;
+use berqenas_core::{shape::TableName, value::Stored};
+use futures::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
+};
 
-use super::{Bench, Fixture, delete, insert, short, text, update};
+use super::{Bench, Fixture, access_of, delete, insert, short, text, update};
 use crate::support::postgres::{Locale, PASSWORD, TestPostgres, USER, free_port};
 
 struct PostgresFixture {
@@ -125,6 +134,65 @@ async fn a_statement_that_takes_too_long_and_a_lock_end_in_time() {
     sqlx::raw_sql("BEGIN; LOCK TABLE t").execute(&mut user).await.unwrap();
     let locked = endpoint.execute(&["UPDATE t SET id = 2".to_owned()]).await.unwrap_err();
     assert!(matches!(locked, EndpointError::Transient { .. }), "{locked:?}");
+}
+
+/// Passes connections on to a server until it is told to keep silent; answers its port.
+async fn silenceable(server: String, silent: Arc<AtomicBool>) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = tokio::net::TcpStream::connect(&server).await.unwrap().into_split();
+            tokio::spawn(pass_on(from_client, to_server, Arc::clone(&silent)));
+            tokio::spawn(pass_on(from_server, to_client, Arc::clone(&silent)));
+        }
+    });
+    port
+}
+
+async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, silent: Arc<AtomicBool>) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        // What is swallowed is never answered, and the connection stays open.
+        if !silent.load(Ordering::Relaxed) && to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_goes_silent_or_away_is_noticed_in_time() {
+    let url = TestPostgres::get().database("silent", Locale::C).await;
+    run(&url, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 9)").await;
+    let address = url::Url::parse(&url).unwrap().socket_addrs(|| None).unwrap()[0].to_string();
+    let silent = Arc::new(AtomicBool::new(false));
+    let mut through = url::Url::parse(&url).unwrap();
+    through.set_port(Some(silenceable(address, Arc::clone(&silent)).await)).unwrap();
+    let endpoint = PostgresEndpoint::connect(options(through.as_str(), Duration::from_secs(1))).await.unwrap();
+    let table = TableName { schema: "public".to_owned(), name: "t".to_owned() };
+    let access = Arc::new(access_of(&endpoint.describe(&table).await.unwrap()));
+
+    let mut rows = endpoint.scan(Arc::clone(&access), Scan::Everything, 2).await.unwrap();
+    assert_eq!(rows.try_next().await.unwrap().unwrap().len(), 2);
+    run(
+        &url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'berqenas' AND datname = current_database()",
+    )
+    .await;
+    let gone = rows.try_next().await.unwrap_err();
+    assert!(matches!(gone, EndpointError::Transient { .. }), "{gone:?}");
+
+    let mut rows = endpoint.scan(access, Scan::Everything, 2).await.unwrap();
+    assert_eq!(rows.try_next().await.unwrap().unwrap().len(), 2);
+    silent.store(true, Ordering::Relaxed);
+    let started = Instant::now();
+    let waited = rows.try_next().await.unwrap_err();
+    assert!(matches!(waited, EndpointError::Timeout { seconds: 1, .. }), "{waited:?}");
+    let waited = endpoint.clock().await.unwrap_err();
+    assert!(matches!(waited, EndpointError::Timeout { .. }), "{waited:?}");
+    endpoint.close().await;
+    assert!(started.elapsed() < Duration::from_secs(8), "took {:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -282,6 +350,38 @@ async fn a_value_may_be_freed_later_in_the_batch() {
     let writes =
         vec![insert(&[text("9"), text("c")]), update(&rows[0], &[(1, text("b"))]), update(&rows[1], &[(1, text("d"))]), delete(&rows[2])];
     assert_eq!(short(&bench.write(&access, writes).await), ["written", "written", "written", "deleted"]);
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_a_user_sees_what_the_user_wrote() {
+    let url = TestPostgres::get().database("race", Locale::C).await;
+    let bench = Bench::new(Box::new(PostgresFixture { endpoint: connect(&url).await.unwrap(), url: url.clone() })).await;
+    bench.sql("CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE c (id int PRIMARY KEY, t int REFERENCES t ON DELETE CASCADE); INSERT INTO t SELECT n, 'v' FROM generate_series(1, 4) n").await;
+    let access = bench.access("t").await;
+    let rows = bench.rows(&access, Scan::Everything).await;
+    let mut user = PgConnection::connect(&url).await.unwrap();
+    for (edit, writes, expected) in [
+        (
+            "UPDATE t SET v = 'theirs' WHERE id = 1",
+            vec![update(&rows[0], &[(1, text("ours"))]), update(&rows[1], &[(1, text("ours"))])],
+            ["moved", "written"],
+        ),
+        (
+            "INSERT INTO t VALUES (9, 'theirs')",
+            vec![insert(&[text("9"), text("ours")]), insert(&[text("8"), text("ours")])],
+            ["moved", "written"],
+        ),
+        ("UPDATE t SET v = 'theirs' WHERE id = 3", vec![delete(&rows[2]), insert(&[text("7"), text("ours")])], ["moved", "written"]),
+        ("INSERT INTO c VALUES (1, 4)", vec![delete(&rows[3]), insert(&[text("6"), text("ours")])], ["foreign key", "written"]),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {edit}"))).execute(&mut user).await.unwrap();
+        let commit = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            sqlx::raw_sql("COMMIT").execute(&mut user).await.unwrap();
+        };
+        let (outcomes, ()) = tokio::join!(bench.write(&access, writes), commit);
+        assert_eq!(short(&outcomes), expected, "{edit}");
+    }
 }
 
 #[tokio::test]

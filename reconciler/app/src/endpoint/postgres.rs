@@ -1,7 +1,7 @@
 //! PostgreSQL, 14 and later.
 //!
-//! [`sql`] spells names and values, [`session`] bounds statements and reads errors; the rest is one file a task: [`describe`],
-//! [`read`], [`write`] (with [`statements`] and [`swap`]), [`ledger`], [`prepare`], [`probe`].
+//! `sql` spells names and values, `session` bounds statements and reads errors; the rest is one file a task: `describe`, `read`,
+//! `write` (with `statements` and `swap`), `ledger`, `prepare`, `probe`.
 
 mod describe;
 mod ledger;
@@ -190,6 +190,9 @@ impl Endpoint for PostgresEndpoint {
     }
 
     async fn close(&self) {
-        self.pool.close().await;
+        // A connection that somebody still holds, or whose server is gone, must not hold this up: it ends with its holder.
+        if tokio::time::timeout(self.session.limit, self.pool.close()).await.is_err() {
+            tracing::debug!(target = %self.session.target, "closed with connections still in use");
+        }
     }
 }

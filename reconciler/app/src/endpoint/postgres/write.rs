@@ -27,6 +27,9 @@ use crate::endpoint::{EndpointError, LedgerRow, Refusal, RefusalKind, Result, Ro
 /// Updates of a table that may clash one by one before an exchange of values is tried.
 const PATIENCE: usize = 8;
 
+/// Times a batch with deferred constraints is settled again without the rows that violate one.
+const MAX_ROUNDS: usize = 8;
+
 /// A write transaction.
 pub(super) struct Writer<'e> {
     session: &'e Session,
@@ -89,11 +92,12 @@ impl Writer<'_> {
     }
 
     /// Settles the batch with all constraints deferred; rows left without a parent are found, refused, and the batch is settled again
-    /// without them. `None`: something else was violated, which cannot be traced to its rows this way; nothing is written.
+    /// without them. `None`: something else was violated, which cannot be traced to its rows this way, or orphans hang on orphans
+    /// without end; nothing is written.
     async fn settle_deferred(&mut self, tables: &[Table<'_>]) -> Result<Option<Settled>> {
         let doing = Doing::plain("checking deferred constraints");
         let mut refused = Settled::new();
-        loop {
+        for _ in 0..MAX_ROUNDS {
             self.command("SET CONSTRAINTS ALL DEFERRED; SAVEPOINT berqenas_batch").await?;
             let settled = self.passes(tables, refused.clone()).await?;
             self.command("SAVEPOINT berqenas_check").await?;
@@ -112,10 +116,11 @@ impl Writer<'_> {
             };
             self.command("ROLLBACK TO SAVEPOINT berqenas_batch; RELEASE SAVEPOINT berqenas_batch").await?;
             if orphans.is_empty() {
-                return Ok(None);
+                break;
             }
             refused.extend(orphans.into_iter().map(|position| (position, Verdict::Refused(refusal.clone()))));
         }
+        Ok(None)
     }
 
     /// The written rows that a foreign key finds no parent for.
