@@ -3,6 +3,5 @@
 
 mod conformance;
 mod endpoint_sqlite;
-mod smoke;
 mod spec_files;
 mod support;
