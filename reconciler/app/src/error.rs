@@ -103,7 +103,13 @@ impl EngineError {
     /// The messages of the causes, nearest first.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
-        std::iter::successors(self.source(), |cause| cause.source()).map(ToString::to_string).collect()
+        let mut messages = Vec::new();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            messages.push(error.to_string());
+            cause = error.source();
+        }
+        messages
     }
 }
 

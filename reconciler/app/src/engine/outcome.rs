@@ -2,6 +2,8 @@
 //!
 //! Tables bear the names the spec gives them, columns those of the cloud side, whichever side a row is on.
 
+use std::time::Duration;
+
 use berqenas_core::value::Side;
 use jiff::Timestamp;
 use serde::{
@@ -74,7 +76,7 @@ pub struct PlanReport {
 }
 
 /// How much a plan does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PlanSummary {
     /// In all.
     #[serde(flatten)]
@@ -298,7 +300,7 @@ pub struct TableResult {
 impl SyncReport {
     /// The answer of a dry run: what the run would have done.
     #[must_use]
-    pub fn of_plan(plan: &PlanReport, duration_seconds: f64) -> SyncReport {
+    pub fn of_plan(plan: &PlanReport, took: Duration) -> SyncReport {
         let results = plan.summary.tables.iter().map(|(table, counts)| (table.to_owned(), TableResult::of_counts(counts)));
         let total = &plan.summary.total;
         SyncReport {
@@ -306,7 +308,7 @@ impl SyncReport {
             sync_id: plan.plan_id.clone(),
             results: results.collect(),
             total_synced: total.cloud_to_local + total.local_to_cloud,
-            duration_seconds,
+            duration_seconds: rounded_seconds(took),
         }
     }
 }
@@ -600,4 +602,10 @@ pub struct DemoFolder {
     pub specs: std::path::PathBuf,
     /// What was put there, one line each.
     pub contents: Vec<String>,
+}
+
+/// A duration as reports give it: seconds, to the millisecond.
+#[must_use]
+pub fn rounded_seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
