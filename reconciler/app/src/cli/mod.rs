@@ -44,9 +44,10 @@ struct Cli {
 
 /// Options every command takes.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// The folder of the specs
-    #[arg(long, global = true, value_name = "DIR", env = "BERQENAS_SPECS", default_value = "specs")]
+    #[arg(long, global = true, value_name = "DIR", env = "BERQENAS_SPECS", hide_env_values = true, default_value = "specs")]
     specs: PathBuf,
 
     /// The state database, as a URL [default: berqenas.db beside the specs folder]
