@@ -18,6 +18,6 @@ pub(crate) fn file(path: &str, expected: &str) {
     }
     let committed = std::fs::read_to_string(&place).unwrap_or_default();
     let difference = committed.lines().zip(expected.lines()).position(|(committed, expected)| committed != expected);
-    let line = difference.map_or_else(|| committed.lines().count().min(expected.lines().count()), |index| index) + 1;
+    let line = difference.unwrap_or_else(|| committed.lines().count().min(expected.lines().count())) + 1;
     assert!(committed == expected, "{path} is out of date from line {line}: run UPDATE_EXPECT=1 cargo test -p berqenas --test it");
 }
