@@ -3,5 +3,6 @@
 
 mod cli;
 mod cli_reference;
+mod endpoint_sqlite;
 mod expect;
 mod tidy;

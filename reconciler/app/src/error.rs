@@ -48,6 +48,8 @@ pub struct EngineError {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// The error of a room below that this one is: its message is the message, its source the source.
+    origin: Option<Box<dyn Error + Send + Sync>>,
     hints: Vec<String>,
     faults: Vec<SpecFault>,
 }
@@ -55,7 +57,18 @@ pub struct EngineError {
 impl EngineError {
     /// An error of a kind. The message says what happened, and to what; no final stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        EngineError { kind, message: message.into(), source: None, hints: Vec::new(), faults: Vec::new() }
+        EngineError { kind, message: message.into(), source: None, origin: None, hints: Vec::new(), faults: Vec::new() }
+    }
+
+    /// The error of a room below as it leaves the engine, saying what it says.
+    pub(crate) fn of(kind: ErrorKind, origin: impl Error + Send + Sync + 'static) -> Self {
+        let message = origin.to_string();
+        EngineError { origin: Some(Box::new(origin)), ..EngineError::new(kind, message) }
+    }
+
+    /// The error of a room below that this one is, if it is of that kind.
+    pub(crate) fn origin<E: Error + 'static>(&self) -> Option<&E> {
+        self.origin.as_deref().and_then(|origin| origin.downcast_ref())
     }
 
     /// Specs that cannot be used: all their faults at once.
@@ -121,7 +134,11 @@ impl fmt::Display for EngineError {
 
 impl Error for EngineError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        match (&self.source, &self.origin) {
+            (Some(source), _) => Some(source.as_ref() as _),
+            (None, Some(origin)) => origin.source(),
+            (None, None) => None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a run asks of one table on one side: its columns in reading order, the order of its keys, rows as stored.
 
 use crate::{
-    shape::TableName,
+    shape::{TableName, TimeStyle},
     value::{RowHash, Stored},
 };
 
@@ -46,6 +46,8 @@ pub struct AccessColumn {
     pub role: Role,
     /// For key columns, the order they are read in.
     pub order: Option<KeyOrder>,
+    /// How the column writes points in time (SQLite).
+    pub time_style: crate::shape::TimeStyle,
 }
 
 /// One table of one side, as a run reads and writes it. Key columns come first, in the key's order.

@@ -46,7 +46,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
-    let engine = session.engine().await?;
+    let engine = session.engine()?;
     if args.dry_run {
         return dry_run(args, &engine, session).await;
     }

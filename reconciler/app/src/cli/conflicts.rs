@@ -46,7 +46,7 @@ fn parse_day(text: &str) -> Result<Day, String> {
 
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
     let filter = filter(args, &session.screen.look())?;
-    let entries = session.engine().await?.conflicts(&args.name, &filter).await?;
+    let entries = session.engine()?.conflicts(&args.name, &filter).await?;
     session.screen.answer(&entries, |look| render(&entries, args.date, look))?;
     Ok(Exit::Done)
 }
@@ -115,7 +115,7 @@ mod tests {
 
     fn entry(time: &str, table: &str, key: (&str, i64), winner: Winner) -> ConflictEntry {
         ConflictEntry {
-            id: 1,
+            id: "c1".into(),
             sync_id: "sync_20260114_153000".into(),
             time: format!("2026-01-14T{time}Z").parse().unwrap(),
             table: table.into(),
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn programs_get_stable_names() {
         let form = serde_json::to_string(&entry("15:30:12", "orders", ("order_id", 456), Winner::Cloud)).unwrap();
-        insta::assert_snapshot!(form, @r#"{"id":1,"sync_id":"sync_20260114_153000","time":"2026-01-14T15:30:12Z","table":"orders","key":{"order_id":456},"kind":"update_update","strategy":"latest_wins","winner":"cloud","status":"resolved","reason":"14:35 > 14:30","cloud":{"email":"old@email.com"},"local":null}"#);
+        insta::assert_snapshot!(form, @r#"{"id":"c1","sync_id":"sync_20260114_153000","time":"2026-01-14T15:30:12Z","table":"orders","key":{"order_id":456},"kind":"update_update","strategy":"latest_wins","winner":"cloud","status":"resolved","reason":"14:35 > 14:30","cloud":{"email":"old@email.com"},"local":null}"#);
     }
 
     #[test]

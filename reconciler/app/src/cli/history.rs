@@ -15,7 +15,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
-    let entries = session.engine().await?.history(&args.name, args.limit).await?;
+    let entries = session.engine()?.history(&args.name, args.limit).await?;
     session.screen.answer(&entries, |look| render(&entries, look))?;
     Ok(Exit::Done)
 }

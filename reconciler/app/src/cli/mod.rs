@@ -118,8 +118,8 @@ struct Session {
 }
 
 impl Session {
-    async fn engine(&self) -> Result<Engine, EngineError> {
-        Engine::open(self.options.clone()).await
+    fn engine(&self) -> Result<Engine, EngineError> {
+        Engine::open(self.options.clone())
     }
 }
 
@@ -153,7 +153,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineError> {
     match command {
-        Command::Validate(args) => validate::run(&args, session).await,
+        Command::Validate(args) => validate::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),
         Command::Plan(args) => plan::run(&args, session).await,
         Command::Apply(args) => apply::run(&args, session).await,

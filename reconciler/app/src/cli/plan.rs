@@ -51,7 +51,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
-    let engine = session.engine().await?;
+    let engine = session.engine()?;
     let request = PlanRequest {
         tables: args.tables.clone(),
         strategy: args.strategy,

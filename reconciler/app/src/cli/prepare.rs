@@ -24,7 +24,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
-    let report = session.engine().await?.prepare(&args.name, args.side, args.apply).await?;
+    let report = session.engine()?.prepare(&args.name, args.side, args.apply).await?;
     session.screen.answer(&report, |look| render(&report, look))?;
     if !report.applied && !session.screen.is_json() && report.sides.iter().any(|side| !side.tables.is_empty()) {
         session.screen.aside(&format!("\nNothing was changed. To run these statements: berqenas sync prepare {} --apply", report.sync));

@@ -17,7 +17,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
-    let report = session.engine().await?.status(&args.name).await?;
+    let report = session.engine()?.status(&args.name).await?;
     session.screen.answer(&report, |look| render(&report, look))?;
     Ok(Exit::Done)
 }

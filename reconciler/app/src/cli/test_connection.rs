@@ -14,7 +14,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
-    let report = session.engine().await?.test_connection(&args.name).await?;
+    let report = session.engine()?.test_connection(&args.name).await?;
     session.screen.answer(&report, |look| render(&report, look))?;
     Ok(if report.cloud.is_ready() && report.local.is_ready() { Exit::Done } else { Exit::NotReady })
 }

@@ -6,7 +6,10 @@
 //! - nothing is a round trip a row: reads and writes take and give batches;
 //! - what a call wrote it wrote in one transaction, together with its line in `berqenas_sync`, or not at all.
 
-use std::sync::Arc;
+pub mod postgres;
+pub mod sqlite;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use berqenas_core::{
@@ -16,6 +19,22 @@ use berqenas_core::{
     value::{RowHash, Stored},
 };
 use futures::stream::BoxStream;
+use secrecy::SecretString;
+
+/// How to reach a database.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The URL, its password filled in.
+    pub url: SecretString,
+    /// The database as shown to people: never with its password.
+    pub display: String,
+    /// The schema whose tables are meant when a name has none; `None`: the engine's default.
+    pub schema: Option<String>,
+    /// For TLS: a file with the certificates of the authorities to trust.
+    pub ca_file: Option<PathBuf>,
+    /// The time limit of one statement or connection attempt.
+    pub timeout: Duration,
+}
 
 /// What went wrong with a database.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +140,21 @@ pub enum EndpointError {
         /// What was found, and where.
         what: String,
     },
+}
+
+/// How to reach a database.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The URL, password and all.
+    pub url: secrecy::SecretString,
+    /// The database as shown to people: without its password.
+    pub display: String,
+    /// The schema whose tables are meant when a name has none; `None`: the engine's default.
+    pub schema: Option<String>,
+    /// A file with the certificates of the authorities to trust for TLS.
+    pub ca_file: Option<PathBuf>,
+    /// The limit of one call, the wait for locks included.
+    pub timeout: Duration,
 }
 
 /// Shorthand for what endpoints answer.
@@ -323,6 +357,12 @@ pub trait Endpoint: Send + Sync {
 
     /// Rows whose given columns hold the given values: who else holds a unique key.
     async fn fetch_by_columns(&self, access: &TableAccess, columns: &[String], values: &[Stored]) -> Result<Vec<StoredRow>>;
+
+    /// The database's own id, from `berqenas_sync`.
+    ///
+    /// # Errors
+    /// [`EndpointError::NotPrepared`] where the table is missing.
+    async fn database_id(&self) -> Result<String>;
 
     /// The sync's line in `berqenas_sync`; `None`: the table is there and has no line for this sync yet.
     ///

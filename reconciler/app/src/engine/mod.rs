@@ -1,106 +1,436 @@
-//! The façade: plain data in, plain data out. What `cli` and `api` may use.
+//! The façade: plain data in, plain data out. What `cli`, and later `api` and `reconcile`, may use.
+//!
+//! Rooms behind it: [`session`] opens a sync, [`reading`] reads what a run starts from, [`scan`] finds keys, [`decide`] plans them,
+//! [`run`] carries plans out through [`crate::apply`], [`planner`] only shows them, [`settle`] and [`identity`] put right or refuse what
+//! an earlier run or a restored backup left.
 
+mod clash;
+mod decide;
+mod faults;
+mod identity;
+mod inspect;
 pub mod outcome;
+mod planfile;
+mod planner;
+mod reading;
 pub mod request;
+mod run;
+mod scan;
+mod session;
+mod settle;
+mod view;
 
 use std::path::{Path, PathBuf};
 
-use berqenas_core::value::Side;
+use berqenas_core::{
+    spec::{InitialPolicy, StrategyName},
+    value::{Pair, Side},
+};
 
 use self::{
-    outcome::{
-        ConflictEntry, ConnectionReport, DemoFolder, HistoryEntry, PlanReport, PrepareReport, StatusReport, SyncOutcome, ValidateReport,
-    },
-    request::{ConflictFilter, EngineOptions, PlanRequest, Progress, SyncRequest},
+    outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, ValidateReport},
+    planfile::PlanFile,
+    reading::{RunContext, read_sides},
+    request::{EngineOptions, PlanRequest, Progress, Silent, SyncRequest},
+    run::{Run, RunTally},
+    session::{Narrowing, Session},
 };
-use crate::error::{EngineError, ErrorKind};
+use crate::{
+    error::{EngineError, ErrorKind},
+    specs::{self, LoadedSpec, LoadedSpecs},
+    state::{Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError, TableCounts},
+};
 
 type Result<T> = std::result::Result<T, EngineError>;
+
+/// How long a lease lasts unless renewed: a minute, in microseconds.
+const LEASE_US: i64 = 60 * 1_000_000;
+/// How often a run that broke on a passing fault is tried again.
+const RETRIES: usize = 3;
 
 /// The specs of a folder, and the state beside them.
 #[derive(Debug)]
 pub struct Engine {
-    options: EngineOptions,
-}
-
-fn absent<T>() -> Result<T> {
-    Err(EngineError::new(ErrorKind::Failed, "not available in this build"))
+    specs: LoadedSpecs,
+    folder: PathBuf,
+    state: PathBuf,
 }
 
 /// The JSON Schema of spec files.
+#[must_use]
 pub fn schema() -> serde_json::Value {
-    serde_json::Value::Null
+    berqenas_core::spec::schema()
 }
 
-/// Builds the two databases and the spec of the demo in a folder, replacing those of an earlier demo.
-pub async fn demo_build(_folder: &Path) -> Result<DemoFolder> {
-    std::future::ready(absent()).await
-}
-
-/// Writes on both sides of the demo, as people would; answers what was done, one line each.
-pub async fn demo_edit(_folder: &Path) -> Result<Vec<String>> {
-    std::future::ready(absent()).await
+/// Our clock, in microseconds since 1970 UTC.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
 }
 
 impl Engine {
-    /// Reads the specs; nothing is connected yet.
-    pub async fn open(options: EngineOptions) -> Result<Engine> {
-        std::future::ready(Ok(Engine { options })).await
-    }
-
-    /// Every spec, and every fault.
-    pub async fn validate(&self) -> Result<ValidateReport> {
-        std::future::ready(absent()).await
-    }
-
-    /// What a run would do.
-    pub async fn plan(&self, _name: Option<&str>, _request: &PlanRequest) -> Result<Vec<PlanReport>> {
-        std::future::ready(absent()).await
-    }
-
-    /// The same, saved as a file for [`Engine::apply`].
-    pub async fn plan_to_file(&self, _name: &str, _request: &PlanRequest, _file: &Path) -> Result<PlanReport> {
-        std::future::ready(absent()).await
-    }
-
-    /// Applies a saved plan exactly, or refuses.
-    pub async fn apply(&self, _file: &Path, _progress: &dyn Progress) -> Result<SyncOutcome> {
-        std::future::ready(absent()).await
-    }
-
-    /// Runs a sync.
-    pub async fn sync(&self, _name: &str, _request: &SyncRequest, _progress: &dyn Progress) -> Result<SyncOutcome> {
-        std::future::ready(absent()).await
-    }
-
-    /// How a sync is.
-    pub async fn status(&self, _name: &str) -> Result<StatusReport> {
-        std::future::ready(absent()).await
-    }
-
-    /// Its last runs, newest first.
-    pub async fn history(&self, _name: &str, _limit: usize) -> Result<Vec<HistoryEntry>> {
-        std::future::ready(absent()).await
-    }
-
-    /// Its conflict log, newest first.
-    pub async fn conflicts(&self, _name: &str, _filter: &ConflictFilter) -> Result<Vec<ConflictEntry>> {
-        std::future::ready(absent()).await
-    }
-
-    /// Whether both sides can be synced.
-    pub async fn test_connection(&self, _name: &str) -> Result<ConnectionReport> {
-        std::future::ready(absent()).await
-    }
-
-    /// What its tables lack, as statements; applied when asked.
-    pub async fn prepare(&self, _name: &str, _side: Option<Side>, _apply: bool) -> Result<PrepareReport> {
-        std::future::ready(absent()).await
+    /// Reads the specs; nothing is connected yet. Faulty specs are known, and reported by whatever needs them.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or the state's URL is no path.
+    pub fn open(options: EngineOptions) -> Result<Engine> {
+        let specs = specs::load(&options.specs)?;
+        let state = match &options.state {
+            Some(url) => State::path_of(url)?,
+            None => beside(&options.specs).join("berqenas.db"),
+        };
+        Ok(Engine { specs, folder: options.specs, state })
     }
 
     /// The folder of the specs.
     #[must_use]
-    pub fn specs(&self) -> &PathBuf {
-        &self.options.specs
+    pub fn specs(&self) -> &Path {
+        &self.folder
     }
+
+    /// Every spec, and every fault.
+    #[must_use]
+    pub fn validate(&self) -> ValidateReport {
+        let entry = |loaded: &LoadedSpec| SpecEntry {
+            sync: loaded.spec.name.clone(),
+            id: loaded.spec.id,
+            file: loaded.path.display().to_string(),
+            generation: loaded.spec.generation.clone(),
+            tables: loaded.spec.tables.iter().map(|table| table.name.clone()).collect(),
+        };
+        let faults: Vec<SpecFault> = self.spec_faults();
+        ValidateReport { valid: faults.is_empty(), specs: self.specs.specs.iter().map(entry).collect(), faults }
+    }
+
+    fn spec_faults(&self) -> Vec<SpecFault> {
+        self.specs.faults.iter().map(SpecFault::from).collect()
+    }
+
+    /// The spec of that name. Where other files have faults, it can still be used; where it is not found, they are told.
+    fn find(&self, name: &str) -> Result<&LoadedSpec> {
+        self.specs.find(name).map_err(|missing| {
+            let faults = self.spec_faults();
+            if faults.is_empty() { EngineError::new(ErrorKind::Usage, missing.to_string()) } else { EngineError::invalid_specs(faults) }
+        })
+    }
+
+    /// What a run of one sync, or of all, would do. Writes nothing anywhere.
+    ///
+    /// # Errors
+    /// Whatever keeps a side from being read.
+    pub async fn plan(&self, name: Option<&str>, request: &PlanRequest) -> Result<Vec<PlanReport>> {
+        let specs: Vec<&LoadedSpec> = match name {
+            Some(name) => vec![self.find(name)?],
+            None if self.specs.faults.is_empty() => self.specs.specs.iter().collect(),
+            None => return Err(EngineError::invalid_specs(self.spec_faults())),
+        };
+        let mut reports = Vec::new();
+        for loaded in specs {
+            reports.push(self.plan_one(loaded, request, None).await?);
+        }
+        Ok(reports)
+    }
+
+    /// The same, saved as a file for [`Engine::apply`].
+    ///
+    /// # Errors
+    /// Whatever keeps a side from being read, or the file from being written.
+    pub async fn plan_to_file(&self, name: &str, request: &PlanRequest, file: &Path) -> Result<PlanReport> {
+        self.plan_one(self.find(name)?, request, Some(file)).await
+    }
+
+    async fn plan_one(&self, loaded: &LoadedSpec, request: &PlanRequest, file: Option<&Path>) -> Result<PlanReport> {
+        // A plan writes nothing, not even a state that is not there yet: an empty one in a folder of its own stands for it.
+        let scratch;
+        let state = match State::open_read_only(&self.state).await? {
+            Some(state) => state,
+            None => {
+                scratch = tempfile::tempdir().map_err(|source| EngineError::failed("no temporary folder can be made").caused_by(source))?;
+                State::open(&scratch.path().join("empty.db")).await?
+            }
+        };
+        let narrowing = Narrowing { tables: request.tables.clone(), strategy: request.strategy };
+        let session = Session::open(loaded, &narrowing).await?;
+        let lease = Lease { sync: loaded.spec.name.clone(), token: 0, holder: "plan".into() };
+        let context = RunContext {
+            session: &session,
+            state: &state,
+            lease: &lease,
+            run: "plan",
+            initial: loaded.spec.initial,
+            full: request.full_sync,
+            decides_anew: self.decides_anew(&state, loaded, request.strategy).await?,
+            deletes_approved: false,
+            progress: &Silent,
+            clock: now,
+        };
+        let readings = read_sides(&session, &state, false, false, now).await?;
+        let planned = planner::plan(&context, &readings, request.row_limit, file.is_some()).await?;
+        state.ensure_unmoved()?;
+        if let Some(file) = file {
+            let version = |table: &str| session.tables.iter().find(|known| known.spec.name == table).map(|known| known.mapping.version.clone());
+            let tables = planned.rows.into_iter().filter_map(|(table, rows)| version(&table).map(|version| (table, version, rows)));
+            let report = &planned.report;
+            PlanFile::new(&report.plan_id, &report.sync, &report.generation, request.strategy, tables.collect()).save(file)?;
+        }
+        session.close().await;
+        state.close().await;
+        Ok(planned.report)
+    }
+
+    /// Whether parked rows are decided anew: the spec or the strategy is another than in the last run.
+    async fn decides_anew(&self, state: &State, loaded: &LoadedSpec, strategy: Option<StrategyName>) -> Result<bool> {
+        let last = state.last_run(&loaded.spec.name).await?;
+        let strategy = strategy.unwrap_or(loaded.spec.strategy).as_str();
+        Ok(last.is_none_or(|run| run.generation != loaded.spec.generation || run.strategy != strategy || run.status != RunStatus::Success))
+    }
+
+    /// Runs a sync.
+    ///
+    /// # Errors
+    /// Whatever keeps the run from its end; what it did until then is recorded, and the next run goes on from there.
+    pub async fn sync(&self, name: &str, request: &SyncRequest, progress: &dyn Progress) -> Result<SyncOutcome> {
+        let loaded = self.find(name)?;
+        let state = State::open(&self.state).await?;
+        let outcome = self.leased(loaded, &state, Work::Sync(request), progress).await;
+        state.close().await;
+        outcome
+    }
+
+    /// Applies a saved plan exactly, or refuses it as stale.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stale`] with the rows that moved, before anything is written.
+    pub async fn apply(&self, file: &Path, progress: &dyn Progress) -> Result<SyncOutcome> {
+        let plan = PlanFile::load(file)?;
+        let loaded = self.find(&plan.sync)?;
+        if loaded.spec.generation != plan.generation {
+            return Err(EngineError::new(ErrorKind::Stale, format!("the plan was made for another generation of sync {}: its spec has changed since", plan.sync))
+                .hint("plan again"));
+        }
+        let state = State::open(&self.state).await?;
+        let outcome = self.leased(loaded, &state, Work::Apply(&plan), progress).await;
+        state.close().await;
+        outcome
+    }
+
+    /// Takes the sync's lease, records the run, does the work, and gives the lease back.
+    async fn leased(&self, loaded: &LoadedSpec, state: &State, work: Work<'_>, progress: &dyn Progress) -> Result<SyncOutcome> {
+        let lease = acquire(state, &loaded.spec.name).await?;
+        let strategy = work.strategy().unwrap_or(loaded.spec.strategy);
+        let decides_anew = self.decides_anew(state, loaded, work.strategy()).await?;
+        let new = NewRun {
+            remote_db_id: loaded.spec.id,
+            started: now(),
+            trigger: work.trigger().to_owned(),
+            mode: if work.is_full() { RunMode::Full } else { RunMode::Incremental },
+            strategy: strategy.as_str().to_owned(),
+            generation: loaded.spec.generation.clone(),
+        };
+        let run = state.start_run(&lease, &new).await?;
+        let result = self.attempt(loaded, state, &lease, &run, &work, decides_anew, progress).await;
+        let (status, error) = match &result {
+            Ok(tally) if !tally.held.is_empty() => (RunStatus::Failed, Some(tally.held.join("; "))),
+            Ok(_) => (RunStatus::Success, None),
+            Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
+        };
+        let finished = now();
+        let tables = result.as_ref().map(table_counts).unwrap_or_default();
+        let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables, error }).await;
+        let released = state.release(&lease, finished).await;
+        let tally = result?;
+        ended?;
+        released?;
+        outcome(loaded, state, &run, tally, finished - new.started).await
+    }
+
+    /// Tries the work, and again after passing faults, with growing pauses.
+    #[allow(clippy::too_many_arguments)]
+    async fn attempt(
+        &self,
+        loaded: &LoadedSpec,
+        state: &State,
+        lease: &Lease,
+        run: &str,
+        work: &Work<'_>,
+        decides_anew: bool,
+        progress: &dyn Progress,
+    ) -> Result<RunTally> {
+        let pauses = backon::ExponentialBuilder::default().with_jitter().with_max_times(RETRIES);
+        let mut pauses = backon::BackoffBuilder::build(pauses);
+        loop {
+            let tried = Box::pin(self.once(loaded, state, lease, run, work, decides_anew, progress)).await;
+            match (tried, pauses.next()) {
+                (Err(fault), Some(pause)) if fault.is_transient() => {
+                    progress.note(&format!("{fault}; trying again in {:.1} s", pause.as_secs_f64()));
+                    tokio::time::sleep(pause).await;
+                    state.renew(lease, now()).await?;
+                }
+                (tried, _) => return tried,
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn once(
+        &self,
+        loaded: &LoadedSpec,
+        state: &State,
+        lease: &Lease,
+        run: &str,
+        work: &Work<'_>,
+        decides_anew: bool,
+        progress: &dyn Progress,
+    ) -> Result<RunTally> {
+        let narrowing = Narrowing { tables: work.tables(), strategy: work.strategy() };
+        let session = Session::open(loaded, &narrowing).await?;
+        let trust = work.trust();
+        let mut lease = lease.clone();
+        if trust.is_some() {
+            let mut above = 0;
+            for side in Side::BOTH {
+                above = session.endpoints.get(side).ledger(&lease.sync).await?.map_or(above, |ledger| ledger.token.max(above));
+            }
+            lease = state.outbid(&lease, above).await?;
+            state.forget(&lease).await?;
+        }
+        let context = RunContext {
+            session: &session,
+            state,
+            lease: &lease,
+            run,
+            initial: match trust {
+                None => loaded.spec.initial,
+                Some(Side::Cloud) => InitialPolicy::Cloud,
+                Some(Side::Local) => InitialPolicy::Local,
+            },
+            full: work.is_full(),
+            decides_anew,
+            deletes_approved: matches!(work, Work::Apply(_)),
+            progress,
+            clock: now,
+        };
+        let readings = read_sides(&session, state, true, trust.is_some(), now).await?;
+        let run = Run::new(&context, &readings);
+        let tally = match work {
+            Work::Sync(_) => run.execute().await,
+            Work::Apply(plan) => run.execute_plan(plan).await,
+        };
+        session.close().await;
+        tally
+    }
+}
+
+/// What is done under a lease.
+enum Work<'a> {
+    Sync(&'a SyncRequest),
+    Apply(&'a PlanFile),
+}
+
+impl Work<'_> {
+    fn strategy(&self) -> Option<StrategyName> {
+        match self {
+            Work::Sync(request) => request.strategy,
+            Work::Apply(plan) => plan.strategy,
+        }
+    }
+
+    fn tables(&self) -> Vec<String> {
+        match self {
+            Work::Sync(request) => request.tables.clone(),
+            Work::Apply(plan) => plan.tables.iter().map(|table| table.table.clone()).collect(),
+        }
+    }
+
+    fn trust(&self) -> Option<Side> {
+        match self {
+            Work::Sync(request) => request.trust,
+            Work::Apply(_) => None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self, Work::Sync(request) if request.full_sync || request.trust.is_some())
+    }
+
+    fn trigger(&self) -> &'static str {
+        match self {
+            Work::Sync(_) => "command",
+            Work::Apply(_) => "plan",
+        }
+    }
+}
+
+/// The folder that the specs folder stands in.
+fn beside(specs: &Path) -> PathBuf {
+    match specs.canonicalize().ok().as_deref().and_then(Path::parent) {
+        Some(parent) => parent.to_owned(),
+        None => specs.parent().map(Path::to_owned).unwrap_or_default(),
+    }
+}
+
+/// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
+async fn acquire(state: &State, sync: &str) -> Result<Lease> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned());
+    let holder = format!("process {} on {host} ({})", std::process::id(), uuid::Uuid::new_v4().simple());
+    match state.acquire(sync, &holder, now(), LEASE_US).await {
+        Err(StateError::Busy { holder: other, until, .. }) if is_dead(&other, &host) => {
+            let lease = state.acquire(sync, &holder, until.saturating_add(1), LEASE_US).await?;
+            state.renew(&lease, now()).await?;
+            Ok(lease)
+        }
+        taken => Ok(taken?),
+    }
+}
+
+/// Whether a holder was a process of this machine that is no more.
+fn is_dead(holder: &str, host: &str) -> bool {
+    let process = holder.strip_prefix("process ").and_then(|rest| rest.split_once(" on "));
+    let Some((process, place)) = process else { return false };
+    place.split(" (").next() == Some(host) && Path::new("/proc/self").exists() && !Path::new("/proc").join(process).exists()
+}
+
+fn table_counts(tally: &RunTally) -> Vec<TableCounts> {
+    let counts = |(table, result): (&String, &outcome::TableResult)| TableCounts {
+        table: table.clone(),
+        cloud_to_local: result.cloud_to_local,
+        local_to_cloud: result.local_to_cloud,
+        conflicts_detected: result.conflicts_detected,
+        conflicts_resolved: result.conflicts_resolved,
+        ..TableCounts::default()
+    };
+    tally.tables.iter().map(counts).collect()
+}
+
+async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally, took_us: i64) -> Result<SyncOutcome> {
+    let sync = &loaded.spec.name;
+    let waits = inspect::waiting(state, loaded).await?;
+    if !tally.held.is_empty() {
+        let mut fault = EngineError::new(ErrorKind::Held, format!("sync {sync}: a safety limit held rows back: {}", tally.held.join("; ")))
+            .hint(format!("look at it with `berqenas plan {sync} --full-sync --out FILE` and, if it is right, `berqenas apply FILE`; or set max_delete_percent"));
+        for warning in &tally.warnings {
+            fault = fault.hint(warning.clone());
+        }
+        return Err(fault);
+    }
+    let results: Named<outcome::TableResult> =
+        loaded.spec.tables.iter().filter_map(|table| tally.tables.get(&table.name).map(|result| (table.name.clone(), *result))).collect();
+    let total = results.iter().map(|(_, result)| result.cloud_to_local + result.local_to_cloud).sum();
+    Ok(SyncOutcome {
+        report: SyncReport {
+            success: true,
+            sync_id: run.to_owned(),
+            results,
+            total_synced: total,
+            duration_seconds: (took_us as f64 / 1e6 * 1000.0).round() / 1000.0,
+        },
+        conflicts_waiting: waits.conflicts,
+        quarantined: waits.quarantined,
+        pending: waits.pending,
+        warnings: tally.warnings,
+    })
+}
+
+/// Both sides of a pair in the order cloud, local.
+fn sides(side: Option<Side>) -> Vec<Side> {
+    side.map_or_else(|| Side::BOTH.to_vec(), |side| vec![side])
 }

@@ -438,7 +438,7 @@ pub enum ConflictStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConflictEntry {
     /// The entry.
-    pub id: i64,
+    pub id: String,
     /// The run that found it.
     pub sync_id: String,
     /// When.

@@ -1,0 +1,393 @@
+//! Apply: carries out planned rows, a batch at a time. It does, skips or refuses; it never decides.
+//!
+//! Each batch goes through three commits, in this order: what is about to happen is durable in the state (journal and conflict
+//! entries); the rows are written, under their guards and the fencing token, together with their outcome, in the target; what
+//! happened is recorded in the state. A run cut off between any two is settled by the next one, from what the target recorded.
+
+use std::{collections::HashMap, sync::Arc};
+
+use berqenas_core::{
+    mapping::TableMapping,
+    plan::{PlannedRow, Step, WriteKind},
+    shape::TableName,
+    value::{Pair, Side},
+};
+
+use crate::{
+    endpoint::{Endpoint, Refusal, RefusalKind, RowOutcome, RowWrite, TableWrites, WriteBatch},
+    error::EngineError,
+    state::{
+        BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow, Outcome,
+        PendingKey, PlannedBase, Quarantined, State, Winner,
+    },
+};
+
+pub(crate) mod images;
+
+/// The longest a refused row waits for its next try: a day, in microseconds.
+const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
+/// The first wait of a refused row: a minute, in microseconds.
+const FIRST_WAIT_US: i64 = 60 * 1_000_000;
+
+/// Rows of one table.
+pub(crate) struct TableRows {
+    /// Which column is which.
+    pub(crate) mapping: Arc<TableMapping>,
+    /// The table's names in the databases.
+    pub(crate) names: Pair<TableName>,
+    /// The rows, as planned.
+    pub(crate) rows: Vec<PlannedRow>,
+}
+
+/// What became of a written batch, in the order of its rows.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Rows written.
+    pub(crate) applied: Vec<(String, PlannedRow)>,
+    /// Rows that were no longer as planned: the next run reads them afresh.
+    pub(crate) moved: Vec<(String, PlannedRow)>,
+    /// Rows that the database refused.
+    pub(crate) refused: Vec<(String, PlannedRow, Refusal)>,
+}
+
+/// What is done with rows that a database refuses because of other rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnRefusal {
+    /// They are tried again later in this run, when the rows they wait for may be there.
+    TryLater,
+    /// They are quarantined.
+    Quarantine,
+}
+
+/// The hand that writes for one run.
+pub(crate) struct Applier<'a> {
+    /// The state.
+    pub(crate) state: &'a State,
+    /// The run's lease; its token fences every write.
+    pub(crate) lease: &'a Lease,
+    /// The run.
+    pub(crate) run: &'a str,
+    /// Both sides.
+    pub(crate) endpoints: &'a Pair<Arc<dyn Endpoint>>,
+    /// The ids of both databases.
+    pub(crate) database_ids: &'a Pair<String>,
+    /// The number of the last batch.
+    pub(crate) batch: i64,
+    /// The number of the last conflict entry.
+    pub(crate) conflicts: u64,
+}
+
+impl Applier<'_> {
+    /// Records what needs no write: adopted and forgotten bases, parked conflicts, rows that cannot be carried exactly.
+    pub(crate) async fn record(&mut self, mapping: &TableMapping, rows: &[PlannedRow], now: i64) -> Result<(), EngineError> {
+        let mut close = BatchClose { run: self.run.to_owned(), ..BatchClose::default() };
+        let parked = self.parked(mapping, rows.iter()).await?;
+        for row in rows {
+            let bytes = row.key.to_bytes();
+            let table = mapping.table.clone();
+            match &row.step {
+                Step::Adopt | Step::Forget => {
+                    match row.next_base(mapping, None) {
+                        Some(next) => close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, None))),
+                        None => close.base_deletes.push((table.clone(), bytes.clone())),
+                    }
+                    settled(&mut close, &table, bytes, &parked);
+                    if row.dispute.is_some() {
+                        close.conflicts_upsert.push(self.conflict(mapping, row, now, ConflictState::Applied));
+                    }
+                }
+                Step::Park => {
+                    let mut entry = self.conflict(mapping, row, now, ConflictState::Decided);
+                    if let Some(known) = parked.get(&bytes) {
+                        // A parked conflict that moved is the same conflict with today's rows.
+                        entry.id.clone_from(known);
+                    }
+                    close.conflicts_upsert.push(entry);
+                    close.pending_remove.push((table.clone(), bytes.clone()));
+                    close.quarantine_remove.push((table, bytes));
+                }
+                Step::Quarantine { side, message } => {
+                    close.quarantine_add.push(self.quarantine(mapping, row, *side, "value", message.clone(), now).await?);
+                    close.pending_remove.push((table, bytes));
+                }
+                Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
+                Step::Nothing | Step::NotCarried { .. } => close.pending_remove.push((table, bytes)),
+                Step::Write { .. } => {}
+            }
+        }
+        Ok(self.state.commit(self.lease, &close).await?)
+    }
+
+    /// Writes rows of one side in one transaction.
+    pub(crate) async fn write(
+        &mut self,
+        side: Side,
+        tables: Vec<TableRows>,
+        defer_foreign_keys: bool,
+        on_refusal: OnRefusal,
+        now: i64,
+    ) -> Result<Written, EngineError> {
+        self.batch += 1;
+        let mut entries = Vec::new();
+        let mut conflicts = Vec::new();
+        for table in &tables {
+            for row in &table.rows {
+                let conflict_id = row.dispute.is_some().then(|| {
+                    let entry = self.conflict(&table.mapping, row, now, ConflictState::Decided);
+                    let id = entry.id.clone();
+                    conflicts.push(entry);
+                    id
+                });
+                entries.push(self.entry(table, row, side, entries.len(), conflict_id)?);
+            }
+        }
+        self.state.open_batch(self.lease, &entries, &conflicts).await?;
+        let batch = WriteBatch {
+            sync: self.lease.sync.clone(),
+            token: self.lease.token,
+            run: self.run.to_owned(),
+            batch: self.batch,
+            tables: tables.iter().map(|table| writes(table, side)).collect::<Result<_, _>>()?,
+            defer_foreign_keys,
+        };
+        let outcomes = self.endpoints.get(side).write(&batch).await?;
+        if outcomes.len() != entries.len() {
+            return Err(EngineError::failed(format!("{side} answered for {} of {} rows of a batch", outcomes.len(), entries.len())));
+        }
+        let mut parked = HashMap::new();
+        for table in &tables {
+            let known = self.parked(&table.mapping, table.rows.iter()).await?;
+            parked.extend(known.into_iter().map(|(key, id)| ((table.mapping.table.clone(), key), id)));
+        }
+        let rows = tables.into_iter().flat_map(|table| {
+            let TableRows { mapping, names, rows } = table;
+            rows.into_iter().map(move |row| (mapping.clone(), names.clone(), row))
+        });
+        self.close(side, rows.zip(outcomes).zip(&entries), &parked, on_refusal, now).await
+    }
+
+    async fn close<'e>(
+        &self,
+        side: Side,
+        rows: impl Iterator<Item = (((Arc<TableMapping>, Pair<TableName>, PlannedRow), RowOutcome), &'e JournalEntry)>,
+        parked: &HashMap<(String, Vec<u8>), String>,
+        on_refusal: OnRefusal,
+        now: i64,
+    ) -> Result<Written, EngineError> {
+        let mut close = BatchClose { run: self.run.to_owned(), batch: Some(self.batch), ..BatchClose::default() };
+        let mut written = Written::default();
+        for (((mapping, names, row), outcome), entry) in rows {
+            let table = mapping.table.clone();
+            let bytes = entry.key.clone();
+            match outcome {
+                RowOutcome::Applied(stored) => {
+                    let hash = stored.as_ref().map(|stored| mapping.access.get(side).hash(stored));
+                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
+                    match (row.next_base(&mapping, stored.as_ref()), &stored) {
+                        (Some(next), Some(stored)) => {
+                            let rows = altered(&mapping, &row, side, stored)?;
+                            close.base_upserts.push((table.clone(), self.base_row(&mapping, &row, next, rows)));
+                            if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
+                                close.origins.push(OriginRow {
+                                    database_id: self.database_ids.get(side).clone(),
+                                    table: names.get(side).to_string(),
+                                    key: bytes.clone(),
+                                    origin: Origin { stamp, origin_time },
+                                });
+                            }
+                        }
+                        _ => close.base_deletes.push((table.clone(), bytes.clone())),
+                    }
+                    close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
+                    close.conflicts_close.extend(parked.get(&(table.clone(), bytes.clone())).cloned());
+                    close.pending_remove.push((table.clone(), bytes.clone()));
+                    close.quarantine_remove.push((table.clone(), bytes));
+                    written.applied.push((table, row));
+                }
+                RowOutcome::Moved => {
+                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Moved, after_hash: None });
+                    close.conflicts_close.extend(entry.conflict_id.clone());
+                    let reason = "it changed between reading and writing".to_owned();
+                    close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
+                    written.moved.push((table, row));
+                }
+                RowOutcome::Refused(refusal) => {
+                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Refused, after_hash: None });
+                    close.conflicts_close.extend(entry.conflict_id.clone());
+                    let by_other_rows = matches!(refusal.kind, RefusalKind::ForeignKey | RefusalKind::Unique);
+                    if by_other_rows && on_refusal == OnRefusal::TryLater {
+                        let reason = refusal.message.clone();
+                        close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
+                    } else {
+                        let kind = refusal_name(refusal.kind);
+                        close.quarantine_add.push(self.quarantine(&mapping, &row, side, kind, refusal.message.clone(), now).await?);
+                        close.pending_remove.push((table.clone(), bytes));
+                    }
+                    written.refused.push((table, row, refusal));
+                }
+            }
+        }
+        self.state.commit(self.lease, &close).await?;
+        Ok(written)
+    }
+
+    /// The ids of the conflicts that these rows are parked with, by key.
+    async fn parked<'r>(&self, mapping: &TableMapping, rows: impl Iterator<Item = &'r PlannedRow>) -> Result<HashMap<Vec<u8>, String>, EngineError> {
+        let keys: Vec<Vec<u8>> = rows.map(|row| row.key.to_bytes()).collect();
+        let parked = self.state.parked(&self.lease.sync, &mapping.table, &keys).await?;
+        Ok(parked.into_iter().map(|conflict| (conflict.key, conflict.id)).collect())
+    }
+
+    fn base_row(&self, mapping: &TableMapping, row: &PlannedRow, next: berqenas_core::plan::NextBase, rows: Option<Pair<serde_json::Value>>) -> BaseRow {
+        BaseRow {
+            key: row.key.to_bytes(),
+            cloud: next.hashes.cloud,
+            local: next.hashes.local,
+            deleted: next.deleted,
+            version: mapping.version.clone(),
+            run: self.run.to_owned(),
+            rows,
+        }
+    }
+
+    fn entry(&self, table: &TableRows, row: &PlannedRow, side: Side, position: usize, conflict_id: Option<String>) -> Result<JournalEntry, EngineError> {
+        let Step::Write { kind, .. } = &row.step else {
+            return Err(EngineError::failed(format!("row {} of table {} is not a write", row.key, table.mapping.table)));
+        };
+        let access = table.mapping.access.get(side);
+        let after = row.expected_after(&table.mapping);
+        let next = row.next_base(&table.mapping, after.as_ref());
+        Ok(JournalEntry {
+            run: self.run.to_owned(),
+            batch: self.batch,
+            status: JournalStatus::Open,
+            position: u32::try_from(position).map_err(|_| EngineError::failed("a batch has too many rows: set a smaller batch_rows"))?,
+            table: table.mapping.table.clone(),
+            key: row.key.to_bytes(),
+            key_json: table.mapping.key_json(&row.key).into(),
+            side,
+            op: match kind {
+                WriteKind::Insert(_) => JournalOp::Insert,
+                WriteKind::Update(_) => JournalOp::Update,
+                WriteKind::Delete => JournalOp::Delete,
+            },
+            before: row.seen.get(side).as_ref().map(|stored| images::full(&table.mapping, side, stored).into()),
+            after: after.as_ref().map(|stored| images::full(&table.mapping, side, stored).into()),
+            after_hash: None,
+            sent_hash: after.as_ref().map(|stored| access.hash(stored)),
+            base: next.map(|next| PlannedBase {
+                cloud: next.hashes.cloud,
+                local: next.hashes.local,
+                deleted: next.deleted,
+                version: table.mapping.version.clone(),
+            }),
+            origin_time: *row.edited.get(side.other()),
+            conflict_id,
+            database_id: self.database_ids.get(side).clone(),
+            physical_table: table.names.get(side).to_string(),
+        })
+    }
+
+    fn conflict(&mut self, mapping: &TableMapping, row: &PlannedRow, now: i64, state: ConflictState) -> Conflict {
+        self.conflicts += 1;
+        let image = |side: Side| row.seen.get(side).as_ref().map(|stored| images::full(mapping, side, stored).into());
+        let dispute = row.dispute.as_ref();
+        let winner = dispute.and_then(|dispute| dispute.winner);
+        Conflict {
+            id: format!("{}-{}", self.run, self.conflicts),
+            sync_id: self.run.to_owned(),
+            time: now,
+            table: mapping.table.clone(),
+            key: row.key.to_bytes(),
+            key_json: mapping.key_json(&row.key).into(),
+            kind: dispute.map(|dispute| dispute.kind.as_str().to_owned()).unwrap_or_else(|| "none".into()),
+            strategy: dispute.map(|dispute| dispute.strategy.clone()).unwrap_or_else(|| "none".into()),
+            winner: match winner {
+                Some(Side::Cloud) => Winner::Cloud,
+                Some(Side::Local) => Winner::Local,
+                None => Winner::None,
+            },
+            status: if winner.is_some() { ConflictStatus::Resolved } else { ConflictStatus::Pending },
+            reason: dispute.map(|dispute| dispute.reason.clone()).unwrap_or_else(|| row.reason.clone()),
+            cloud: image(Side::Cloud),
+            local: image(Side::Local),
+            base: None,
+            cloud_hash: row.hashes.cloud,
+            local_hash: row.hashes.local,
+            state,
+        }
+    }
+
+    async fn quarantine(&self, mapping: &TableMapping, row: &PlannedRow, side: Side, kind: &str, message: String, now: i64) -> Result<Quarantined, EngineError> {
+        let key = row.key.to_bytes();
+        let earlier = self.state.quarantined(&self.lease.sync, Some(&mapping.table)).await?;
+        let attempts = earlier.iter().find(|known| known.key == key).map_or(0, |known| known.attempts) + 1;
+        let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << attempts.min(20));
+        Ok(Quarantined {
+            table: mapping.table.clone(),
+            key,
+            key_json: mapping.key_json(&row.key).into(),
+            side,
+            message,
+            kind: kind.to_owned(),
+            attempts,
+            next_attempt: now.saturating_add(doubled.min(LONGEST_WAIT_US)),
+            cloud: row.hashes.cloud,
+            local: row.hashes.local,
+            since: now,
+        })
+    }
+}
+
+/// The key is as it should be: nothing waits for it any more, and a conflict it was parked with closes by itself.
+fn settled(close: &mut BatchClose, table: &str, key: Vec<u8>, parked: &HashMap<Vec<u8>, String>) {
+    close.conflicts_close.extend(parked.get(&key).cloned());
+    close.pending_remove.push((table.to_owned(), key.clone()));
+    close.quarantine_remove.push((table.to_owned(), key));
+}
+
+/// Both sides' rows, where the side stored something other than was sent: later writes then carry only what changed at the source.
+fn altered(
+    mapping: &TableMapping,
+    row: &PlannedRow,
+    side: Side,
+    stored: &berqenas_core::access::StoredRow,
+) -> Result<Option<Pair<serde_json::Value>>, EngineError> {
+    let Some(source) = row.source() else { return Ok(None) };
+    let read = |side: Side, stored| {
+        mapping.decode(side, stored).map_err(|fault| EngineError::failed(format!("{side} stored a row of table {} that cannot be read", mapping.table)).caused_by(fault))
+    };
+    let (written, source) = (read(side, stored)?, read(side.other(), source)?);
+    if written == source {
+        return Ok(None);
+    }
+    let rows = match side {
+        Side::Cloud => Pair::new(written, source),
+        Side::Local => Pair::new(source, written),
+    };
+    Ok(Some(rows.map(|row| mapping.row_json(&row).into())))
+}
+
+fn writes(table: &TableRows, side: Side) -> Result<TableWrites, EngineError> {
+    let missing = |row: &PlannedRow| EngineError::failed(format!("the plan of row {} lacks the row it expects", row.key));
+    let rows = table.rows.iter().map(|row| {
+        let before = || row.seen.get(side).clone().ok_or_else(|| missing(row));
+        match &row.step {
+            Step::Write { kind: WriteKind::Insert(values), .. } => Ok(RowWrite::Insert { values: values.clone() }),
+            Step::Write { kind: WriteKind::Update(set), .. } => Ok(RowWrite::Update { before: before()?, set: set.clone() }),
+            Step::Write { kind: WriteKind::Delete, .. } => Ok(RowWrite::Delete { before: before()? }),
+            _ => Err(missing(row)),
+        }
+    });
+    Ok(TableWrites { access: table.mapping.access.get(side).clone(), rows: rows.collect::<Result<_, EngineError>>()? })
+}
+
+fn refusal_name(kind: RefusalKind) -> &'static str {
+    match kind {
+        RefusalKind::ForeignKey => "foreign_key",
+        RefusalKind::Unique => "unique",
+        RefusalKind::Constraint => "constraint",
+        RefusalKind::Value => "value",
+        RefusalKind::Other => "other",
+    }
+}

@@ -1,0 +1,189 @@
+//! PostgreSQL, 14 and later.
+//!
+//! [`sql`] spells names and values, [`session`] bounds statements and reads errors; the rest is one file a task: [`describe`],
+//! [`read`], [`write`] (with [`statements`] and [`swap`]), [`ledger`], [`prepare`], [`probe`].
+
+mod describe;
+mod ledger;
+mod prepare;
+mod probe;
+mod read;
+mod session;
+mod sql;
+mod statements;
+mod swap;
+mod write;
+
+use std::{str::FromStr, sync::Arc};
+
+use async_trait::async_trait;
+use berqenas_core::{
+    access::{StoredRow, TableAccess},
+    shape::{Engine, TableName, TableShape},
+    spec::BookkeepingNames,
+    value::Stored,
+};
+use futures::stream::BoxStream;
+use secrecy::ExposeSecret;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use self::session::{Doing, Session};
+use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch};
+
+/// Connections an endpoint holds at most: a scan, a write, and two to spare.
+const MAX_CONNECTIONS: u32 = 4;
+
+/// Begins a transaction that looks rows up by key. The planner, left alone, may join a large batch by hashing the whole target.
+const BEGIN_BY_KEY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub struct PostgresEndpoint {
+    pool: PgPool,
+    session: Arc<Session>,
+    /// The schema that is meant when a name has none, and that holds `berqenas_sync`.
+    schema: String,
+}
+
+impl PostgresEndpoint {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`EndpointError::Connect`], [`EndpointError::Login`] or [`EndpointError::Timeout`], each within the time limit;
+    /// [`EndpointError::Transient`] where the server is just starting or is full.
+    pub async fn connect(options: ConnectOptions) -> Result<PostgresEndpoint> {
+        let refused = |source| EndpointError::Connect { target: options.display.clone(), source };
+        let mut login = PgConnectOptions::from_str(options.url.expose_secret()).map_err(refused)?;
+        if let Some(file) = &options.ca_file {
+            login = login.ssl_root_cert(file);
+        }
+        let login = login.application_name("berqenas").disable_statement_logging();
+        let session = Arc::new(Session { target: options.display, user: login.get_username().to_owned(), limit: options.timeout });
+
+        // One connection by hand first: the pool would try a closed port again until its time is up.
+        let doing = Doing::plain("connecting");
+        let first = async {
+            let mut connection = PgConnection::connect_with(&login).await?;
+            let schema: String = sqlx::query_scalar("SELECT coalesce(current_schema(), 'public')::text").fetch_one(&mut connection).await?;
+            connection.close().await?;
+            Ok(schema)
+        };
+        let current = tokio::time::timeout(options.timeout, first)
+            .await
+            .map_err(|_| session.timed_out(doing))?
+            .map_err(|error| session.connect_error(error))?;
+
+        let settings = session_settings(&session);
+        let pool = PgPoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(options.timeout)
+            .after_connect(move |connection, _| {
+                let settings = settings.clone();
+                Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop) })
+            })
+            .connect_lazy_with(login);
+        Ok(PostgresEndpoint { pool, session, schema: options.schema.unwrap_or(current) })
+    }
+
+    /// Begins a transaction with the given statement.
+    async fn begin(&self, doing: Doing<'_>, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
+        self.session.run(doing, self.pool.begin_with(statement)).await
+    }
+}
+
+/// What makes the text form of every value lossless and the same on every server, and bounds every statement.
+fn session_settings(session: &Session) -> String {
+    let statement = session.limit.as_millis().max(1);
+    // A wait for a lock ends first, to be told apart from a slow statement and tried again.
+    let lock = (statement / 2).max(1);
+    format!(
+        "SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
+         SET extra_float_digits = 3; SET bytea_output = 'hex'; SET xmloption = 'content'; SET lc_monetary = 'C'; \
+         SET standard_conforming_strings = on; SET row_security = off; \
+         SET statement_timeout = {statement}; SET lock_timeout = {lock}"
+    )
+}
+
+#[async_trait]
+impl Endpoint for PostgresEndpoint {
+    fn engine(&self) -> Engine {
+        Engine::Postgres
+    }
+
+    fn target(&self) -> &str {
+        &self.session.target
+    }
+
+    async fn tables(&self) -> Result<Vec<TableName>> {
+        describe::tables(self).await
+    }
+
+    async fn describe(&self, table: &TableName) -> Result<TableShape> {
+        describe::describe(self, table).await
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        probe::probe(self).await
+    }
+
+    async fn clock(&self) -> Result<i64> {
+        probe::clock(self).await
+    }
+
+    async fn floor(&self) -> Result<Floor> {
+        probe::floor(self).await
+    }
+
+    async fn scan(&self, access: Arc<TableAccess>, scan: Scan, batch_rows: usize) -> Result<BoxStream<'static, Result<Vec<StoredRow>>>> {
+        read::scan(self, access, scan, batch_rows).await
+    }
+
+    async fn fetch(&self, access: &TableAccess, keys: &[Vec<Stored>]) -> Result<Vec<(usize, StoredRow)>> {
+        read::fetch(self, access, keys).await
+    }
+
+    async fn fetch_by_columns(&self, access: &TableAccess, columns: &[String], values: &[Stored]) -> Result<Vec<StoredRow>> {
+        read::fetch_by_columns(self, access, columns, values).await
+    }
+
+    async fn ledger(&self, sync: &str) -> Result<Option<Ledger>> {
+        ledger::ledger(self, sync).await
+    }
+
+    async fn raise_token(&self, sync: &str, token: i64) -> Result<Ledger> {
+        ledger::raise_token(self, sync, token).await
+    }
+
+    async fn record_end(&self, sync: &str, token: i64, epoch: i64) -> Result<()> {
+        ledger::record_end(self, sync, token, epoch).await
+    }
+
+    async fn write(&self, batch: &WriteBatch) -> Result<Vec<RowOutcome>> {
+        write::write(self, batch).await
+    }
+
+    fn preparation(&self, shape: &TableShape, names: &BookkeepingNames) -> Vec<String> {
+        prepare::table(shape, names)
+    }
+
+    fn ledger_preparation(&self) -> Vec<String> {
+        prepare::ledger(&self.schema)
+    }
+
+    async fn execute(&self, statements: &[String]) -> Result<()> {
+        let doing = Doing::plain("preparing");
+        let mut transaction = self.begin(doing, "BEGIN").await?;
+        for statement in statements {
+            let command = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut *transaction);
+            self.session.run(doing, command).await?;
+        }
+        self.session.run(doing, transaction.commit()).await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,315 @@
+//! Inspect: what the engine tells without running: status, history, the conflict log, connections, what tables lack.
+
+use berqenas_core::{
+    mapping,
+    shape::{Engine as DatabaseEngine, TableShape},
+    spec::{Direction, Schedule, TableSpec},
+    value::{Pair, Side},
+};
+use jiff::Timestamp;
+
+use super::{
+    Engine, Result, now,
+    outcome::{
+        ConflictEntry, ConflictStatus, ConnectionReport, HistoryEntry, LastRun, PrepareReport, Row, RunStatus, SidePreparation, SideReport,
+        StatusReport, TablePreparation, TableReadiness, Winner,
+    },
+    request::ConflictFilter,
+    session::{find_table, open_side},
+    sides,
+};
+use crate::{
+    endpoint::Endpoint,
+    error::EngineError,
+    specs::LoadedSpec,
+    state::{self, Run, State},
+};
+
+/// What waits.
+pub(super) struct Waiting {
+    /// Conflicts that wait for a person.
+    pub(super) conflicts: u64,
+    /// Rows that a database refused.
+    pub(super) quarantined: u64,
+    /// Rows that the next run reads again.
+    pub(super) pending: u64,
+}
+
+/// Counts what waits for a person or for the next run.
+pub(super) async fn waiting(state: &State, loaded: &LoadedSpec) -> Result<Waiting> {
+    let sync = &loaded.spec.name;
+    let mut pending = 0;
+    for table in &loaded.spec.tables {
+        pending += state.pending(sync, &table.name).await?.len() as u64;
+    }
+    let quarantined = state.quarantined(sync, None).await?.len() as u64;
+    Ok(Waiting { conflicts: state.conflict_counts(sync).await?.pending, quarantined, pending })
+}
+
+impl Engine {
+    /// How a sync is.
+    ///
+    /// # Errors
+    /// If the sync is not known or the state cannot be read.
+    pub async fn status(&self, name: &str) -> Result<StatusReport> {
+        let loaded = self.find(name)?;
+        let spec = &loaded.spec;
+        let mut report = StatusReport {
+            sync: spec.name.clone(),
+            generation: spec.generation.clone(),
+            last_sync: None,
+            next_sync: None,
+            schedule: spec.schedule.as_ref().map(show_schedule),
+            direction: direction_name(spec.direction).to_owned(),
+            strategy: spec.strategy.as_str().to_owned(),
+            last_run: None,
+            conflicts_waiting: 0,
+            quarantined: 0,
+            pending: 0,
+            warnings: Vec::new(),
+        };
+        let Some(state) = State::open_read_only(&self.state).await? else { return Ok(report) };
+        let waits = waiting(&state, loaded).await?;
+        (report.conflicts_waiting, report.quarantined, report.pending) = (waits.conflicts, waits.quarantined, waits.pending);
+        if let Some(run) = state.last_run(name).await? {
+            report.last_sync = Some(time(run.started)?);
+            report.next_sync = next_run(spec.schedule.as_ref(), run.started)?;
+            if run.generation != spec.generation {
+                report.warnings.push("the spec has changed since the last run".into());
+            }
+            report.last_run = Some(last_run(&run));
+        }
+        for row in state.quarantined(name, None).await? {
+            report.warnings.push(format!("table {}: row {} was refused by {}: {}", row.table, row.key_json, row.side, row.message));
+        }
+        Ok(report)
+    }
+
+    /// Its last runs, newest first.
+    ///
+    /// # Errors
+    /// If the sync is not known or the state cannot be read.
+    pub async fn history(&self, name: &str, limit: usize) -> Result<Vec<HistoryEntry>> {
+        let loaded = self.find(name)?;
+        let Some(state) = State::open_read_only(&self.state).await? else { return Ok(Vec::new()) };
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let runs = state.runs(Some(&loaded.spec.name), limit).await?;
+        runs.iter()
+            .map(|run| {
+                let last = last_run(run);
+                Ok(HistoryEntry {
+                    sync_id: run.id.clone(),
+                    timestamp: time(run.started)?,
+                    cloud_to_local: last.cloud_to_local,
+                    local_to_cloud: last.local_to_cloud,
+                    conflicts: last.conflicts_detected,
+                    status: last.status,
+                    duration_seconds: last.duration_seconds,
+                })
+            })
+            .collect()
+    }
+
+    /// Its conflict log, newest first.
+    ///
+    /// # Errors
+    /// If the sync is not known or the state cannot be read.
+    pub async fn conflicts(&self, name: &str, filter: &ConflictFilter) -> Result<Vec<ConflictEntry>> {
+        let loaded = self.find(name)?;
+        let Some(state) = State::open_read_only(&self.state).await? else { return Ok(Vec::new()) };
+        let filter = state::ConflictFilter {
+            sync: Some(loaded.spec.name.clone()),
+            since: filter.from.map(|time| time.as_microsecond()),
+            until: filter.until.map(|time| time.as_microsecond()),
+            table: filter.table.clone(),
+            strategy: filter.strategy.clone(),
+            status: None,
+            limit: None,
+        };
+        let entries = state.conflicts(&filter).await?;
+        entries.into_iter().filter(|entry| entry.status != state::ConflictStatus::Closed).map(conflict_entry).collect()
+    }
+
+    /// Whether both sides can be synced. A side that does not answer is part of the answer.
+    ///
+    /// # Errors
+    /// If the sync is not known.
+    pub async fn test_connection(&self, name: &str) -> Result<ConnectionReport> {
+        let loaded = self.find(name)?;
+        let (cloud, local) = futures::join!(test_side(loaded, Side::Cloud), test_side(loaded, Side::Local));
+        Ok(ConnectionReport { sync: loaded.spec.name.clone(), cloud, local })
+    }
+
+    /// What the tables lack, as statements; applied when asked.
+    ///
+    /// # Errors
+    /// Whatever keeps a side from being read, or a statement from being run.
+    pub async fn prepare(&self, name: &str, side: Option<Side>, apply: bool) -> Result<PrepareReport> {
+        let loaded = self.find(name)?;
+        let mut prepared = Vec::new();
+        for side in sides(side) {
+            let endpoint = open_side(loaded, side).await?;
+            let tables = preparations(loaded, side, endpoint.as_ref()).await?;
+            if apply {
+                for table in &tables {
+                    endpoint.execute(&table.statements).await?;
+                }
+            }
+            prepared.push(SidePreparation { side, target: endpoint.target().to_owned(), tables });
+            endpoint.close().await;
+        }
+        Ok(PrepareReport { sync: loaded.spec.name.clone(), applied: apply, sides: prepared })
+    }
+}
+
+async fn preparations(loaded: &LoadedSpec, side: Side, endpoint: &dyn Endpoint) -> Result<Vec<TablePreparation>> {
+    let mut tables = Vec::new();
+    let ledger = endpoint.ledger_preparation();
+    if !ledger.is_empty() && endpoint.probe().await.is_ok_and(|probe| !probe.prepared) {
+        tables.push(TablePreparation { table: "berqenas_sync".into(), statements: ledger });
+    }
+    for (table, shape) in shapes(loaded, side, endpoint).await? {
+        let statements = endpoint.preparation(&shape, &table.bookkeeping);
+        if !statements.is_empty() {
+            tables.push(TablePreparation { table: shape.name.to_string(), statements });
+        }
+    }
+    Ok(tables)
+}
+
+/// The shapes of a side's tables; those that are missing are reported all at once.
+async fn shapes<'a>(loaded: &'a LoadedSpec, side: Side, endpoint: &dyn Endpoint) -> Result<Vec<(&'a TableSpec, TableShape)>> {
+    let listed = endpoint.tables().await?;
+    let mut faults = Vec::new();
+    let mut shapes = Vec::new();
+    for table in &loaded.spec.tables {
+        match find_table(&loaded.spec, table, side, &listed) {
+            Ok(name) => shapes.push((table, endpoint.describe(&name).await?)),
+            Err(fault) => faults.push(fault.to_string()),
+        }
+    }
+    if faults.is_empty() { Ok(shapes) } else { Err(EngineError::failed(format!("sync {}: {}", loaded.spec.name, faults.join("; ")))) }
+}
+
+async fn test_side(loaded: &LoadedSpec, side: Side) -> SideReport {
+    let mut report = SideReport { target: side.to_string(), ..SideReport::default() };
+    if let Err(fault) = fill_side(loaded, side, &mut report).await {
+        let causes = fault.causes();
+        let causes = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(": ")) };
+        report.error = Some(format!("{fault}{causes}"));
+    }
+    report
+}
+
+async fn fill_side(loaded: &LoadedSpec, side: Side, report: &mut SideReport) -> Result<()> {
+    let endpoint = open_side(loaded, side).await?;
+    report.target = endpoint.target().to_owned();
+    let probe = endpoint.probe().await?;
+    report.reachable = true;
+    report.version = Some(probe.version);
+    report.latency_ms = Some(probe.latency_us as f64 / 1000.0);
+    report.clock_offset_ms = Some(probe.clock_offset_us as f64 / 1000.0);
+    report.writable = Some(probe.writable);
+    report.missing_rights = probe.missing_rights;
+    report.prepared = Some(probe.prepared);
+    let listed = endpoint.tables().await?;
+    for table in &loaded.spec.tables {
+        let readiness = match find_table(&loaded.spec, table, side, &listed) {
+            Ok(name) => readiness(table, &endpoint.describe(&name).await?),
+            Err(fault) => TableReadiness { table: table.name.clone(), name: String::new(), ready: false, lacks: vec![fault.to_string()] },
+        };
+        report.tables.push(readiness);
+    }
+    endpoint.close().await;
+    Ok(())
+}
+
+/// Whether a table has what a sync needs of it.
+fn readiness(table: &TableSpec, shape: &TableShape) -> TableReadiness {
+    // A table mapped to itself lacks exactly what a mapping would complain of on this side.
+    let lacks: Vec<String> = match mapping::map_table(table, Pair::new(shape, shape)) {
+        Ok(_) => Vec::new(),
+        Err(faults) => {
+            let mut lacks: Vec<String> = faults.into_iter().map(|fault| format!("{} ({})", fault.message, fault.hint)).collect();
+            lacks.dedup();
+            lacks
+        }
+    };
+    TableReadiness { table: table.name.clone(), name: shape.name.to_string(), ready: lacks.is_empty(), lacks }
+}
+
+fn time(micros: i64) -> Result<Timestamp> {
+    Timestamp::from_microsecond(micros).map_err(|fault| EngineError::failed(format!("the state holds the time {micros}, which is none")).caused_by(fault))
+}
+
+fn show_schedule(schedule: &Schedule) -> String {
+    match schedule {
+        Schedule::Interval(every) => format!("every {}", jiff::SignedDuration::try_from(*every).map_or_else(|_| format!("{every:?}"), |every| format!("{every:#}"))),
+        Schedule::Cron { expression, timezone } => format!("{expression} ({timezone})"),
+    }
+}
+
+fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Both => "both",
+        Direction::CloudToLocal => "cloud_to_local",
+        Direction::LocalToCloud => "local_to_cloud",
+    }
+}
+
+/// When the next run would be due, counted from the last one's start.
+fn next_run(schedule: Option<&Schedule>, started: i64) -> Result<Option<Timestamp>> {
+    match schedule {
+        None => Ok(None),
+        Some(Schedule::Interval(every)) => {
+            let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
+            Ok(Some(time(started.saturating_add(every))?))
+        }
+        Some(Schedule::Cron { expression, timezone }) => {
+            let next = berqenas_core::spec::next_cron(expression, timezone, time(now())?);
+            next.map(Some).map_err(|fault| EngineError::failed(format!("the next time of cron {expression:?} cannot be told: {fault}")))
+        }
+    }
+}
+
+fn last_run(run: &Run) -> LastRun {
+    let sum = |count: fn(&state::TableCounts) -> u64| run.tables.iter().map(count).sum();
+    LastRun {
+        sync_id: run.id.clone(),
+        cloud_to_local: sum(|table| table.cloud_to_local),
+        local_to_cloud: sum(|table| table.local_to_cloud),
+        conflicts_detected: sum(|table| table.conflicts_detected),
+        conflicts_resolved: sum(|table| table.conflicts_resolved),
+        duration_seconds: run.finished.map(|finished| (finished - run.started) as f64 / 1e6),
+        status: match run.status {
+            state::RunStatus::Running => RunStatus::Running,
+            state::RunStatus::Success | state::RunStatus::Conflicts => RunStatus::Success,
+            state::RunStatus::Failed => RunStatus::Failed,
+            state::RunStatus::Interrupted => RunStatus::Interrupted,
+        },
+        error: run.error.clone(),
+    }
+}
+
+fn conflict_entry(entry: state::Conflict) -> Result<ConflictEntry> {
+    let row = |json: Option<serde_json::Value>| -> Option<Row> { json.and_then(|json| json.as_object().cloned()) };
+    Ok(ConflictEntry {
+        id: entry.id,
+        sync_id: entry.sync_id,
+        time: time(entry.time)?,
+        table: entry.table,
+        key: row(Some(entry.key_json)).unwrap_or_default(),
+        kind: entry.kind,
+        strategy: entry.strategy,
+        winner: match entry.winner {
+            state::Winner::Cloud => Winner::Cloud,
+            state::Winner::Local => Winner::Local,
+            state::Winner::Merged => Winner::Merged,
+            state::Winner::None => Winner::None,
+        },
+        status: if entry.status == state::ConflictStatus::Pending { ConflictStatus::Pending } else { ConflictStatus::Resolved },
+        reason: entry.reason,
+        cloud: row(entry.cloud),
+        local: row(entry.local),
+    })
+}

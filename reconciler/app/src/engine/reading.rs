@@ -1,0 +1,250 @@
+//! Reading: what is read before anything is decided. Identities, clocks and floors of both sides; then, table by table, from where each
+//! side is read and which keys are looked at whatever the scan says.
+
+use std::collections::{HashMap, HashSet};
+
+use berqenas_core::{
+    key::Key,
+    spec::{Detect, InitialPolicy},
+    value::{Pair, Side},
+};
+
+use super::{
+    decide::{Clocks, Decider},
+    identity,
+    request::Progress,
+    scan::{Sighting, TableScan},
+    session::{Session, SyncTable},
+};
+use crate::{
+    endpoint::{Floor, Scan},
+    error::EngineError,
+    state::{Lease, SideState, State, TableState},
+};
+
+/// A side's clock may fall behind ours by this much between two runs before it counts as set back: a second, in microseconds.
+const CLOCK_TOLERANCE_US: i64 = 1_000_000;
+/// Where not every transaction can be seen, sides are read again from this far back: a quarter of an hour, in microseconds.
+const BLIND_OVERLAP_US: i64 = 15 * 60 * 1_000_000;
+/// Where a trigger that is not ours stamps a column without zone, it may stamp local time: 26 hours, in microseconds.
+const FOREIGN_TRIGGER_OVERLAP_US: i64 = 26 * 3600 * 1_000_000;
+/// What a run reads and writes with.
+pub(super) struct RunContext<'a> {
+    /// The open sync.
+    pub(super) session: &'a Session,
+    /// The state.
+    pub(super) state: &'a State,
+    /// The lease.
+    pub(super) lease: &'a Lease,
+    /// The run's id.
+    pub(super) run: &'a str,
+    /// The policy `initial`, or what a person said instead.
+    pub(super) initial: InitialPolicy,
+    /// Every row is read.
+    pub(super) full: bool,
+    /// The spec or the strategy is another than in the last run: parked rows are decided anew.
+    pub(super) decides_anew: bool,
+    /// Hard deletes beyond the safety limit are allowed: a person has seen the plan.
+    pub(super) deletes_approved: bool,
+    /// Hears how far the run is.
+    pub(super) progress: &'a dyn Progress,
+    /// Our clock.
+    pub(super) clock: fn() -> i64,
+}
+
+/// A reading of both sides' clocks, floors and identities.
+pub(super) struct Readings {
+    /// The ids of the databases.
+    pub(super) database_ids: Pair<String>,
+    /// The clocks against ours.
+    pub(super) clocks: Clocks,
+    /// Clock and floor of each side.
+    pub(super) floors: Pair<Floor>,
+    /// Our clock when each was read, in microseconds.
+    pub(super) read_at: Pair<i64>,
+    /// A side's clock was set back: everything has to be read.
+    pub(super) clock_set_back: bool,
+    /// What the state knew of the sides.
+    pub(super) sides: Pair<Option<SideState>>,
+}
+
+/// How one table is read in this run.
+pub(super) struct TableReading<'a> {
+    /// What the state knows of it.
+    pub(super) known: Option<TableState>,
+    /// All of it is read.
+    pub(super) full: bool,
+    /// How many rows that will be, where it is known.
+    pub(super) expected_rows: Option<u64>,
+    /// Who plans its rows.
+    pub(super) decider: Decider<'a>,
+    /// Keys looked at first, whatever the scan says.
+    pub(super) extra: Vec<Key>,
+    scans: Pair<Scan>,
+}
+
+impl<'a> TableReading<'a> {
+    /// Finds out how a table is to be read.
+    pub(super) async fn open(context: &RunContext<'a>, readings: &'a Readings, number: usize) -> Result<TableReading<'a>, EngineError> {
+        let table = &context.session.tables[number];
+        let sync = &context.session.spec.name;
+        let known = context.state.table(sync, &table.spec.name).await?;
+        let full = reads_in_full(context, readings, table, known.as_ref()).await?;
+        let expected_rows = if full { Some(context.state.base_count(sync, &table.spec.name).await?).filter(|rows| *rows > 0) } else { None };
+        let decider = decider(context, readings, number, known.as_ref()).await?;
+        let extra = extra_keys(context.state, sync, table, &decider, context.decides_anew).await?;
+        let scans = if full { Pair::new(Scan::Everything, Scan::Everything) } else { changed_since(context, readings, table).await? };
+        Ok(TableReading { known, full, expected_rows, decider, extra, scans })
+    }
+
+    /// Opens the scan.
+    pub(super) async fn scan(&self, context: &RunContext<'a>) -> Result<TableScan<'a>, EngineError> {
+        let session = context.session;
+        let mapping = &self.decider.table.mapping;
+        TableScan::open(&session.spec.name, context.state, mapping, &session.endpoints, self.scans, session.spec.batch_rows).await
+    }
+
+    /// The keys among those a scan came by that have to be looked at.
+    pub(super) async fn keys(&self, context: &RunContext<'a>, sightings: Vec<Sighting>) -> Result<Vec<Key>, EngineError> {
+        let kept = if self.full { sightings } else { changed(context.state, &context.session.spec.name, self.decider.table, sightings).await? };
+        Ok(kept.into_iter().map(|sighting| sighting.key).collect())
+    }
+}
+
+async fn reads_in_full(context: &RunContext<'_>, readings: &Readings, table: &SyncTable, known: Option<&TableState>) -> Result<bool, EngineError> {
+    let by_hash = table.spec.detect == Detect::Hash;
+    let fresh = known.is_none_or(|known| !known.adopted || known.mapping_version != state_version(context.session, table));
+    if context.full || by_hash || fresh || readings.clock_set_back {
+        return Ok(true);
+    }
+    for side in Side::BOTH {
+        if context.state.mark(&context.session.spec.name, &table.spec.name, side).await?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// From where each side is read: its mark, less what may have been missed.
+async fn changed_since(context: &RunContext<'_>, readings: &Readings, table: &SyncTable) -> Result<Pair<Scan>, EngineError> {
+    let mut scans = Pair::new(Scan::Everything, Scan::Everything);
+    for side in Side::BOTH {
+        if let Some(mark) = context.state.mark(&context.session.spec.name, &table.spec.name, side).await? {
+            let overlap = overlap_us(context.session, table, side, readings.floors.get(side));
+            *scans.get_mut(side) = Scan::ChangedSince(mark.saturating_sub(overlap));
+        }
+    }
+    Ok(scans)
+}
+
+/// Who plans rows of a table in this run.
+pub(super) async fn decider<'a>(
+    context: &RunContext<'a>,
+    readings: &'a Readings,
+    number: usize,
+    known: Option<&TableState>,
+) -> Result<Decider<'a>, EngineError> {
+    let table = &context.session.tables[number];
+    let waiting = context.state.quarantined(&context.session.spec.name, Some(&table.spec.name)).await?;
+    Ok(Decider {
+        session: context.session,
+        state: context.state,
+        table,
+        database_ids: &readings.database_ids,
+        clocks: readings.clocks,
+        first_sync: known.is_none_or(|known| !known.adopted),
+        initial: context.initial,
+        waiting: waiting.into_iter().map(|row| (row.key.clone(), row)).collect(),
+        now: (context.clock)(),
+    })
+}
+
+/// What a table's state is compared with: its mapping, and which way rows go.
+pub(super) fn state_version(session: &Session, table: &SyncTable) -> String {
+    format!("{}:{:?}", table.mapping.version, session.spec.direction)
+}
+
+/// How far before its mark a side is read again, in microseconds.
+fn overlap_us(session: &Session, table: &SyncTable, side: Side, floor: &Floor) -> i64 {
+    let asked = i64::try_from(session.spec.overlap.as_micros()).unwrap_or(i64::MAX);
+    let blind = if floor.guaranteed { 0 } else { BLIND_OVERLAP_US };
+    let foreign = if *table.mapping.session_stamps.get(side) { FOREIGN_TRIGGER_OVERLAP_US } else { 0 };
+    asked.max(blind).max(foreign)
+}
+
+/// Keys that a run looks at whatever the scan says: pending ones, refused ones whose time has come, parked ones whose strategy changed.
+async fn extra_keys(state: &State, sync: &str, table: &SyncTable, decider: &Decider<'_>, decides_anew: bool) -> Result<Vec<Key>, EngineError> {
+    let name = &table.spec.name;
+    let mut bytes: HashSet<Vec<u8>> = state.pending(sync, name).await?.into_iter().map(|pending| pending.key).collect();
+    bytes.extend(decider.waiting.values().filter(|row| row.next_attempt <= decider.now).map(|row| row.key.clone()));
+    if decides_anew {
+        bytes.extend(state.parked_with_other_strategy(sync, name, "").await?);
+    }
+    let mut bytes: Vec<Vec<u8>> = bytes.into_iter().collect();
+    bytes.sort_unstable();
+    bytes
+        .iter()
+        .map(|key| {
+            Key::from_bytes(key).map_err(|fault| EngineError::failed(format!("the state holds a key of table {name} that cannot be read: {fault}")))
+        })
+        .collect()
+}
+
+/// Leaves out rows that a scan of changes read again and that are still as the base says on the side it saw them on.
+async fn changed(state: &State, sync: &str, table: &SyncTable, sightings: Vec<Sighting>) -> Result<Vec<Sighting>, EngineError> {
+    let keys: Vec<Vec<u8>> = sightings.iter().map(|sighting| sighting.bytes.clone()).collect();
+    let bases = state.base(sync, &table.spec.name, &keys).await?;
+    let bases: HashMap<&[u8], _> = bases.iter().map(|base| (base.key.as_slice(), base)).collect();
+    let is_changed = |sighting: &Sighting| {
+        let Some(base) = bases.get(sighting.bytes.as_slice()) else { return true };
+        let differs = |seen: Option<_>, agreed| seen.is_some() && seen != agreed;
+        base.version != table.mapping.version || differs(sighting.hashes.cloud, base.cloud) || differs(sighting.hashes.local, base.local)
+    };
+    Ok(sightings.into_iter().filter(is_changed).collect())
+}
+
+/// Reads identities, clocks and floors of both sides, before any row is read. With `floors` false (a plan), only the clocks.
+pub(super) async fn read_sides(session: &Session, state: &State, floors: bool, trusted: bool, clock: fn() -> i64) -> Result<Readings, EngineError> {
+    let sync = &session.spec.name;
+    let mut database_ids = Pair::new(String::new(), String::new());
+    let mut sides = Pair::new(None, None);
+    let mut read: Pair<Option<(Floor, i64)>> = Pair::new(None, None);
+    let mut offsets = Pair::new(0, 0);
+    let mut clock_set_back = false;
+    for side in Side::BOTH {
+        let endpoint = session.endpoints.get(side);
+        let known = state.side(sync, side).await?;
+        let ledger = endpoint.ledger(sync).await?;
+        let id = match &ledger {
+            Some(ledger) => ledger.database_id.clone(),
+            None => endpoint.database_id().await?,
+        };
+        if !trusted {
+            identity::check(sync, side, endpoint.target(), known.as_ref(), ledger.as_ref(), &id)?;
+        }
+        // Asking for the clock takes no lock, so half the round trip is all that the offset can be wrong by.
+        let asked = clock();
+        let theirs = endpoint.clock().await?;
+        let ours = asked + (clock() - asked) / 2;
+        let floor = if floors { endpoint.floor().await? } else { Floor { clock: theirs, floor: theirs, guaranteed: true, remedy: None, frozen: false } };
+        *offsets.get_mut(side) = theirs - ours;
+        if let Some(known) = &known {
+            clock_set_back |= (theirs - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;
+        }
+        let floor = Floor { clock: theirs, ..floor };
+        *database_ids.get_mut(side) = id;
+        *sides.get_mut(side) = known;
+        *read.get_mut(side) = Some((floor, ours));
+    }
+    let (Some(cloud), Some(local)) = (read.cloud, read.local) else {
+        return Err(EngineError::failed("a side's clock was not read"));
+    };
+    Ok(Readings {
+        database_ids,
+        clocks: Clocks { offsets },
+        floors: Pair::new(cloud.0, local.0),
+        read_at: Pair::new(cloud.1, local.1),
+        clock_set_back,
+        sides,
+    })
+}

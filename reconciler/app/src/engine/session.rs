@@ -1,0 +1,209 @@
+//! Session: one sync with both sides open, its tables found, mapped and put in order.
+
+use std::{path::Path, sync::Arc};
+
+use berqenas_core::{
+    mapping::{self, MappingFault, TableMapping},
+    order::{TableOrder, parents_first},
+    shape::{Engine as DatabaseEngine, TableName, TableShape},
+    spec::{Connection, StrategyName, SyncSpec, TableSpec},
+    strategy::BuiltIn,
+    value::{Pair, Side},
+};
+
+use crate::{
+    endpoint::{ConnectOptions, Endpoint, postgres::PostgresEndpoint, sqlite::SqliteEndpoint},
+    error::{EngineError, ErrorKind},
+    specs::{self, LoadedSpec},
+};
+
+/// One table of an open sync.
+pub(super) struct SyncTable {
+    /// Its spec, a strategy of the request put in.
+    pub(super) spec: TableSpec,
+    /// Which column is which.
+    pub(super) mapping: Arc<TableMapping>,
+    /// What the databases say of it.
+    pub(super) shapes: Pair<TableShape>,
+    /// Its strategy.
+    pub(super) strategy: BuiltIn,
+}
+
+/// A sync with both its databases open.
+pub(super) struct Session {
+    /// The spec.
+    pub(super) spec: SyncSpec,
+    /// The databases.
+    pub(super) endpoints: Pair<Arc<dyn Endpoint>>,
+    /// The tables of this request, parents before children.
+    pub(super) tables: Vec<SyncTable>,
+    /// Their order, and the rings among them.
+    pub(super) order: TableOrder,
+    /// What a person should know of the mapping.
+    pub(super) warnings: Vec<String>,
+}
+
+/// What a request narrows or overrides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Narrowing {
+    /// Only these tables; empty: all.
+    pub(super) tables: Vec<String>,
+    /// This strategy for every table.
+    pub(super) strategy: Option<StrategyName>,
+}
+
+impl Session {
+    /// Opens both sides, finds and maps the tables. All faults of all tables are reported at once.
+    pub(super) async fn open(loaded: &LoadedSpec, narrowing: &Narrowing) -> Result<Session, EngineError> {
+        let spec = loaded.spec.clone();
+        let wanted = wanted_tables(&spec, narrowing)?;
+        let endpoints = open_both(loaded).await?;
+        let found = find_tables(&spec, &endpoints, &wanted).await?;
+        let mut faults: Vec<MappingFault> = Vec::new();
+        let mut tables = Vec::new();
+        for (table, names) in found {
+            let shapes = Pair::new(endpoints.cloud.describe(&names.cloud).await?, endpoints.local.describe(&names.local).await?);
+            match mapping::map_table(&table, shapes.as_ref()) {
+                Ok(mapping) => {
+                    let strategy = BuiltIn { name: table.strategy, max_clock_skew: spec.max_clock_skew };
+                    tables.push(SyncTable { spec: table, mapping: Arc::new(mapping), shapes, strategy });
+                }
+                Err(mut more) => faults.append(&mut more),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(mapping_error(&spec.name, &faults));
+        }
+        let order = parents_first(&parents(&tables));
+        let warnings = tables.iter().flat_map(|table| table.mapping.warnings.iter().cloned()).collect();
+        let mut slots: Vec<Option<SyncTable>> = tables.into_iter().map(Some).collect();
+        let tables = order.order.iter().filter_map(|number| slots[*number].take()).collect();
+        Ok(Session { spec, endpoints, tables, order, warnings })
+    }
+
+    /// Closes both sides.
+    pub(super) async fn close(&self) {
+        futures::join!(self.endpoints.cloud.close(), self.endpoints.local.close());
+    }
+}
+
+/// The tables of the request, in the spec's order, with the request's strategy put in.
+fn wanted_tables(spec: &SyncSpec, narrowing: &Narrowing) -> Result<Vec<TableSpec>, EngineError> {
+    let known = || spec.tables.iter().map(|table| table.name.as_str());
+    for name in &narrowing.tables {
+        if !known().any(|table| table == name) {
+            let fault = EngineError::new(ErrorKind::Usage, format!("sync {} has no table {name:?}", spec.name));
+            return Err(match berqenas_core::names::suggest(name, known()) {
+                Some(close) => fault.hint(format!("did you mean {close:?}?")),
+                None => fault.hint(format!("its tables are: {}", known().collect::<Vec<_>>().join(", "))),
+            });
+        }
+    }
+    let chosen = spec.tables.iter().filter(|table| narrowing.tables.is_empty() || narrowing.tables.contains(&table.name));
+    Ok(chosen.cloned().map(|table| TableSpec { strategy: narrowing.strategy.unwrap_or(table.strategy), ..table }).collect())
+}
+
+/// Opens both databases of a sync at once.
+pub(super) async fn open_both(loaded: &LoadedSpec) -> Result<Pair<Arc<dyn Endpoint>>, EngineError> {
+    let (cloud, local) = futures::join!(open_side(loaded, Side::Cloud), open_side(loaded, Side::Local));
+    Ok(Pair::new(cloud?, local?))
+}
+
+/// Opens one database of a sync.
+pub(super) async fn open_side(loaded: &LoadedSpec, side: Side) -> Result<Arc<dyn Endpoint>, EngineError> {
+    let spec = &loaded.spec;
+    let connection = connection_of(spec, side);
+    let folder = loaded.path.parent().unwrap_or(Path::new("."));
+    let resolved = specs::resolve_connection(connection, folder, &|name| std::env::var(name).ok())
+        .map_err(|fault| EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", spec.name)).caused_by(fault))?;
+    let options = ConnectOptions {
+        url: resolved.url.clone(),
+        display: resolved.display.clone(),
+        schema: resolved.schema.clone(),
+        ca_file: resolved.ca_file.clone(),
+        timeout: spec.timeout,
+    };
+    let opened: Arc<dyn Endpoint> = match resolved.engine {
+        DatabaseEngine::Postgres => Arc::new(PostgresEndpoint::connect(options).await?),
+        DatabaseEngine::Sqlite => Arc::new(SqliteEndpoint::connect(options).await?),
+    };
+    Ok(opened)
+}
+
+/// The connection of one side, as the spec gives it.
+pub(super) fn connection_of(spec: &SyncSpec, side: Side) -> &Connection {
+    match side {
+        Side::Cloud => &spec.cloud,
+        Side::Local => &spec.local,
+    }
+}
+
+/// Finds each table on both sides by name; all that are missing are reported at once.
+async fn find_tables(
+    spec: &SyncSpec,
+    endpoints: &Pair<Arc<dyn Endpoint>>,
+    wanted: &[TableSpec],
+) -> Result<Vec<(TableSpec, Pair<TableName>)>, EngineError> {
+    let listed = Pair::new(endpoints.cloud.tables().await?, endpoints.local.tables().await?);
+    let mut faults = Vec::new();
+    let mut found = Vec::new();
+    for table in wanted {
+        let mut find = |side: Side| -> Option<TableName> {
+            find_table(spec, table, side, listed.get(side)).map_err(|fault| faults.push(fault)).ok()
+        };
+        if let (Some(cloud), Some(local)) = (find(Side::Cloud), find(Side::Local)) {
+            found.push((table.clone(), Pair::new(cloud, local)));
+        }
+    }
+    if faults.is_empty() { Ok(found) } else { Err(mapping_error(&spec.name, &faults)) }
+}
+
+/// Finds one table of the spec among those of a side.
+pub(super) fn find_table(spec: &SyncSpec, table: &TableSpec, side: Side, listed: &[TableName]) -> Result<TableName, MappingFault> {
+    let given = match side {
+        Side::Cloud => table.cloud.as_deref(),
+        Side::Local => table.local.as_deref(),
+    };
+    let schema = connection_of(spec, side).schema.as_deref();
+    mapping::find_table(given.unwrap_or(&table.name), listed, schema).map_err(|fault| MappingFault {
+        table: table.name.clone(),
+        message: format!("{side}: {}", fault.message),
+        ..fault
+    })
+}
+
+fn mapping_error(sync: &str, faults: &[MappingFault]) -> EngineError {
+    let error = EngineError::new(ErrorKind::Failed, format!("sync {sync}: its tables cannot be synced as they are"));
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let mut error = error.caused_by(lines.join("\n"));
+    let mut hints: Vec<&String> = Vec::new();
+    for hint in faults.iter().map(|fault| &fault.hint) {
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    for hint in hints {
+        error = error.hint(hint.replace("NAME", sync));
+    }
+    error
+}
+
+/// For each table, the numbers of the tables it refers to on either side.
+fn parents(tables: &[SyncTable]) -> Vec<Vec<usize>> {
+    tables
+        .iter()
+        .map(|table| {
+            let mut parents = Vec::new();
+            for side in Side::BOTH {
+                for key in &table.shapes.get(side).foreign_keys {
+                    if let Some(parent) = tables.iter().position(|other| other.shapes.get(side).name == key.parent) {
+                        parents.push(parent);
+                    }
+                }
+            }
+            parents.sort_unstable();
+            parents.dedup();
+            parents
+        })
+        .collect()
+}

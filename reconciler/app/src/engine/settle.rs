@@ -1,0 +1,77 @@
+//! Settle: what an interrupted run left open, decided from what the databases recorded, not guessed.
+//!
+//! A journal entry whose outcome is not known was applied if its side recorded it in the same commit; then the base becomes what was
+//! stored. Else nothing of it happened and it is dropped. Either way its key is read afresh by this run.
+
+use berqenas_core::value::Pair;
+
+use crate::{
+    endpoint::{Ledger, LedgerRow},
+    error::EngineError,
+    state::{BaseRow, BatchClose, ConflictState, JournalEntry, JournalStatus, Lease, Origin, OriginRow, Outcome, PendingKey, State},
+};
+
+/// Settles every open entry of the lease's sync. `ledgers` are the sides' lines as they stood when the token was raised. Answers what
+/// was found, for people.
+pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>, now: i64) -> Result<Vec<String>, EngineError> {
+    let open = state.open_entries(&lease.sync).await?;
+    let mut notes = Vec::new();
+    for batch in open.chunk_by(|a, b| a.run == b.run && a.batch == b.batch) {
+        let Some(first) = batch.first() else { continue };
+        let ledger = ledgers.get(first.side);
+        let committed = ledger.run.as_deref() == Some(first.run.as_str()) && ledger.batch == first.batch;
+        let mut close = BatchClose { run: first.run.clone(), batch: Some(first.batch), ..BatchClose::default() };
+        let mut applied = 0;
+        for entry in batch {
+            let recorded = ledger.applied.iter().find(|row| committed && row.position == entry.position);
+            match recorded {
+                Some(recorded) => {
+                    applied += 1;
+                    settle_applied(&mut close, entry, recorded);
+                }
+                None => {
+                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Dropped, after_hash: None });
+                    close.conflicts_close.extend(entry.conflict_id.clone());
+                }
+            }
+            let reason = "an interrupted run was about to write it".to_owned();
+            close.pending_add.push((entry.table.clone(), PendingKey { key: entry.key.clone(), reason, attempts: 1, since: now }));
+        }
+        state.commit(lease, &close).await?;
+        notes.push(format!("settled batch {} of {}: {applied} of {} rows had been written to {}", first.batch, first.run, batch.len(), first.side));
+    }
+    Ok(notes)
+}
+
+/// The side recorded the row: the base becomes what it stored.
+fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &LedgerRow) {
+    let hash = recorded.row_hash();
+    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
+    match &entry.base {
+        Some(planned) => {
+            let mut hashes = Pair::new(planned.cloud, planned.local);
+            *hashes.get_mut(entry.side) = hash;
+            let base = BaseRow {
+                key: entry.key.clone(),
+                cloud: hashes.cloud,
+                local: hashes.local,
+                deleted: planned.deleted,
+                version: planned.version.clone(),
+                run: entry.run.clone(),
+                rows: None,
+            };
+            close.base_upserts.push((entry.table.clone(), base));
+            if let (Some(stamp), Some(origin_time)) = (recorded.stamp, entry.origin_time) {
+                let origin = Origin { stamp, origin_time };
+                close.origins.push(OriginRow {
+                    database_id: entry.database_id.clone(),
+                    table: entry.physical_table.clone(),
+                    key: entry.key.clone(),
+                    origin,
+                });
+            }
+        }
+        None => close.base_deletes.push((entry.table.clone(), entry.key.clone())),
+    }
+    close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
+}
