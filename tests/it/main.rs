@@ -1,7 +1,11 @@
 //! The one integration binary.
-#![allow(clippy::unwrap_used)] // A test that cannot go on says where.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cli;
+mod cli_reference;
 mod conformance;
 mod endpoint_sqlite;
+mod expect;
 mod spec_files;
 mod support;
+mod tidy;

@@ -116,13 +116,13 @@ impl EngineError {
     /// The messages of the causes, nearest first.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
-        let mut causes = Vec::new();
+        let mut messages = Vec::new();
         let mut cause = self.source();
         while let Some(error) = cause {
-            causes.push(error.to_string());
+            messages.push(error.to_string());
             cause = error.source();
         }
-        causes
+        messages
     }
 }
 

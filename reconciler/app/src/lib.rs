@@ -1,5 +1,6 @@
 //! app
 pub(crate) mod apply;
+pub mod cli;
 pub mod endpoint;
 pub mod engine;
 pub mod error;

@@ -1,0 +1,21 @@
+//! `berqenas apply`
+
+use std::path::PathBuf;
+
+use super::{Exit, Session, bars::Bars, bidirectional};
+use crate::error::EngineError;
+
+/// Apply a saved plan exactly, or refuse it as stale
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The file that `berqenas plan --out` saved
+    file: PathBuf,
+}
+
+pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
+    let engine = session.engine()?;
+    let bars = Bars::new(session.screen.is_json(), false);
+    let outcome = engine.apply(&args.file, &bars).await?;
+    drop(bars);
+    bidirectional::report(&outcome, session)
+}

@@ -1,0 +1,191 @@
+//! The command line: one file a verb, and the only place that prints.
+//!
+//! Every verb parses its arguments, asks the [`Engine`], and renders the answer: as tables and diffs for people, as the stable JSON
+//! forms of [`crate::engine::outcome`] for programs. Rendering is a pure function of the answer, so that tests compare text. Results
+//! go to standard output; progress, warnings, errors and logs to standard error.
+
+mod apply;
+mod bars;
+mod bidirectional;
+mod conflicts;
+mod demo;
+mod history;
+mod plan;
+mod prepare;
+mod schema;
+mod screen;
+mod show;
+mod status;
+mod test_connection;
+mod validate;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use self::screen::{ColorChoice, Screen};
+use crate::{
+    engine::{Engine, request::EngineOptions},
+    error::{EngineError, ErrorKind},
+};
+
+/// Keeps pairs of databases in step, in both directions, from YAML specs.
+///
+/// Exit codes: 0 done; 1 failed; 2 usage or invalid spec, and, with --detailed-exitcode, "there are changes"; 3 the saved plan is
+/// stale; 4 refused by a safety limit; 5 done, but conflicts or refused rows wait.
+#[derive(Debug, Parser)]
+#[command(name = "berqenas", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options every command takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// The folder of the specs
+    #[arg(long, global = true, value_name = "DIR", env = "BERQENAS_SPECS", hide_env_values = true, default_value = "specs")]
+    specs: PathBuf,
+
+    /// The state database, as a URL [default: berqenas.db beside the specs folder]
+    #[arg(long, global = true, value_name = "URL", env = "BERQENAS_STATE", hide_env_values = true)]
+    state: Option<String>,
+
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// When to use colour; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Validate(validate::Args),
+    Schema(schema::Args),
+    Plan(plan::Args),
+    Apply(apply::Args),
+    /// Run a sync, and see how it is doing
+    #[command(subcommand)]
+    Sync(Sync),
+    Demo(demo::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Sync {
+    Bidirectional(bidirectional::Args),
+    Status(status::Args),
+    History(history::Args),
+    Conflicts(conflicts::Args),
+    TestConnection(test_connection::Args),
+    Prepare(prepare::Args),
+}
+
+/// How a command that did not fail ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// All is done.
+    Done,
+    /// What was asked about is not as it must be: a side that cannot be synced, a run that did not succeed.
+    NotReady,
+    /// The specs have faults, and that is the answer.
+    Invalid,
+    /// There are changes, and the caller asked for an exit code that says so.
+    Changes,
+    /// Done, but conflicts or refused rows wait.
+    Waiting,
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::NotReady => 1,
+            Exit::Invalid | Exit::Changes => 2,
+            Exit::Waiting => 5,
+        }
+    }
+}
+
+/// What every verb is given.
+struct Session {
+    options: EngineOptions,
+    screen: Screen,
+}
+
+impl Session {
+    fn engine(&self) -> Result<Engine, EngineError> {
+        Engine::open(self.options.clone())
+    }
+}
+
+/// The command line as clap knows it: for the generated reference and shell completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs one command line from parsing to exit code. Logs go to standard error, as `BERQENAS_LOG` asks (default: `warn`).
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(usage) => return report_usage(&usage, arguments.iter().any(|argument| argument == "--json")),
+    };
+    start_logging(matches!(&cli.command, Command::Sync(Sync::Bidirectional(args)) if args.verbose));
+    let screen = Screen::new(cli.global.json, cli.global.color);
+    let session = Session { options: EngineOptions { specs: cli.global.specs, state: cli.global.state }, screen };
+    let ended = tokio::runtime::Runtime::new()
+        .map_err(|source| EngineError::new(ErrorKind::Failed, "cannot start the runtime").caused_by(source))
+        .and_then(|runtime| runtime.block_on(Box::pin(dispatch(cli.command, &session))));
+    match ended {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => {
+            session.screen.error(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineError> {
+    match command {
+        Command::Validate(args) => validate::run(&args, session),
+        Command::Schema(args) => schema::run(&args, session),
+        Command::Plan(args) => plan::run(&args, session).await,
+        Command::Apply(args) => apply::run(&args, session).await,
+        Command::Demo(args) => demo::run(&args, session).await,
+        Command::Sync(Sync::Bidirectional(args)) => bidirectional::run(&args, session).await,
+        Command::Sync(Sync::Status(args)) => status::run(&args, session).await,
+        Command::Sync(Sync::History(args)) => history::run(&args, session).await,
+        Command::Sync(Sync::Conflicts(args)) => conflicts::run(&args, session).await,
+        Command::Sync(Sync::TestConnection(args)) => test_connection::run(&args, session).await,
+        Command::Sync(Sync::Prepare(args)) => prepare::run(&args, session).await,
+    }
+}
+
+/// Help and version are no errors; everything else is, and programs get it as JSON too.
+fn report_usage(usage: &clap::Error, json: bool) -> ExitCode {
+    if usage.use_stderr() && json {
+        let text = usage.render().to_string();
+        let paragraph = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+        let message = paragraph.trim_start_matches("error: ");
+        Screen::new(true, ColorChoice::Never).error(&EngineError::new(ErrorKind::Usage, message));
+        return ExitCode::from(ErrorKind::Usage.exit_code());
+    }
+    match usage.print() {
+        Ok(()) if !usage.use_stderr() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(ErrorKind::Usage.exit_code()),
+        // Nobody is left to tell: standard output or standard error is closed.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn start_logging(verbose: bool) {
+    let fallback = if verbose { "warn,berqenas=debug" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BERQENAS_LOG").unwrap_or_else(|_| fallback.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
