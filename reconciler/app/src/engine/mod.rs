@@ -6,6 +6,7 @@
 
 mod clash;
 mod decide;
+mod demo;
 mod faults;
 mod identity;
 mod inspect;
@@ -26,6 +27,8 @@ use berqenas_core::{
     spec::{InitialPolicy, StrategyName},
     value::Side,
 };
+
+pub use demo::{demo_build, demo_edit};
 
 use self::{
     outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, ValidateReport},
