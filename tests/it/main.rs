@@ -7,5 +7,6 @@ mod conformance;
 mod endpoint_sqlite;
 mod expect;
 mod spec_files;
+mod state;
 mod support;
 mod tidy;

@@ -161,7 +161,10 @@ impl Change<'_> {
     }
 
     pub(super) async fn delete_base(&mut self, keys: &[(String, Vec<u8>)]) -> Result<()> {
+        // The two single lists are what the index is searched by; the list of pairs alone would scan the table.
         const DELETE: &str = "DELETE FROM base WHERE sync = ?1
+             AND table_name IN (SELECT value ->> 'table' FROM json_each(?2))
+             AND key IN (SELECT unhex(value ->> 'key') FROM json_each(?2))
              AND (table_name, key) IN (SELECT value ->> 'table', unhex(value ->> 'key') FROM json_each(?2))";
         self.each(DELETE, keys, |(table, key)| json!({ "table": table, "key": hex(key) })).await.map(drop)
     }

@@ -224,14 +224,17 @@ impl Change<'_> {
     }
 
     pub(super) async fn set_conflict_states(&mut self, states: &[(String, ConflictState)]) -> Result<()> {
-        const UPDATE: &str = "UPDATE conflicts SET state = given.value ->> 'state' FROM json_each(?2) AS given
-             WHERE sync = ?1 AND conflicts.id = given.value ->> 'id'";
+        // MATERIALIZED and CROSS JOIN fix the order of the loops: one search by primary key for each state given.
+        const UPDATE: &str = "WITH given AS MATERIALIZED (
+                 SELECT found.rowid AS found, value ->> 'state' AS state
+                 FROM json_each(?2) CROSS JOIN conflicts AS found ON found.sync = ?1 AND found.id = value ->> 'id')
+             UPDATE conflicts SET state = given.state FROM given WHERE conflicts.rowid = given.found";
         self.each(UPDATE, states, |(id, state)| json!({ "id": id, "state": state })).await.map(drop)
     }
 
     pub(super) async fn close_conflicts(&mut self, ids: &[String]) -> Result<()> {
         const UPDATE: &str =
-            "UPDATE conflicts SET status = 'closed' WHERE sync = ?1 AND status = 'pending' AND id IN (SELECT value FROM json_each(?2))";
+            "UPDATE conflicts SET status = 'closed' WHERE sync = ?1 AND +status = 'pending' AND id IN (SELECT value FROM json_each(?2))";
         self.each(UPDATE, ids, |id| Value::String(id.clone())).await.map(drop)
     }
 }
