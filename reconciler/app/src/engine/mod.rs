@@ -6,6 +6,7 @@
 
 mod clash;
 mod decide;
+mod demo;
 mod faults;
 mod identity;
 mod inspect;
@@ -20,6 +21,7 @@ mod session;
 mod settle;
 mod view;
 
+pub use self::demo::{demo_build, demo_edit};
 use std::path::{Path, PathBuf};
 
 use berqenas_core::{

@@ -1,0 +1,326 @@
+//! A folder of specs: read, checked as a set, found by name; and connections with their variables and secrets filled in.
+
+use std::{
+    collections::HashSet,
+    fmt, fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use berqenas_core::{
+    shape::Engine,
+    spec::{
+        self, Connection, Fault, PlacedSpec, Position, SecretSource, SyncSpec,
+        url::{self as spec_url, Piece, UrlError},
+    },
+};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// Why a folder gives no specs at all. Faults of single files are in [`LoadedSpecs::faults`].
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The folder, or one in it, cannot be read.
+    #[error("cannot read the specs folder {}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// No `*.yaml` or `*.yml` in it.
+    #[error("no spec in {}: it holds no file that ends in .yaml or .yml", folder.display())]
+    Empty {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// A spec, and the file it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedSpec {
+    /// The spec.
+    pub spec: SyncSpec,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+impl LoadedSpec {
+    /// The folder that the spec's relative paths are relative to.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// The specs of a folder, and what is wrong with the others.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedSpecs {
+    /// The specs that may run, in the order of their files.
+    pub specs: Vec<LoadedSpec>,
+    /// The faults of all files. A broken file hides no other; of specs that clash, none runs.
+    pub faults: Vec<Fault>,
+}
+
+/// No spec of that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no sync named {name:?}")]
+pub struct UnknownSpec {
+    /// The name asked for.
+    pub name: String,
+    /// What was probably meant, or where to look.
+    pub hint: Option<String>,
+}
+
+impl LoadedSpecs {
+    /// The spec of a name.
+    ///
+    /// # Errors
+    /// [`UnknownSpec`], with the closest name as its hint.
+    pub fn find(&self, name: &str) -> Result<&LoadedSpec, UnknownSpec> {
+        let names = || self.specs.iter().map(|loaded| loaded.spec.name.as_str());
+        self.specs.iter().find(|loaded| loaded.spec.name == name).ok_or_else(|| {
+            let hint = spec::did_you_mean(name, names()).or_else(|| match (self.faults.len(), names().collect::<Vec<_>>().join(", ")) {
+                (0, known) => Some(format!("syncs that are there: {known}")),
+                (faults, _) => Some(format!("{faults} faults keep specs from being read: see `berqenas validate`")),
+            });
+            UnknownSpec { name: name.to_owned(), hint }
+        })
+    }
+}
+
+/// Reads all specs of a folder and its subfolders, hidden ones left out, in the order of their paths.
+///
+/// # Errors
+/// [`LoadError`], where there is nothing to read.
+pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
+    let mut files = Vec::new();
+    collect(folder, &mut HashSet::new(), &mut files)?;
+    if files.is_empty() {
+        return Err(LoadError::Empty { folder: folder.to_owned() });
+    }
+    files.sort();
+    let mut faults = Vec::new();
+    let mut paths = Vec::new();
+    let mut placed: Vec<PlacedSpec> = Vec::new();
+    for path in files {
+        match read_file(&path) {
+            Ok(specs) => {
+                paths.extend(specs.iter().map(|_| path.clone()));
+                placed.extend(specs);
+            }
+            Err(more) => faults.extend(more),
+        }
+    }
+    let clashes = spec::check_set(&placed);
+    // Which of two that clash is meant cannot be told: neither runs.
+    let clashing: HashSet<usize> = clashes.iter().flat_map(|clash| clash.specs).collect();
+    faults.extend(clashes.into_iter().map(|clash| clash.fault));
+    faults.sort();
+    let specs = placed.into_iter().zip(paths).map(|(placed, path)| LoadedSpec { spec: placed.spec, path });
+    let specs = specs.enumerate().filter(|(index, _)| !clashing.contains(index)).map(|(_, loaded)| loaded).collect();
+    Ok(LoadedSpecs { specs, faults })
+}
+
+/// Files that hold specs, links followed; `seen` keeps a ring of linked folders from going on for ever.
+fn collect(folder: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
+    let failed = |source| LoadError::Folder { folder: folder.to_owned(), source };
+    if !seen.insert(folder.canonicalize().map_err(failed)?) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, seen, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> Result<Vec<PlacedSpec>, Vec<Fault>> {
+    let label = path.display().to_string();
+    let mut bytes = Vec::new();
+    // One byte more than is allowed tells a file that is too large, however large it is.
+    let limit = spec::MAX_BYTES as u64 + 1;
+    fs::File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|error| vec![Position::START.fault(&label, format!("the file cannot be read: {error}"), None)])?;
+    spec::read_bytes(&label, &bytes)
+}
+
+/// A connection that is ready to be opened. Its `Debug` shows no secret.
+#[derive(Clone)]
+pub struct ResolvedConnection {
+    /// The engine.
+    pub engine: Engine,
+    /// The URL with everything filled in, the password included; SQLite files are absolute.
+    pub url: SecretString,
+    /// The database as shown to people: never with its password.
+    pub display: String,
+    /// The login name, where the URL gives one.
+    pub user: Option<String>,
+    /// The schema whose tables are meant when a name has none.
+    pub schema: Option<String>,
+    /// For TLS: the file with the certificates of the authorities to trust; absolute.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for ResolvedConnection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("ResolvedConnection").field(&self.display).finish_non_exhaustive()
+    }
+}
+
+/// Why a connection cannot be filled in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// An environment variable is missing, or empty.
+    #[error("the environment variable {name} is not set")]
+    Variable {
+        /// Its name.
+        name: String,
+    },
+    /// A password file cannot be read.
+    #[error("cannot read the password file {}", path.display())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A password file holds nothing.
+    #[error("the password file {} is empty", path.display())]
+    PasswordEmpty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A password in the URL and one beside it.
+    #[error("the password is given twice: in the URL and as \"password\"")]
+    PasswordTwice,
+    /// The URL, once filled in, is none.
+    #[error("the database URL is not usable")]
+    Url(#[from] UrlError),
+    /// The folder of the spec cannot be told.
+    #[error("cannot tell where {} is", path.display())]
+    Folder {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Fills in the variables and the password of a connection, and makes its paths absolute, relative ones being relative to the
+/// spec's folder. A variable that stands for the password in a URL holds the password itself, not its URL encoding.
+///
+/// # Errors
+/// [`ConnectionError`]; it names variables and files, never what they hold.
+pub fn resolve_connection(
+    connection: &Connection,
+    spec_folder: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<ResolvedConnection, ConnectionError> {
+    let folder = std::path::absolute(spec_folder)
+        .or_else(|_| std::path::absolute(Path::new(".").join(spec_folder)))
+        .map_err(|source| ConnectionError::Folder { path: spec_folder.to_owned(), source })?;
+    let password = connection.password.as_ref().map(|source| secret(source, &folder, env)).transpose()?;
+    let filled = fill(&connection.url, env)?;
+    let engine = spec_url::engine(filled.expose_secret())?;
+    let (url, display, user) = match engine {
+        Engine::Sqlite => sqlite(filled.expose_secret(), &folder)?,
+        Engine::Postgres => postgres(filled.expose_secret(), password)?,
+    };
+    let ca_file = connection.ca_file.as_ref().map(|path| folder.join(path));
+    Ok(ResolvedConnection { engine, url, display, user, schema: connection.schema.clone(), ca_file })
+}
+
+fn variable(name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<SecretString, ConnectionError> {
+    let value = env(name).filter(|value| !value.is_empty());
+    value.map(SecretString::from).ok_or_else(|| ConnectionError::Variable { name: name.to_owned() })
+}
+
+fn secret(source: &SecretSource, folder: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<SecretString, ConnectionError> {
+    let path = match source {
+        SecretSource::Env(name) => return variable(name, env),
+        SecretSource::File(path) => folder.join(path),
+    };
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => SecretString::from(text),
+        Err(source) => return Err(ConnectionError::PasswordFile { path, source }),
+    };
+    match text.expose_secret().trim_end_matches(['\r', '\n']) {
+        "" => Err(ConnectionError::PasswordEmpty { path }),
+        password => Ok(SecretString::from(password)),
+    }
+}
+
+fn fill(url: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<SecretString, ConnectionError> {
+    let pieces = spec_url::pieces(url)?;
+    let mut filled = String::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        match piece {
+            Piece::Text(text) => filled.push_str(text),
+            Piece::Variable(name) => {
+                let value = variable(name, env)?;
+                let next = pieces.get(index + 1);
+                let is_password = index > 0 && filled.ends_with(':') && matches!(next, Some(Piece::Text(text)) if text.starts_with('@'));
+                if is_password { filled.push_str(&encoded(value.expose_secret())) } else { filled.push_str(value.expose_secret()) }
+            }
+        }
+    }
+    Ok(SecretString::from(filled))
+}
+
+/// Text for the password's place in a URL.
+fn encoded(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+type Filled = (SecretString, String, Option<String>);
+
+fn sqlite(url: &str, folder: &Path) -> Result<Filled, ConnectionError> {
+    let (file, options) = spec_url::sqlite_file(url)?;
+    let path = if file.starts_with('/') {
+        file.to_owned()
+    } else {
+        // The folder is a path and becomes part of a URL; the file is part of one already.
+        let folder = folder.display().to_string().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+        format!("{folder}/{}", file.strip_prefix("./").unwrap_or(file))
+    };
+    let options = options.map(|options| format!("?{options}")).unwrap_or_default();
+    Ok((SecretString::from(format!("sqlite://{path}{options}")), format!("sqlite://{path}"), None))
+}
+
+fn postgres(url: &str, password: Option<SecretString>) -> Result<Filled, ConnectionError> {
+    let mut url = Url::parse(url).map_err(|error| UrlError::Malformed(error.to_string()))?;
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    // A URL without a host refuses this; it has no place for a password before it either.
+    let hostless = shown.set_password(None).is_err();
+    let display = shown.to_string();
+    let parameter = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let user = Some(url.username().to_owned()).filter(|user| !user.is_empty()).or_else(|| parameter("user"));
+    if let Some(password) = password {
+        if url.password().is_some() || parameter("password").is_some() {
+            return Err(ConnectionError::PasswordTwice);
+        }
+        if hostless || url.set_password(Some(password.expose_secret())).is_err() {
+            url.query_pairs_mut().append_pair("password", password.expose_secret());
+        }
+    }
+    Ok((SecretString::from(url.to_string()), display, user))
+}
+
+#[cfg(test)]
+mod tests;

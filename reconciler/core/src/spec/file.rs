@@ -1,0 +1,210 @@
+//! Exactly what YAML may say, and nothing derived from it: what a spec means is [`SyncSpec`](super::SyncSpec).
+//!
+//! The JSON Schema is generated from these types: their doc comments are what an editor shows, and the schema is what a file is
+//! checked against, so there is one truth about keys and types.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
+use serde::Deserialize;
+
+use super::{Detect, Direction, HardDeletes, InitialPolicy, StrategyName};
+
+/// The version of the format that this program reads.
+pub const VERSION: u32 = 1;
+
+/// A sync: a pair of databases and the tables that are kept in step between them.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Berqenas Sync spec, version 1")]
+pub struct SpecFile {
+    /// The version of this format: 1.
+    #[schemars(extend("const" = 1, "examples" = [1]))]
+    pub version: u32,
+    /// The sync's name, unique among the specs: letters, digits, `_` and `-`, at most 64.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-]{1,64}$"), extend("examples" = ["musteri_erp"]))]
+    pub name: String,
+    /// The sync's number, unique among the specs: `remote_db_id` of the API and the audit log.
+    #[schemars(range(min = 1, max = 9_223_372_036_854_775_807_i64), extend("examples" = [42]))]
+    pub id: i64,
+    /// The cloud database: a URL, or a mapping with `url`.
+    #[schemars(extend("examples" = ["${CLOUD_DATABASE_URL}", "postgres://erp@db.example.com/erp"]))]
+    pub cloud: ConnectionEntry,
+    /// The local database: a URL, or a mapping with `url`.
+    #[schemars(extend("examples" = ["sqlite://./office.db"]))]
+    pub local: ConnectionEntry,
+    /// How often it runs. Without `interval` and `cron` it runs on demand only.
+    #[schemars(extend("examples" = ["15m", "1h 30m"]))]
+    pub interval: Option<String>,
+    /// When it runs, as a cron expression of five fields; instead of `interval`.
+    #[schemars(extend("examples" = ["0 2 * * *"]))]
+    pub cron: Option<String>,
+    /// The time zone of `cron`, by its IANA name.
+    #[schemars(extend("examples" = ["Europe/Istanbul"], "default" = "UTC"))]
+    pub timezone: Option<String>,
+    /// Who wins a conflict, unless a table says otherwise.
+    #[schemars(extend("default" = "latest_wins"))]
+    pub strategy: Option<StrategyName>,
+    /// Which way rows go.
+    #[schemars(extend("default" = "both"))]
+    pub direction: Option<Direction>,
+    /// What is done with rows that differ when a table is first synced.
+    #[schemars(extend("default" = "manual"))]
+    pub initial: Option<InitialPolicy>,
+    /// The names of the bookkeeping columns, where they are not the usual ones.
+    pub bookkeeping: Option<BookkeepingEntry>,
+    /// Rows in a batch.
+    #[schemars(range(min = 1, max = 100_000), extend("default" = 500))]
+    pub batch_rows: Option<u32>,
+    /// How far before its mark a side is read again.
+    #[schemars(extend("examples" = ["2s"], "default" = "2s"))]
+    pub overlap: Option<String>,
+    /// The time limit of one statement or connection attempt.
+    #[schemars(extend("examples" = ["30s"], "default" = "30s"))]
+    pub timeout: Option<String>,
+    /// The largest share of a table's rows, in percent, that a run may delete for good; more is held.
+    #[schemars(range(min = 0, max = 100), extend("default" = 10))]
+    pub max_delete_percent: Option<u8>,
+    /// The difference of the two clocks beyond which `latest_wins` does not trust them.
+    #[schemars(extend("examples" = ["5m"], "default" = "5m"))]
+    pub max_clock_skew: Option<String>,
+    /// The tables: a name, or a mapping with `name`.
+    #[schemars(length(min = 1, max = 1000), extend("examples" = [["customers", "orders"]]))]
+    pub tables: Vec<TableEntry>,
+}
+
+/// A database: its URL, or a mapping that says more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(extend("examples" = ["sqlite://./office.db", {"url": "postgres://erp@db.example.com/erp", "password": {"env": "CLOUD_PASSWORD"}}]))]
+pub enum ConnectionEntry {
+    /// The URL alone.
+    Short(#[schemars(length(min = 1))] String),
+    /// The URL and more.
+    Long(ConnectionFields),
+}
+
+/// A database.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionFields {
+    /// The URL: `postgres://…` or `sqlite://…`; `${NAME}` stands for an environment variable.
+    #[schemars(length(min = 1), extend("examples" = ["postgres://erp@db.example.com/erp"]))]
+    pub url: String,
+    /// Where the password is kept: `{env: NAME}` or `{file: PATH}`; never the password itself.
+    pub password: Option<PasswordEntry>,
+    /// The schema whose tables are meant when a name has none.
+    #[schemars(length(min = 1), extend("examples" = ["public"]))]
+    pub schema: Option<String>,
+    /// For TLS: a file with the certificates of the authorities to trust, relative to the spec file.
+    #[schemars(length(min = 1), extend("examples" = ["ca.pem"]))]
+    pub ca_file: Option<String>,
+}
+
+/// Where a password is kept: exactly one of the two.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{"env": "CLOUD_PASSWORD"}, {"file": "cloud.password"}]))]
+pub struct PasswordEntry {
+    /// An environment variable, by its name: letters, digits and `_`.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"), extend("examples" = ["CLOUD_PASSWORD"]))]
+    pub env: Option<String>,
+    /// A file, relative to the spec file; a line end after the password is left out.
+    #[schemars(length(min = 1), extend("examples" = ["/run/secrets/cloud"]))]
+    pub file: Option<String>,
+}
+
+/// The names of the bookkeeping columns; those left out keep their names.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BookkeepingEntry {
+    /// The column that says when a row was made.
+    #[schemars(length(min = 1), extend("default" = "created_at"))]
+    pub created_at: Option<String>,
+    /// The column that says when a row was last changed.
+    #[schemars(length(min = 1), extend("default" = "updated_at"))]
+    pub updated_at: Option<String>,
+    /// The column that says whether a row is deleted.
+    #[schemars(length(min = 1), extend("default" = "is_deleted"))]
+    pub is_deleted: Option<String>,
+}
+
+/// A table: its name, or a mapping that says more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(extend("examples" = ["customers", {"name": "order_details", "local": "Order Details"}]))]
+pub enum TableEntry {
+    /// The name alone.
+    Short(#[schemars(length(min = 1))] String),
+    /// The name and more.
+    Long(TableFields),
+}
+
+/// A table.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableFields {
+    /// The name in plans and logs and, unless `cloud` or `local` say otherwise, on both sides.
+    #[schemars(length(min = 1), extend("examples" = ["order_details"]))]
+    pub name: String,
+    /// The name on the cloud side, where it differs; `schema.table` works.
+    #[schemars(length(min = 1), extend("examples" = ["sales.order_details"]))]
+    pub cloud: Option<String>,
+    /// The name on the local side, where it differs; `schema.table` works.
+    #[schemars(length(min = 1), extend("examples" = ["Order Details"]))]
+    pub local: Option<String>,
+    /// Columns left out, and columns whose names differ.
+    pub columns: Option<ColumnsEntry>,
+    /// Who wins a conflict in this table.
+    pub strategy: Option<StrategyName>,
+    /// What is done with a row that was deleted for good on one side.
+    #[schemars(extend("default" = "restore"))]
+    pub hard_deletes: Option<HardDeletes>,
+    /// How changes are found.
+    #[schemars(extend("default" = "timestamp"))]
+    pub detect: Option<Detect>,
+    /// The names of the bookkeeping columns, where they are not those of the sync.
+    pub bookkeeping: Option<BookkeepingEntry>,
+}
+
+/// What is said of a table's columns.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnsEntry {
+    /// Columns left out, by their name on either side.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)), extend("examples" = [["picture"]]))]
+    pub exclude: Vec<String>,
+    /// Columns whose names differ: cloud to local.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)), extend("examples" = [{"unit_price": "UnitPrice"}]))]
+    pub rename: BTreeMap<String, String>,
+}
+
+/// The JSON Schema (draft 2020-12) of a spec file, for editors, CI and this program itself.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let mut schema =
+        SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null)).into_generator().into_root_schema_for::<SpecFile>();
+    let id = "https://raw.githubusercontent.com/berqenas/berqenas-sync/main/specs/sync.schema.json";
+    schema.insert("$id".to_owned(), id.into());
+    schema.to_value()
+}
+
+/// A key without a value is a slip, not a way to say "none": takes out the `null` that optional fields bring.
+fn without_null(schema: &mut Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if let Some(types) = object.get_mut("type").filter(|types| types.is_array()) {
+        let kept: Vec<_> = types.as_array().into_iter().flatten().filter(|kind| *kind != "null").cloned().collect();
+        *types = if let [only] = kept.as_slice() { only.clone() } else { kept.into() };
+    }
+    let null = serde_json::json!({"type": "null"});
+    let Some(branches) = object.get_mut("anyOf").and_then(serde_json::Value::as_array_mut) else { return };
+    branches.retain(|branch| *branch != null);
+    if let [only] = branches.as_slice()
+        && let Some(target) = only.get("$ref").cloned()
+    {
+        object.remove("anyOf");
+        object.insert("$ref".to_owned(), target);
+    }
+}

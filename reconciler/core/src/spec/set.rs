@@ -1,0 +1,99 @@
+//! Faults that only show when specs stand side by side. Rings, and pairs named by different URLs, need the databases' own ids:
+//! they are found when connecting.
+
+use std::collections::HashMap;
+
+use super::{
+    SyncSpec,
+    fault::{Fault, Position},
+    url,
+};
+use crate::shape::Engine;
+
+/// A spec and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedSpec {
+    /// The spec.
+    pub spec: SyncSpec,
+    /// Its file, as it was named to the reader.
+    pub file: String,
+    /// Where its name stands.
+    pub name_at: Position,
+    /// Where its id stands.
+    pub id_at: Position,
+    /// Where its tables stand, in their order.
+    pub tables_at: Vec<Position>,
+}
+
+/// Two specs that may not both run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    /// The two, by their places in the list that was checked.
+    pub specs: [usize; 2],
+    /// What is wrong, at the second, naming the first.
+    pub fault: Fault,
+}
+
+/// What is wrong with specs as a set: two of one name or id, two over one pair of tables.
+#[must_use]
+pub fn check_set(specs: &[PlacedSpec]) -> Vec<Clash> {
+    let mut clashes = Vec::new();
+    let mut names: HashMap<String, usize> = HashMap::new();
+    let mut ids: HashMap<i64, usize> = HashMap::new();
+    let mut pairs: HashMap<[(String, String); 2], (usize, Position)> = HashMap::new();
+    for (index, placed) in specs.iter().enumerate() {
+        let mut clash = |other: usize, at: Position, message: String, hint: &str| {
+            clashes.push(Clash { specs: [other, index], fault: at.fault(&placed.file, message, Some(hint.to_owned())) });
+        };
+        let spec = &placed.spec;
+        if let Some(&other) = names.get(&spec.name.to_lowercase()) {
+            let message = format!("the name {:?} is taken by {}", spec.name, place(&specs[other], specs[other].name_at));
+            clash(other, placed.name_at, message, "each sync needs a name of its own, whatever its case");
+        } else {
+            names.insert(spec.name.to_lowercase(), index);
+        }
+        if let Some(&other) = ids.get(&spec.id) {
+            let first = &specs[other];
+            let message = format!("the id {} is taken by {:?} at {}", spec.id, first.spec.name, place(first, first.id_at));
+            clash(other, placed.id_at, message, "each sync needs an id of its own");
+        } else {
+            ids.insert(spec.id, index);
+        }
+        for (table, at) in spec.tables.iter().zip(&placed.tables_at) {
+            let mut pair = [
+                (database(&spec.cloud.url, &placed.file), table.on_cloud().to_lowercase()),
+                (database(&spec.local.url, &placed.file), table.on_local().to_lowercase()),
+            ];
+            // Whichever of the two is called cloud: it is the same pair.
+            pair.sort();
+            match pairs.get(&pair) {
+                Some(&(other, _)) if other == index => {}
+                Some(&(other, other_at)) => {
+                    let first = &specs[other];
+                    let (name, by) = (&table.name, &first.spec.name);
+                    let message =
+                        format!("the table {name:?} of these two databases is already synced by {by:?} at {}", place(first, other_at));
+                    clash(other, *at, message, "each pair of tables may stand in one sync only");
+                }
+                None => {
+                    pairs.insert(pair, (index, *at));
+                }
+            }
+        }
+    }
+    clashes
+}
+
+fn place(placed: &PlacedSpec, at: Position) -> String {
+    format!("{}:{}:{}", placed.file, at.line, at.column)
+}
+
+/// A database by its URL; a relative SQLite file is another one in another folder.
+fn database(url: &str, file: &str) -> String {
+    let relative = match (url::check(url), url::sqlite_file(url)) {
+        (Ok(Some(Engine::Sqlite)), Ok((path, _))) if !path.starts_with('/') => path,
+        _ => return url.to_owned(),
+    };
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("sqlite:{folder}/{}", relative.trim_start_matches("./"))
+}
