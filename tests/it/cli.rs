@@ -69,3 +69,26 @@ fn a_pipe_is_given_no_colour_unless_asked() {
     check("never", false);
     check("always", true);
 }
+
+#[test]
+fn the_demo_tells_its_story_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    for _ in 0..2 {
+        let output = berqenas(&["demo", "--dir", folder]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let story = text(&output.stdout);
+        for part in [
+            "Conflict Detected:",
+            "Resolution: Local wins (",
+            "Sync Status: musteri_erp",
+            "Conflicts: 2 (all resolved)",
+            "✓ Success: 8 records",
+        ] {
+            assert!(story.contains(part), "{part} is missing in\n{story}");
+        }
+    }
+    let specs = format!("{folder}/specs");
+    let settled = berqenas(&["--specs", &specs, "plan", "musteri_erp", "--detailed-exitcode"]);
+    assert_eq!(settled.status.code(), Some(0), "{}", text(&settled.stdout));
+}

@@ -191,6 +191,8 @@ fn render_conflict(table: &str, conflict: &PlannedConflict, actions: &[PlannedAc
     };
     let base = conflict.base.as_ref().map(|base| format!("  Base: {{{}}}\n", pairs(base, &differing, ": "))).unwrap_or_default();
     let resolution = match conflict.winner {
+        // The built-in strategies say it in these very words.
+        Winner::Cloud | Winner::Local if conflict.reason.contains(" wins (") => conflict.reason.clone(),
         Winner::Cloud | Winner::Local => format!("{} wins ({})", show::winner(conflict.winner), conflict.reason),
         Winner::Merged => format!("merged ({})", conflict.reason),
         Winner::None => format!("waits for a person ({})", conflict.reason),

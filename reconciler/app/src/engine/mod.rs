@@ -21,6 +21,7 @@ mod session;
 mod settle;
 mod view;
 
+pub use self::demo::{demo_build, demo_edit};
 use std::path::{Path, PathBuf};
 
 use berqenas_core::{
@@ -28,7 +29,6 @@ use berqenas_core::{
     value::Side,
 };
 
-pub use demo::{demo_build, demo_edit};
 
 use self::{
     outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, ValidateReport},

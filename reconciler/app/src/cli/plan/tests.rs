@@ -29,7 +29,7 @@ fn scenario(winner: Winner) -> (PlannedConflict, Vec<PlannedAction>) {
         strategy: "latest_wins".into(),
         winner,
         reason: match winner {
-            Winner::Local => "14:35 > 14:30".into(),
+            Winner::Local => "Local wins (14:35 > 14:30)".into(),
             Winner::Cloud | Winner::Merged => "policy".into(),
             Winner::None => "strategy manual".into(),
         },
@@ -163,5 +163,5 @@ fn programs_get_stable_names() {
     let mut plan = report();
     plan.tables.truncate(1);
     plan.tables[0].actions.truncate(1);
-    insta::assert_snapshot!(serde_json::to_string(&plan).unwrap(), @r#"{"plan_id":"plan_1","sync":"musteri_erp","generation":"ab","summary":{"cloud_to_local":1,"local_to_cloud":3,"inserts":1,"updates":2,"deletes":1,"restores":0,"conflicts":1,"parked":0,"held":0,"unchanged":40,"tables":{"customers":{"cloud_to_local":1,"local_to_cloud":3,"inserts":1,"updates":2,"deletes":1,"restores":0,"conflicts":1,"parked":0,"held":0,"unchanged":40}},"notes":[{"kind":"skipped","table":"orders","key":null,"reason":"not prepared"}]},"tables":[{"table":"customers","actions":[{"side":"cloud","op":"update","key":{"customer_id":123},"changes":{"email":{"from":"old@email.com","to":"new@email.com"}},"reason":"conflict"}],"conflicts":[{"key":{"customer_id":123},"kind":"update_update","cloud":{"customer_id":123,"name":"Ayşe","email":"old@email.com","updated_at":"14:30"},"local":{"customer_id":123,"name":"Ayşe","email":"new@email.com","updated_at":"14:35"},"base":null,"strategy":"latest_wins","winner":"local","reason":"14:35 > 14:30"}]}]}"#);
+    insta::assert_snapshot!(serde_json::to_string(&plan).unwrap(), @r#"{"plan_id":"plan_1","sync":"musteri_erp","generation":"ab","summary":{"cloud_to_local":1,"local_to_cloud":3,"inserts":1,"updates":2,"deletes":1,"restores":0,"conflicts":1,"parked":0,"held":0,"unchanged":40,"tables":{"customers":{"cloud_to_local":1,"local_to_cloud":3,"inserts":1,"updates":2,"deletes":1,"restores":0,"conflicts":1,"parked":0,"held":0,"unchanged":40}},"notes":[{"kind":"skipped","table":"orders","key":null,"reason":"not prepared"}]},"tables":[{"table":"customers","actions":[{"side":"cloud","op":"update","key":{"customer_id":123},"changes":{"email":{"from":"old@email.com","to":"new@email.com"}},"reason":"conflict"}],"conflicts":[{"key":{"customer_id":123},"kind":"update_update","cloud":{"customer_id":123,"name":"Ayşe","email":"old@email.com","updated_at":"14:30"},"local":{"customer_id":123,"name":"Ayşe","email":"new@email.com","updated_at":"14:35"},"base":null,"strategy":"latest_wins","winner":"local","reason":"Local wins (14:35 > 14:30)"}]}]}"#);
 }
