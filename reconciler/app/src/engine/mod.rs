@@ -29,7 +29,6 @@ use berqenas_core::{
     value::Side,
 };
 
-
 use self::{
     outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, ValidateReport},
     planfile::PlanFile,
