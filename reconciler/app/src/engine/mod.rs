@@ -26,13 +26,14 @@ use std::path::{Path, PathBuf};
 
 use berqenas_core::{
     spec::{InitialPolicy, StrategyName},
+    topology::TablePair,
     value::Side,
 };
 
 use self::{
     outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, ValidateReport},
     planfile::PlanFile,
-    reading::{RunContext, read_sides},
+    reading::{Readings, RunContext, read_sides},
     request::{EngineOptions, PlanRequest, Progress, Silent, SyncRequest},
     run::{Run, RunTally},
     session::{Narrowing, Session},
@@ -183,6 +184,7 @@ impl Engine {
             clock: now,
         };
         let readings = read_sides(&session, &state, false, false, now).await?;
+        self.check_forest(&state, &session, &readings).await?;
         let planned = planner::plan(&context, &readings, request.row_limit, file.is_some()).await?;
         state.ensure_unmoved()?;
         if let Some(file) = file {
@@ -195,6 +197,15 @@ impl Engine {
         session.close().await;
         state.close().await;
         Ok(planned.report)
+    }
+
+    /// Refuses a ring of table pairs among the syncs of the specs; answers those of this session.
+    async fn check_forest(&self, state: &State, session: &Session, readings: &Readings) -> Result<Vec<TablePair>> {
+        let own = session.table_pairs(&readings.database_ids);
+        let is_other = |pair: &TablePair| pair.sync != session.spec.name && self.specs.specs.iter().any(|loaded| still_syncs(loaded, pair));
+        let others = state.table_pairs().await?.into_iter().filter(is_other).collect();
+        identity::check_forest(others, &own)?;
+        Ok(own)
     }
 
     /// Whether parked rows are decided anew: the spec or the strategy is another than in the last run.
@@ -333,6 +344,8 @@ impl Engine {
             clock: now,
         };
         let readings = read_sides(&session, state, true, trust.is_some(), now).await?;
+        let pairs = self.check_forest(state, &session, &readings).await?;
+        state.set_table_pairs(&lease, &pairs).await?;
         let run = Run::new(&context, &readings);
         let tally = match work {
             Work::Sync(_) => run.execute().await,
@@ -381,6 +394,11 @@ impl Work<'_> {
             Work::Apply(_) => "plan",
         }
     }
+}
+
+/// Whether a spec still has the table pair that its sync once had.
+fn still_syncs(loaded: &LoadedSpec, pair: &TablePair) -> bool {
+    loaded.spec.name == pair.sync && loaded.spec.tables.iter().any(|table| table.name == pair.table)
 }
 
 /// The folder that the specs folder stands in.
