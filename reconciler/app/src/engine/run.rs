@@ -80,7 +80,7 @@ impl<'a> Run<'a> {
             batch: 0,
             conflicts: 0,
         };
-        let mut tally = RunTally { warnings: context.session.warnings.clone(), ..RunTally::default() };
+        let mut tally = RunTally { warnings: context.session.told_warnings(), ..RunTally::default() };
         for table in &context.session.tables {
             tally.tables.insert(table.spec.name.clone(), TableResult::default());
         }
