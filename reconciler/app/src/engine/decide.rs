@@ -110,7 +110,7 @@ impl Decider<'_> {
                 Some(row) => row,
                 None => {
                     let sides = Pair::new(fetched.cloud.exact, fetched.local.exact);
-                    let base = bases.get(bytes).map(|base| base.clone());
+                    let base = bases.get(bytes).cloned();
                     plan_row(&context(first_sync), Candidate { key: key.clone(), sides, base, edited })
                 }
             };

@@ -25,7 +25,7 @@ use super::{
     session::SyncTable,
 };
 use crate::{
-    apply::{Applier, OnRefusal, Reached, TableRows},
+    apply::{Applier, OnRefusal, Reached, RefusedRow, TableRows},
     endpoint::{Ledger, Refusal, RefusalKind},
     error::{EngineError, ErrorKind},
     state::{BatchClose, PendingKey, SideState, TableState},
@@ -285,13 +285,13 @@ impl<'a> Run<'a> {
                 TableRows { mapping: Arc::clone(&table.mapping), names: table.shapes.as_ref().map(|shape| shape.name.clone()), rows }
             })
             .collect();
-        let written = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
-        for (table, row, refusal) in written.refused {
+        let refused = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
+        for RefusedRow { table, key, refusal } in refused {
             let by_other_rows = matches!(refusal.kind, RefusalKind::ForeignKey | RefusalKind::Unique);
             if by_other_rows && on_refusal == OnRefusal::TryLater {
-                self.waiting.push((numbers[table.as_str()], row.key, refusal));
+                self.waiting.push((numbers[table.as_str()], key, refusal));
             } else {
-                self.tally.warnings.push(format!("table {table}: row {} was refused by {side}: {}", row.key, refusal.message));
+                self.tally.warnings.push(format!("table {table}: row {key} was refused by {side}: {}", refusal.message));
             }
         }
         Ok(())
