@@ -232,7 +232,8 @@ fn describe(schema: &Value, object: &Value, parents: &str, text: &mut String) {
         let entry = entry(schema, key);
         let meaning = key["description"].as_str().unwrap().trim_end_matches('.');
         text.push_str(&format!("| `{parents}{name}` | {default} | {meaning}{}. |\n", words(entry).unwrap_or_default()));
-        let fields = |entry: &'_ Value| entry["anyOf"].as_array().and_then(|forms| forms.iter().find(|form| form.get("$ref").is_some()).cloned());
+        let fields =
+            |entry: &'_ Value| entry["anyOf"].as_array().and_then(|forms| forms.iter().find(|form| form.get("$ref").is_some()).cloned());
         let fields = fields(entry).map_or(entry.clone(), |form| self::entry(schema, &form).clone());
         // Both sides, and both levels of `bookkeeping`, are of one form: it is told once.
         let told = matches!((parents, name.as_str()), ("", "local") | ("tables[].", "bookkeeping"));

@@ -1,13 +1,7 @@
 //! A shell in a folder of its own, for what documents tell people to type. The program is on its path as `berqenas`; `sqlite3 FILE
 //! SQL` is answered by the driver, so that no machine needs that program.
 
-use std::{
-    fmt::Write as _,
-    path::Path,
-    process::Command,
-    sync::LazyLock,
-    time::Duration,
-};
+use std::{fmt::Write as _, path::Path, process::Command, sync::LazyLock, time::Duration};
 
 use regex::Regex;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};

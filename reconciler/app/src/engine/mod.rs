@@ -31,7 +31,7 @@ use berqenas_core::{
 };
 
 use self::{
-    outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, ValidateReport},
+    outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, TableResult, ValidateReport},
     planfile::PlanFile,
     reading::{Readings, RunContext, read_sides},
     request::{EngineOptions, PlanRequest, Progress, Silent, SyncRequest},
@@ -41,8 +41,11 @@ use self::{
 use crate::{
     error::{EngineError, ErrorKind},
     specs::{self, LoadedSpec, LoadedSpecs},
-    state::{Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError, TableCounts},
+    state::{Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError},
 };
+
+/// The pause before the first of them; each further one is twice as long.
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 type Result<T> = std::result::Result<T, EngineError>;
 
@@ -179,6 +182,7 @@ impl Engine {
             initial: loaded.spec.initial,
             full: request.full_sync,
             decides_anew: self.decides_anew(&state, loaded, request.strategy).await?,
+            trusts: false,
             deletes_approved: false,
             progress: &Silent,
             clock: now,
@@ -268,8 +272,8 @@ impl Engine {
             Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
         };
         let finished = now();
-        let tables = result.as_ref().map(table_counts).unwrap_or_default();
-        let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables, error }).await;
+        // The counts stand in the state already: each batch added its own.
+        let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables: Vec::new(), error }).await;
         let released = state.release(&lease, finished).await;
         let tally = result?;
         ended?;
@@ -289,7 +293,7 @@ impl Engine {
         decides_anew: bool,
         progress: &dyn Progress,
     ) -> Result<RunTally> {
-        let pauses = backon::ExponentialBuilder::default().with_jitter().with_max_times(RETRIES);
+        let pauses = backon::ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_jitter().with_max_times(RETRIES);
         let mut pauses = backon::BackoffBuilder::build(pauses);
         loop {
             let tried = Box::pin(self.once(loaded, state, lease, run, work, decides_anew, progress)).await;
@@ -339,6 +343,7 @@ impl Engine {
             },
             full: work.is_full(),
             decides_anew,
+            trusts: trust.is_some(),
             deletes_approved: matches!(work, Work::Apply(_)),
             progress,
             clock: now,
@@ -346,7 +351,7 @@ impl Engine {
         let readings = read_sides(&session, state, true, trust.is_some(), now).await?;
         let pairs = self.check_forest(state, &session, &readings).await?;
         state.set_table_pairs(&lease, &pairs).await?;
-        let run = Run::new(&context, &readings);
+        let run = Run::begin(&context, &readings).await?;
         let tally = match work {
             Work::Sync(_) => run.execute().await,
             Work::Apply(plan) => run.execute_plan(plan).await,
@@ -431,18 +436,6 @@ fn is_dead(holder: &str, host: &str) -> bool {
     place.split(" (").next() == Some(host) && Path::new("/proc/self").exists() && !Path::new("/proc").join(process).exists()
 }
 
-fn table_counts(tally: &RunTally) -> Vec<TableCounts> {
-    let counts = |(table, result): (&String, &outcome::TableResult)| TableCounts {
-        table: table.clone(),
-        cloud_to_local: result.cloud_to_local,
-        local_to_cloud: result.local_to_cloud,
-        conflicts_detected: result.conflicts_detected,
-        conflicts_resolved: result.conflicts_resolved,
-        ..TableCounts::default()
-    };
-    tally.tables.iter().map(counts).collect()
-}
-
 async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally, took_us: i64) -> Result<SyncOutcome> {
     let sync = &loaded.spec.name;
     let waits = inspect::waiting(state, loaded).await?;
@@ -454,8 +447,17 @@ async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally,
         }
         return Err(fault);
     }
-    let results: Named<outcome::TableResult> =
-        loaded.spec.tables.iter().filter_map(|table| tally.tables.get(&table.name).map(|result| (table.name.clone(), *result))).collect();
+    let counted = state.runs(Some(sync), 1).await?.pop().map(|run| run.tables).unwrap_or_default();
+    let result = |table: &String| {
+        let counts = counted.iter().find(|counts| counts.table == *table);
+        counts.map_or_else(TableResult::default, |counts| TableResult {
+            cloud_to_local: counts.cloud_to_local,
+            local_to_cloud: counts.local_to_cloud,
+            conflicts_detected: counts.conflicts_detected,
+            conflicts_resolved: counts.conflicts_resolved,
+        })
+    };
+    let results: Named<TableResult> = tally.tables.iter().map(|table| (table.clone(), result(table))).collect();
     let total = results.iter().map(|(_, result)| result.cloud_to_local + result.local_to_cloud).sum();
     Ok(SyncOutcome {
         report: SyncReport {

@@ -84,6 +84,12 @@ impl Session {
         Ok(Session { spec, endpoints, tables, warnings })
     }
 
+    /// The names of its tables, in the order of the spec.
+    pub(super) fn table_names(&self) -> Vec<String> {
+        let open = |name: &&TableSpec| self.tables.iter().any(|table| table.spec.name == name.name);
+        self.spec.tables.iter().filter(open).map(|table| table.name.clone()).collect()
+    }
+
     /// The table pairs that this session keeps in step, by the ids of its databases.
     pub(super) fn table_pairs(&self, database_ids: &Pair<String>) -> Vec<TablePair> {
         let node = |table: &SyncTable, side: Side| TableNode {
