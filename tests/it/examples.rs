@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Every example, with the test that runs it against real databases.
-const EXAMPLES: [(&str, &str); 1] = [("office-shop", "tests/it/examples.rs")];
+const EXAMPLES: [(&str, &str); 2] = [("northwind", "tests/it/northwind.rs"), ("office-shop", "tests/it/examples.rs")];
 
 #[test]
 fn every_example_is_run() {
