@@ -10,3 +10,4 @@ mod spec_files;
 mod state;
 mod support;
 mod tidy;
+mod topology;
