@@ -26,9 +26,9 @@ use super::{
 };
 use crate::{
     apply::{Applier, OnRefusal, Reached, RefusedRow, TableRows},
-    endpoint::{Ledger, Refusal, RefusalKind},
+    endpoint::{Floor, Ledger, Refusal, RefusalKind},
     error::{EngineError, ErrorKind},
-    state::{BatchClose, PendingKey, SideState, TableState},
+    state::{BatchClose, PendingKey, SideState, TableProgress, TableState},
 };
 
 /// How often rows that wait for other rows are tried again in one run.
@@ -107,9 +107,7 @@ impl<'a> Run<'a> {
         self.try_again().await?;
         self.delete().await?;
         self.context.progress.step(Boundary::TablesDone);
-        for (number, known) in marks.into_iter().enumerate() {
-            self.move_marks(number, known).await?;
-        }
+        self.move_marks(marks).await?;
         self.context.progress.step(Boundary::MarksMoved);
         self.end().await?;
         Ok(self.tally)
@@ -127,6 +125,7 @@ impl<'a> Run<'a> {
                 stale.push(format!("table {}: its columns have changed", table.spec.name));
                 continue;
             }
+            self.remember_mapping(table).await?;
             let rows = planned.rows(&table.mapping)?;
             let known = self.context.state.table(self.sync(), &table.spec.name).await?;
             let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
@@ -184,6 +183,7 @@ impl<'a> Run<'a> {
         let table = &context.session.tables[number];
         let reading = TableReading::open(context, self.readings, number).await?;
         context.progress.table(&table.spec.name, reading.expected_rows);
+        self.remember_mapping(table).await?;
         for keys in reading.extra.chunks(context.session.spec.batch_rows) {
             self.carry(number, &reading, keys).await?;
         }
@@ -200,6 +200,15 @@ impl<'a> Run<'a> {
         }
         self.leave_out(table, &unreadable, reading.full).await?;
         Ok((reading.known, reading.full))
+    }
+
+    /// Base rows name the version of their mapping: what it covered must be known before the first of them is written.
+    async fn remember_mapping(&self, table: &SyncTable) -> Result<(), EngineError> {
+        let (state, name, version) = (self.context.state, &table.spec.name, &table.mapping.version);
+        if state.mapping_columns(self.sync(), name, version).await?.is_none() {
+            state.remember_mapping(self.context.lease, name, version, &table.mapping.columns_for_state()).await?;
+        }
+        Ok(())
     }
 
     async fn renew(&self) -> Result<(), EngineError> {
@@ -388,29 +397,24 @@ impl<'a> Run<'a> {
         Ok(self.context.state.commit(self.context.lease, &close).await?)
     }
 
-    async fn move_marks(&mut self, number: usize, (known, full): (Option<TableState>, bool)) -> Result<(), EngineError> {
-        let context = self.context;
-        let table = &context.session.tables[number];
-        let name = &table.spec.name;
-        let mut marks = Pair::new(None, None);
-        for side in Side::BOTH {
-            let floor = self.readings.floors.get(side);
-            let old = context.state.mark(self.sync(), name, side).await?;
-            let tick = 10_i64.pow(u32::from(6_u8.saturating_sub(*table.mapping.stamp_digits.get(side))));
-            let reached = floor.floor.div_euclid(tick) * tick;
-            *marks.get_mut(side) = match (old, floor.frozen) {
-                (old, true) => old,
-                (Some(old), false) if !full => Some(old.max(reached)),
-                _ => Some(reached),
+    /// Everything under the new marks is applied, parked, quarantined or pending, on disk.
+    async fn move_marks(&mut self, read: Vec<(Option<TableState>, bool)>) -> Result<(), EngineError> {
+        let mut progress = Vec::with_capacity(read.len());
+        for (table, (known, full)) in self.context.session.tables.iter().zip(read) {
+            let mut marks = Pair::new(None, None);
+            for side in Side::BOTH {
+                let old = self.context.state.mark(self.sync(), &table.spec.name, side).await?;
+                *marks.get_mut(side) = next_mark(old, self.readings.floors.get(side), *table.mapping.stamp_digits.get(side), full);
+            }
+            let known = TableState {
+                adopted: true,
+                mapping_version: state_version(self.context.session, table),
+                columns: table.mapping.columns_for_state(),
+                last_full: if full { Some(self.now()) } else { known.and_then(|known| known.last_full) },
             };
+            progress.push(TableProgress { table: table.spec.name.clone(), marks, known });
         }
-        context.state.set_marks(context.lease, name, marks).await?;
-        let version = state_version(context.session, table);
-        let columns = table.mapping.columns_for_state();
-        context.state.remember_mapping(context.lease, name, &table.mapping.version, &columns).await?;
-        let last_full = if full { Some(self.now()) } else { known.and_then(|known| known.last_full) };
-        let state = TableState { adopted: true, mapping_version: version, columns, last_full };
-        Ok(context.state.set_table(context.lease, name, &state).await?)
+        Ok(self.context.state.set_progress(self.context.lease, &progress).await?)
     }
 
     /// Records the end of the run: the state's intent first, then both sides, then the state.
@@ -443,6 +447,18 @@ impl<'a> Run<'a> {
 
     fn epoch_before(&self, side: Side) -> i64 {
         self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch)
+    }
+}
+
+/// Where a side of a table is read from next time: its floor, rounded down to one tick of the column. While a prepared transaction
+/// exists the mark stays.
+fn next_mark(old: Option<i64>, floor: &Floor, digits: u8, full: bool) -> Option<i64> {
+    let tick = 10_i64.pow(u32::from(6_u8.saturating_sub(digits)));
+    let reached = floor.floor.div_euclid(tick) * tick;
+    match old {
+        old if floor.frozen => old,
+        Some(old) if !full => Some(old.max(reached)),
+        _ => Some(reached),
     }
 }
 
