@@ -5,6 +5,11 @@
 //! are read and planned; rows are written; what failed because of other rows is tried again; deletes come last, children first; marks
 //! move when everything under them is applied, parked, quarantined or pending.
 
+mod ending;
+mod later;
+
+pub(super) use later::exceeds;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -19,16 +24,16 @@ use berqenas_core::{
 
 use super::{
     planfile::PlanFile,
-    reading::{Readings, RunContext, TableReading, decider, state_version},
+    reading::{Readings, RunContext, TableReading, decider},
     request::Step as Boundary,
     scan::{UNREADABLE_KEY, UnreadableKey},
     session::SyncTable,
 };
 use crate::{
     apply::{Applier, OnRefusal, Reached, RefusedRow, TableRows},
-    endpoint::{Floor, Ledger, Refusal, RefusalKind},
+    endpoint::{Ledger, Refusal, RefusalKind},
     error::{EngineError, ErrorKind},
-    state::{BatchClose, PendingKey, SideState, TableProgress, TableState},
+    state::{BatchClose, TableState},
 };
 
 /// How often rows that wait for other rows are tried again in one run.
@@ -305,166 +310,6 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
-
-    /// Rows that were refused because of other rows: those may be there by now. Each pass plans afresh and puts all of them into one
-    /// transaction with foreign keys that can wait deferred, so that rings of rows and chains of unique values go through together.
-    async fn try_again(&mut self) -> Result<(), EngineError> {
-        for pass in 1..=PASSES {
-            let waiting = std::mem::take(&mut self.waiting);
-            if waiting.is_empty() {
-                return Ok(());
-            }
-            let before = waiting.len();
-            let mut writes: Pair<Vec<(usize, Vec<PlannedRow>)>> = Pair::default();
-            let mut keys: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
-            for (number, key, _) in waiting {
-                keys.entry(number).or_default().push(key);
-            }
-            for (number, keys) in keys {
-                let known = self.context.state.table(self.sync(), &self.context.session.tables[number].spec.name).await?;
-                let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-                let rows = decider.plan(&keys).await?;
-                let (write, rest): (Vec<_>, Vec<_>) = rows
-                    .into_iter()
-                    .partition(|row| matches!(row.step, Step::Write { kind: WriteKind::Insert(_) | WriteKind::Update(_), .. }));
-                self.apply(number, rest, OnRefusal::Quarantine).await?;
-                for side in Side::BOTH {
-                    let rows: Vec<_> =
-                        write.iter().filter(|row| matches!(row.step, Step::Write { side: to, .. } if to == side)).cloned().collect();
-                    if !rows.is_empty() {
-                        writes.get_mut(side).push((number, rows));
-                    }
-                }
-            }
-            let last = pass == PASSES;
-            for side in Side::BOTH {
-                let tables = std::mem::take(writes.get_mut(side));
-                if !tables.is_empty() {
-                    self.write(side, tables, true, OnRefusal::TryLater).await?;
-                }
-            }
-            if last || self.waiting.len() == before {
-                return self.give_up_for_now().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// What still waits: a unique value that another row rightly holds is a conflict between two rows; a missing parent that comes
-    /// with this sync stays pending; anything else is the row's own fault and quarantined.
-    async fn give_up_for_now(&mut self) -> Result<(), EngineError> {
-        for (number, key, refusal) in std::mem::take(&mut self.waiting) {
-            super::clash::settle_refusal(self.context, self.readings, &mut self.applier, &mut self.tally, number, &key, &refusal).await?;
-        }
-        Ok(())
-    }
-
-    /// Deletes for good what the policy propagates, children first, unless it is more than the safety limit lets pass.
-    async fn delete(&mut self) -> Result<(), EngineError> {
-        for (number, keys) in std::mem::take(&mut self.deletes).into_iter().rev() {
-            let table = &self.context.session.tables[number];
-            let rows = self.context.state.base_count(self.sync(), &table.spec.name).await?;
-            let limit = self.context.session.spec.max_delete_percent;
-            if !self.context.deletes_approved && exceeds(keys.len() as u64, rows, limit) {
-                let name = &table.spec.name;
-                self.tally.held.push(format!("table {name}: {} of {rows} rows would be deleted for good, more than {limit} %", keys.len()));
-                self.hold(name, &keys).await?;
-                continue;
-            }
-            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
-            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-            for keys in keys.chunks(self.context.session.spec.batch_rows) {
-                let rows = decider.plan(keys).await?;
-                for side in Side::BOTH {
-                    let is_delete = |row: &&PlannedRow| matches!(row.step, Step::Write { side: to, kind: WriteKind::Delete } if to == side);
-                    let rows: Vec<_> = rows.iter().filter(is_delete).cloned().collect();
-                    if !rows.is_empty() {
-                        self.write(side, vec![(number, rows)], false, OnRefusal::Quarantine).await?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Keys whose deletion is held back: the next run looks at them again.
-    async fn hold(&self, table: &str, keys: &[Key]) -> Result<(), EngineError> {
-        let since = self.now();
-        let pending =
-            |key: &Key| PendingKey { key: key.to_bytes(), reason: "its deletion is held by max_delete_percent".into(), attempts: 1, since };
-        let pending_add = keys.iter().map(|key| (table.to_owned(), pending(key))).collect();
-        let close = BatchClose { run: self.context.run.to_owned(), pending_add, ..BatchClose::default() };
-        Ok(self.context.state.commit(self.context.lease, &close).await?)
-    }
-
-    /// Everything under the new marks is applied, parked, quarantined or pending, on disk.
-    async fn move_marks(&mut self, read: Vec<(Option<TableState>, bool)>) -> Result<(), EngineError> {
-        let mut progress = Vec::with_capacity(read.len());
-        for (table, (known, full)) in self.context.session.tables.iter().zip(read) {
-            let mut marks = Pair::new(None, None);
-            for side in Side::BOTH {
-                let old = self.context.state.mark(self.sync(), &table.spec.name, side).await?;
-                *marks.get_mut(side) = next_mark(old, self.readings.floors.get(side), *table.mapping.stamp_digits.get(side), full);
-            }
-            let known = TableState {
-                adopted: true,
-                mapping_version: state_version(self.context.session, table),
-                columns: table.mapping.columns_for_state(),
-                last_full: if full { Some(self.now()) } else { known.and_then(|known| known.last_full) },
-            };
-            progress.push(TableProgress { table: table.spec.name.clone(), marks, known });
-        }
-        Ok(self.context.state.set_progress(self.context.lease, &progress).await?)
-    }
-
-    /// Records the end of the run: the state's intent first, then both sides, then the state.
-    async fn end(&mut self) -> Result<(), EngineError> {
-        let context = self.context;
-        let last = |side: Side| self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch.max(known.pending_epoch.unwrap_or(0)));
-        let next = last(Side::Cloud).max(last(Side::Local)) + 1;
-        let side_state = |side: Side, epoch: i64, pending_epoch: Option<i64>| SideState {
-            database_id: self.readings.database_ids.get(side).clone(),
-            epoch,
-            pending_epoch,
-            clock: self.readings.floors.get(side).clock,
-            our_clock: *self.readings.read_at.get(side),
-        };
-        if self.fenced {
-            for side in Side::BOTH {
-                context.state.set_side(context.lease, side, &side_state(side, self.epoch_before(side), Some(next))).await?;
-            }
-            for side in Side::BOTH {
-                context.session.endpoints.get(side).record_end(self.sync(), context.lease.token, next).await?;
-                context.progress.step(Boundary::EndRecorded(side));
-            }
-        }
-        for side in Side::BOTH {
-            let epoch = if self.fenced { next } else { self.epoch_before(side) };
-            context.state.set_side(context.lease, side, &side_state(side, epoch, None)).await?;
-        }
-        Ok(())
-    }
-
-    fn epoch_before(&self, side: Side) -> i64 {
-        self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch)
-    }
-}
-
-/// Where a side of a table is read from next time: its floor, rounded down to one tick of the column. While a prepared transaction
-/// exists the mark stays.
-fn next_mark(old: Option<i64>, floor: &Floor, digits: u8, full: bool) -> Option<i64> {
-    let tick = 10_i64.pow(u32::from(6_u8.saturating_sub(digits)));
-    let reached = floor.floor.div_euclid(tick) * tick;
-    match old {
-        old if floor.frozen => old,
-        Some(old) if !full => Some(old.max(reached)),
-        _ => Some(reached),
-    }
-}
-
-/// Whether so many deletes of so many rows are more than the limit lets pass. One row always passes.
-pub(super) fn exceeds(deletes: u64, rows: u64, max_percent: u8) -> bool {
-    deletes > 1 && deletes.saturating_mul(100) > rows.saturating_mul(u64::from(max_percent))
 }
 
 fn lint(table: &SyncTable, rows: &[PlannedRow]) -> Result<(), EngineError> {
