@@ -8,5 +8,6 @@ mod endpoint_sqlite;
 mod expect;
 mod spec_files;
 mod state;
+mod stories;
 mod support;
 mod tidy;
