@@ -435,8 +435,10 @@ impl<'a> Run<'a> {
             }
         }
         for side in Side::BOTH {
-            let epoch = if self.fenced { next } else { self.epoch_before(side) };
-            context.state.set_side(context.lease, side, &side_state(side, epoch, None)).await?;
+            // A run with nothing to do leaves it open whether an earlier one, cut off here, reached the side with its end.
+            let left_open = || self.readings.sides.get(side).as_ref().and_then(|known| known.pending_epoch);
+            let (epoch, pending) = if self.fenced { (next, None) } else { (self.epoch_before(side), left_open()) };
+            context.state.set_side(context.lease, side, &side_state(side, epoch, pending)).await?;
         }
         Ok(())
     }
