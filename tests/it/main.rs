@@ -8,6 +8,7 @@ mod endpoint_sqlite;
 mod expect;
 mod spec_files;
 mod state;
+mod stories;
 mod support;
 mod tidy;
 mod topology;
