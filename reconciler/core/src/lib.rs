@@ -11,4 +11,5 @@ pub mod plan;
 pub mod shape;
 pub mod spec;
 pub mod strategy;
+pub mod topology;
 pub mod value;

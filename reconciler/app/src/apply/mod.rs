@@ -4,7 +4,10 @@
 //! entries); the rows are written, under their guards and the fencing token, together with their outcome, in the target; what
 //! happened is recorded in the state. A run cut off between any two is settled by the next one, from what the target recorded.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use berqenas_core::{
     mapping::TableMapping,
@@ -18,7 +21,7 @@ use crate::{
     error::EngineError,
     state::{
         BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow,
-        Outcome, PendingKey, PlannedBase, Quarantined, State, Winner,
+        Outcome, PendingKey, PlannedBase, Quarantined, State, TableCounts, Winner,
     },
 };
 
@@ -84,17 +87,43 @@ pub(crate) struct Applier<'a> {
     pub(crate) database_ids: &'a Pair<String>,
     /// Called at each boundary between two effects of a batch.
     pub(crate) reached: Box<dyn Fn(Reached, Side) + Send + Sync + 'a>,
-    /// The number of the last batch.
+    /// The number of the run's last batch.
     pub(crate) batch: i64,
-    /// The number of the last conflict entry.
-    pub(crate) conflicts: u64,
+    /// The number of the run's last conflict entry.
+    pub(crate) conflicts: i64,
+}
+
+/// What a commit adds to the run's counts, table by table.
+#[derive(Default)]
+struct Tally(BTreeMap<String, TableCounts>);
+
+impl Tally {
+    fn of(&mut self, table: &str) -> &mut TableCounts {
+        self.0.entry(table.to_owned()).or_insert_with(|| TableCounts { table: table.to_owned(), ..TableCounts::default() })
+    }
+
+    fn written(&mut self, table: &str, side: Side, resolves_conflict: bool) {
+        let counts = self.of(table);
+        match side {
+            Side::Cloud => counts.local_to_cloud += 1,
+            Side::Local => counts.cloud_to_local += 1,
+        }
+        counts.conflicts_detected += u64::from(resolves_conflict);
+        counts.conflicts_resolved += u64::from(resolves_conflict);
+    }
+
+    fn into_counts(self) -> Vec<TableCounts> {
+        self.0.into_values().collect()
+    }
 }
 
 impl Applier<'_> {
     /// Records what needs no write: adopted and forgotten bases, parked conflicts, rows that cannot be carried exactly.
     pub(crate) async fn record(&mut self, mapping: &TableMapping, rows: &[PlannedRow], now: i64) -> Result<(), EngineError> {
         let mut close = BatchClose { run: self.run.to_owned(), ..BatchClose::default() };
+        let mut tally = Tally::default();
         let parked = self.parked(mapping, rows.iter()).await?;
+        let refusals = self.refusals(mapping, rows.iter().any(|row| matches!(row.step, Step::Quarantine { .. }))).await?;
         for row in rows {
             let bytes = row.key.to_bytes();
             let table = mapping.table.clone();
@@ -107,6 +136,8 @@ impl Applier<'_> {
                     settled(&mut close, &table, bytes, &parked);
                     if row.dispute.is_some() {
                         close.conflicts_upsert.push(self.conflict(mapping, row, now, ConflictState::Applied));
+                        tally.of(&table).conflicts_detected += 1;
+                        tally.of(&table).conflicts_resolved += 1;
                     }
                 }
                 Step::Park => {
@@ -116,11 +147,13 @@ impl Applier<'_> {
                         entry.id.clone_from(known);
                     }
                     close.conflicts_upsert.push(entry);
+                    tally.of(&table).conflicts_detected += 1;
                     close.pending_remove.push((table.clone(), bytes.clone()));
                     close.quarantine_remove.push((table, bytes));
                 }
                 Step::Quarantine { side, message } => {
-                    close.quarantine_add.push(self.quarantine(mapping, row, *side, "value", message.clone(), now).await?);
+                    tally.of(&table).quarantined += 1;
+                    close.quarantine_add.push(quarantined(mapping, row, *side, "value", message.clone(), &refusals, now));
                     close.pending_remove.push((table, bytes));
                 }
                 Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
@@ -128,6 +161,7 @@ impl Applier<'_> {
                 Step::Write { .. } => {}
             }
         }
+        close.counts = tally.into_counts();
         Ok(self.state.commit(self.lease, &close).await?)
     }
 
@@ -191,6 +225,8 @@ impl Applier<'_> {
     ) -> Result<Written, EngineError> {
         let mut close = BatchClose { run: self.run.to_owned(), batch: Some(self.batch), ..BatchClose::default() };
         let mut written = Written::default();
+        let mut tally = Tally::default();
+        let mut refusals: HashMap<String, Attempts> = HashMap::new();
         for (((mapping, names, row), outcome), entry) in rows {
             let table = mapping.table.clone();
             let bytes = entry.key.clone();
@@ -217,6 +253,7 @@ impl Applier<'_> {
                     close.conflicts_close.extend(parked.get(&(table.clone(), bytes.clone())).cloned());
                     close.pending_remove.push((table.clone(), bytes.clone()));
                     close.quarantine_remove.push((table.clone(), bytes));
+                    tally.written(&table, side, row.dispute.is_some());
                     written.applied.push((table, row));
                 }
                 RowOutcome::Moved => {
@@ -234,14 +271,19 @@ impl Applier<'_> {
                         let reason = refusal.message.clone();
                         close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
                     } else {
+                        if !refusals.contains_key(&table) {
+                            refusals.insert(table.clone(), self.refusals(&mapping, true).await?);
+                        }
                         let kind = refusal_name(refusal.kind);
-                        close.quarantine_add.push(self.quarantine(&mapping, &row, side, kind, refusal.message.clone(), now).await?);
+                        tally.of(&table).quarantined += 1;
+                        close.quarantine_add.push(quarantined(&mapping, &row, side, kind, refusal.message.clone(), &refusals[&table], now));
                         close.pending_remove.push((table.clone(), bytes));
                     }
                     written.refused.push((table, row, refusal));
                 }
             }
         }
+        close.counts = tally.into_counts();
         self.state.commit(self.lease, &close).await?;
         (self.reached)(Reached::Recorded, side);
         Ok(written)
@@ -351,32 +393,44 @@ impl Applier<'_> {
         }
     }
 
-    async fn quarantine(
-        &self,
-        mapping: &TableMapping,
-        row: &PlannedRow,
-        side: Side,
-        kind: &str,
-        message: String,
-        now: i64,
-    ) -> Result<Quarantined, EngineError> {
-        let key = row.key.to_bytes();
-        let earlier = self.state.quarantined(&self.lease.sync, Some(&mapping.table)).await?;
-        let attempts = earlier.iter().find(|known| known.key == key).map_or(0, |known| known.attempts) + 1;
-        let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << attempts.min(20));
-        Ok(Quarantined {
-            table: mapping.table.clone(),
-            key,
-            key_json: mapping.key_json(&row.key).into(),
-            side,
-            message,
-            kind: kind.to_owned(),
-            attempts,
-            next_attempt: now.saturating_add(doubled.min(LONGEST_WAIT_US)),
-            cloud: row.hashes.cloud,
-            local: row.hashes.local,
-            since: now,
-        })
+    /// How often each row of a table was refused so far; not asked for where nothing is refused now.
+    async fn refusals(&self, mapping: &TableMapping, wanted: bool) -> Result<Attempts, EngineError> {
+        if !wanted {
+            return Ok(Attempts::new());
+        }
+        let known = self.state.quarantined(&self.lease.sync, Some(&mapping.table)).await?;
+        Ok(known.into_iter().map(|row| (row.key, row.attempts)).collect())
+    }
+}
+
+/// How often each row was refused, by key.
+type Attempts = HashMap<Vec<u8>, u32>;
+
+/// The entry of a refused row; each refusal doubles the wait until its next try.
+fn quarantined(
+    mapping: &TableMapping,
+    row: &PlannedRow,
+    side: Side,
+    kind: &str,
+    message: String,
+    refusals: &Attempts,
+    now: i64,
+) -> Quarantined {
+    let key = row.key.to_bytes();
+    let attempts = refusals.get(&key).map_or(1, |attempts| attempts + 1);
+    let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << (attempts - 1).min(20));
+    Quarantined {
+        table: mapping.table.clone(),
+        key,
+        key_json: mapping.key_json(&row.key).into(),
+        side,
+        message,
+        kind: kind.to_owned(),
+        attempts,
+        next_attempt: now.saturating_add(doubled.min(LONGEST_WAIT_US)),
+        cloud: row.hashes.cloud,
+        local: row.hashes.local,
+        since: now,
     }
 }
 

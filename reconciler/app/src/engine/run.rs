@@ -18,12 +18,10 @@ use berqenas_core::{
 };
 
 use super::{
-    decide::Decider,
-    outcome::TableResult,
     planfile::PlanFile,
     reading::{Readings, RunContext, TableReading, decider, state_version},
     request::Step as Boundary,
-    scan::UnreadableKey,
+    scan::{UNREADABLE_KEY, UnreadableKey},
     session::SyncTable,
 };
 use crate::{
@@ -39,8 +37,8 @@ const PASSES: usize = 4;
 /// What a run did.
 #[derive(Debug, Default)]
 pub(super) struct RunTally {
-    /// Table by table.
-    pub(super) tables: BTreeMap<String, TableResult>,
+    /// The tables, in the order of the spec.
+    pub(super) tables: Vec<String>,
     /// What a person should know.
     pub(super) warnings: Vec<String>,
     /// Rows that a safety limit held back, with the limit in words.
@@ -63,7 +61,9 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run about to begin.
-    pub(super) fn new(context: &'a RunContext<'a>, readings: &'a Readings) -> Run<'a> {
+    pub(super) async fn begin(context: &'a RunContext<'a>, readings: &'a Readings) -> Result<Run<'a>, EngineError> {
+        // An attempt after a passing fault goes on counting where the one before it stopped.
+        let last = context.state.last_numbers(context.run).await?;
         let applier = Applier {
             state: context.state,
             lease: context.lease,
@@ -77,13 +77,11 @@ impl<'a> Run<'a> {
                     Reached::Recorded => Boundary::Recorded(side),
                 });
             }),
-            batch: 0,
-            conflicts: 0,
+            batch: last.batch,
+            conflicts: last.conflict,
         };
-        let mut tally = RunTally { warnings: context.session.warnings.clone(), ..RunTally::default() };
-        for table in &context.session.tables {
-            tally.tables.insert(table.spec.name.clone(), TableResult::default());
-        }
+        let mut tally =
+            RunTally { tables: context.session.table_names(), warnings: context.session.warnings.clone(), ..RunTally::default() };
         for side in Side::BOTH {
             let floor = readings.floors.get(side);
             if !floor.guaranteed {
@@ -93,13 +91,13 @@ impl<'a> Run<'a> {
                     .push(format!("{side}: running transactions cannot be seen, late commits are not guaranteed to be found; {remedy}"));
             }
         }
-        Run { context, readings, applier, tally, fenced: false, waiting: Vec::new(), deletes: BTreeMap::new() }
+        Ok(Run { context, readings, applier, tally, fenced: false, waiting: Vec::new(), deletes: BTreeMap::new() })
     }
 
     /// Runs to the end.
     pub(super) async fn execute(mut self) -> Result<RunTally, EngineError> {
         let unsettled = !self.context.state.open_entries(self.sync()).await?.is_empty();
-        if unsettled {
+        if unsettled || self.context.trusts {
             self.fence().await?;
         }
         let mut marks = Vec::new();
@@ -187,18 +185,20 @@ impl<'a> Run<'a> {
         let reading = TableReading::open(context, self.readings, number).await?;
         context.progress.table(&table.spec.name, reading.expected_rows);
         for keys in reading.extra.chunks(context.session.spec.batch_rows) {
-            self.carry(number, &reading.decider, keys).await?;
+            self.carry(number, &reading, keys).await?;
         }
         let mut scan = reading.scan(context).await?;
+        let mut unreadable = Vec::new();
         let mut done = 0;
-        while let Some(batch) = scan.next().await? {
-            self.note_unreadable(table, &batch.unreadable);
+        while let Some(mut batch) = scan.next().await? {
+            unreadable.append(&mut batch.unreadable);
             let keys = reading.keys(context, batch.sightings).await?;
-            self.carry(number, &reading.decider, &keys).await?;
+            self.carry(number, &reading, &keys).await?;
             self.renew().await?;
             done += batch.rows_read;
             context.progress.rows(done);
         }
+        self.leave_out(table, &unreadable, reading.full).await?;
         Ok((reading.known, reading.full))
     }
 
@@ -206,18 +206,36 @@ impl<'a> Run<'a> {
         Ok(self.context.state.renew(self.context.lease, self.now()).await?)
     }
 
-    fn note_unreadable(&mut self, table: &SyncTable, unreadable: &[UnreadableKey]) {
+    /// Rows whose keys cannot be read are left out, and stand in the quarantine until a full scan no longer comes by them.
+    async fn leave_out(&mut self, table: &SyncTable, unreadable: &[UnreadableKey], full: bool) -> Result<(), EngineError> {
+        let name = &table.spec.name;
         for row in unreadable {
-            self.tally.warnings.push(format!("table {}: a row on {} is left out: {}", table.spec.name, row.side, row.message));
+            self.tally.warnings.push(format!("table {name}: a row on {} is left out: {}", row.side, row.message));
         }
+        let known = self.context.state.quarantined(self.sync(), Some(name)).await?;
+        let seen: Vec<Vec<u8>> = unreadable.iter().map(UnreadableKey::mark).collect();
+        let gone = known.into_iter().filter(|row| full && row.kind == UNREADABLE_KEY && !seen.contains(&row.key));
+        let quarantine_remove: Vec<_> = gone.map(|row| (name.clone(), row.key)).collect();
+        if unreadable.is_empty() && quarantine_remove.is_empty() {
+            return Ok(());
+        }
+        let quarantine_add = unreadable.iter().map(|row| row.quarantined(name, self.now())).collect();
+        let close = BatchClose { run: self.context.run.to_owned(), quarantine_add, quarantine_remove, ..BatchClose::default() };
+        Ok(self.context.state.commit(self.context.lease, &close).await?)
     }
 
     /// Plans keys and carries the plan out.
-    async fn carry(&mut self, number: usize, decider: &Decider<'a>, keys: &[Key]) -> Result<(), EngineError> {
-        let mut rows = decider.plan(keys).await?;
-        if !self.fenced && rows.iter().any(|row| !row.is_nothing()) {
+    async fn carry(&mut self, number: usize, reading: &TableReading<'a>, keys: &[Key]) -> Result<(), EngineError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut rows = reading.decider.plan(keys).await?;
+        if !self.fenced && rows.iter().any(PlannedRow::needs_fence) {
             self.fence().await?;
-            rows = decider.plan(keys).await?;
+            rows = reading.decider.plan(keys).await?;
+        }
+        if !reading.something_waits {
+            rows.retain(|row| !row.is_nothing());
         }
         self.context.progress.step(Boundary::Planned);
         self.apply(number, rows, OnRefusal::TryLater).await
@@ -226,7 +244,6 @@ impl<'a> Run<'a> {
     async fn apply(&mut self, number: usize, rows: Vec<PlannedRow>, on_refusal: OnRefusal) -> Result<(), EngineError> {
         let table = &self.context.session.tables[number];
         lint(table, &rows)?;
-        self.count_conflicts(table, &rows);
         let mut writes: Pair<Vec<PlannedRow>> = Pair::default();
         let mut records = Vec::new();
         for row in rows {
@@ -236,7 +253,6 @@ impl<'a> Run<'a> {
                     let side = *side;
                     writes.get_mut(side).push(row);
                 }
-                Step::Nothing if !self.fenced => {}
                 _ => records.push(row),
             }
         }
@@ -270,40 +286,15 @@ impl<'a> Run<'a> {
             })
             .collect();
         let written = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
-        for (table, row) in &written.applied {
-            let counts = self.tally.tables.entry(table.clone()).or_default();
-            match side {
-                Side::Cloud => counts.local_to_cloud += 1,
-                Side::Local => counts.cloud_to_local += 1,
-            }
-            if row.dispute.is_some() {
-                counts.conflicts_resolved += 1;
-            }
-        }
         for (table, row, refusal) in written.refused {
             let by_other_rows = matches!(refusal.kind, RefusalKind::ForeignKey | RefusalKind::Unique);
             if by_other_rows && on_refusal == OnRefusal::TryLater {
-                let counts = self.tally.tables.entry(table.clone()).or_default();
-                // It is decided again in a later pass, and counted then.
-                counts.conflicts_detected -= u64::from(row.dispute.is_some());
                 self.waiting.push((numbers[table.as_str()], row.key, refusal));
             } else {
                 self.tally.warnings.push(format!("table {table}: row {} was refused by {side}: {}", row.key, refusal.message));
             }
         }
         Ok(())
-    }
-
-    fn count_conflicts(&mut self, table: &SyncTable, rows: &[PlannedRow]) {
-        let counts = self.tally.tables.entry(table.spec.name.clone()).or_default();
-        for row in rows {
-            if row.dispute.is_some() {
-                counts.conflicts_detected += 1;
-                if matches!(row.step, Step::Adopt) {
-                    counts.conflicts_resolved += 1;
-                }
-            }
-        }
     }
 
     /// Rows that were refused because of other rows: those may be there by now. Each pass plans afresh and puts all of them into one
@@ -328,7 +319,6 @@ impl<'a> Run<'a> {
                     .into_iter()
                     .partition(|row| matches!(row.step, Step::Write { kind: WriteKind::Insert(_) | WriteKind::Update(_), .. }));
                 self.apply(number, rest, OnRefusal::Quarantine).await?;
-                self.count_conflicts(&self.context.session.tables[number], &write);
                 for side in Side::BOTH {
                     let rows: Vec<_> =
                         write.iter().filter(|row| matches!(row.step, Step::Write { side: to, .. } if to == side)).cloned().collect();

@@ -8,6 +8,7 @@ use berqenas_core::{
     shape::{Engine as DatabaseEngine, TableName, TableShape},
     spec::{Connection, StrategyName, SyncSpec, TableSpec},
     strategy::BuiltIn,
+    topology::{TableNode, TablePair},
     value::{Pair, Side},
 };
 
@@ -77,6 +78,26 @@ impl Session {
         let mut slots: Vec<Option<SyncTable>> = tables.into_iter().map(Some).collect();
         let tables = order.iter().filter_map(|number| slots[*number].take()).collect();
         Ok(Session { spec, endpoints, tables, warnings })
+    }
+
+    /// The names of its tables, in the order of the spec.
+    pub(super) fn table_names(&self) -> Vec<String> {
+        let open = |name: &&TableSpec| self.tables.iter().any(|table| table.spec.name == name.name);
+        self.spec.tables.iter().filter(open).map(|table| table.name.clone()).collect()
+    }
+
+    /// The table pairs that this session keeps in step, by the ids of its databases.
+    pub(super) fn table_pairs(&self, database_ids: &Pair<String>) -> Vec<TablePair> {
+        let node = |table: &SyncTable, side: Side| TableNode {
+            database_id: database_ids.get(side).clone(),
+            table: table.shapes.get(side).name.to_string(),
+        };
+        let pair = |table: &SyncTable| TablePair {
+            sync: self.spec.name.clone(),
+            table: table.spec.name.clone(),
+            ends: Pair::new(node(table, Side::Cloud), node(table, Side::Local)),
+        };
+        self.tables.iter().map(pair).collect()
     }
 
     /// Closes both sides.
