@@ -4,7 +4,9 @@
 mod cli;
 mod cli_reference;
 mod conformance;
+mod docs;
 mod endpoint_sqlite;
+mod examples;
 mod expect;
 mod rules;
 mod spec_files;

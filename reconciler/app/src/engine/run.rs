@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
             conflicts: last.conflict,
         };
         let mut tally =
-            RunTally { tables: context.session.table_names(), warnings: context.session.warnings.clone(), ..RunTally::default() };
+            RunTally { tables: context.session.table_names(), warnings: context.session.told_warnings(), ..RunTally::default() };
         for side in Side::BOTH {
             let floor = readings.floors.get(side);
             if !floor.guaranteed {
