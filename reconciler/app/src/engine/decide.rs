@@ -17,7 +17,7 @@ use berqenas_core::{
 use super::session::{Session, SyncTable};
 use crate::{
     error::EngineError,
-    state::{BaseRow, Quarantined, State},
+    state::{BaseRow, Conflict, Quarantined, State},
 };
 
 /// What a run knows of the two clocks.
@@ -54,6 +54,16 @@ pub(super) struct Decider<'a> {
     pub(super) waiting: HashMap<Vec<u8>, Quarantined>,
     /// Our clock, in microseconds.
     pub(super) now: i64,
+}
+
+/// A conflict that waits for a person.
+struct Parked {
+    /// The rows it is about.
+    hashes: Pair<Option<RowHash>>,
+    /// The strategy that was asked.
+    strategy: String,
+    /// It is one of the first sync.
+    initial: bool,
 }
 
 /// One side's answer for one key.
@@ -108,7 +118,9 @@ impl Decider<'_> {
                 None => {
                     let sides = Pair::new(fetched.cloud.exact, fetched.local.exact);
                     let base = bases.get(bytes).map(|base| base.clone());
-                    plan_row(&context, Candidate { key: key.clone(), sides, base, edited })
+                    // What was parked at the first sync stays a matter of the policy `initial`, however often the table was synced since.
+                    let first_sync = self.first_sync || parked.get(bytes).is_some_and(|parked| parked.initial);
+                    plan_row(&TableContext { first_sync, ..context }, Candidate { key: key.clone(), sides, base, edited })
                 }
             };
             planned.push(self.still_waiting(row, bytes, parked.get(bytes)));
@@ -139,9 +151,9 @@ impl Decider<'_> {
     }
 
     /// A row that waits and has not moved since is left alone: nothing is logged or tried twice for the same reason.
-    fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&(Pair<Option<RowHash>>, String)>) -> PlannedRow {
-        let same_dispute = |(hashes, strategy): &(Pair<Option<RowHash>>, String)| {
-            *hashes == row.hashes && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == *strategy)
+    fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Parked>) -> PlannedRow {
+        let same_dispute = |parked: &Parked| {
+            parked.hashes == row.hashes && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
         };
         let parked_already = matches!(row.step, Step::Park) && parked.is_some_and(same_dispute);
         let refused_lately = matches!(row.step, Step::Write { .. } | Step::Quarantine { .. })
@@ -241,12 +253,14 @@ impl Decider<'_> {
         }
     }
 
-    async fn parked(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, (Pair<Option<RowHash>>, String)>, EngineError> {
+    async fn parked(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Parked>, EngineError> {
         let parked = self.state.parked(&self.session.spec.name, &self.mapping().table, keys).await?;
-        Ok(parked
-            .into_iter()
-            .map(|conflict| (conflict.key, (Pair::new(conflict.cloud_hash, conflict.local_hash), conflict.strategy)))
-            .collect())
+        let of = |conflict: Conflict| {
+            let initial = conflict.kind == ConflictKind::Initial.as_str();
+            let hashes = Pair::new(conflict.cloud_hash, conflict.local_hash);
+            (conflict.key, Parked { hashes, strategy: conflict.strategy, initial })
+        };
+        Ok(parked.into_iter().map(of).collect())
     }
 }
 
