@@ -6,6 +6,7 @@ mod cli_reference;
 mod conformance;
 mod endpoint_sqlite;
 mod expect;
+mod northwind;
 mod spec_files;
 mod state;
 mod support;
