@@ -56,6 +56,16 @@ pub(super) struct Decider<'a> {
     pub(super) now: i64,
 }
 
+/// A conflict that waits for a person.
+struct Parked {
+    /// The rows it is about.
+    hashes: Pair<Option<RowHash>>,
+    /// The strategy that was asked.
+    strategy: String,
+    /// It is one of the first sync.
+    initial: bool,
+}
+
 /// One side's answer for one key.
 #[derive(Clone, Debug, Default)]
 struct Fetched {
@@ -110,8 +120,15 @@ impl Decider<'_> {
                 Some(row) => row,
                 None => {
                     let sides = Pair::new(fetched.cloud.exact, fetched.local.exact);
+<<<<<<< HEAD
+                    let base = bases.get(bytes).map(|base| base.clone());
+                    // What was parked at the first sync stays a matter of the policy `initial`, however often the table was synced since.
+                    let first_sync = self.first_sync || parked.get(bytes).is_some_and(|parked| parked.initial);
+                    plan_row(&TableContext { first_sync, ..context }, Candidate { key: key.clone(), sides, base, edited })
+=======
                     let base = bases.get(bytes).cloned();
                     plan_row(&context(first_sync), Candidate { key: key.clone(), sides, base, edited })
+>>>>>>> 8e9d1cae3429d3a6f223ee04a5525b70329b2eed
                 }
             };
             planned.push(self.still_waiting(row, bytes, parked.get(bytes)));
@@ -142,10 +159,16 @@ impl Decider<'_> {
     }
 
     /// A row that waits and has not moved since is left alone: nothing is logged or tried twice for the same reason.
+<<<<<<< HEAD
+    fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Parked>) -> PlannedRow {
+        let same_dispute = |parked: &Parked| {
+            parked.hashes == row.hashes && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
+=======
     fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Conflict>) -> PlannedRow {
         let same_dispute = |parked: &Conflict| {
             let seen = Pair::new(parked.cloud_hash, parked.local_hash);
             seen == row.hashes && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
+>>>>>>> 8e9d1cae3429d3a6f223ee04a5525b70329b2eed
         };
         let parked_already = matches!(row.step, Step::Park) && parked.is_some_and(same_dispute);
         let refused_lately = matches!(row.step, Step::Write { .. } | Step::Quarantine { .. })
@@ -245,9 +268,20 @@ impl Decider<'_> {
         }
     }
 
+<<<<<<< HEAD
+    async fn parked(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Parked>, EngineError> {
+        let parked = self.state.parked(&self.session.spec.name, &self.mapping().table, keys).await?;
+        let of = |conflict: Conflict| {
+            let initial = conflict.kind == ConflictKind::Initial.as_str();
+            let hashes = Pair::new(conflict.cloud_hash, conflict.local_hash);
+            (conflict.key, Parked { hashes, strategy: conflict.strategy, initial })
+        };
+        Ok(parked.into_iter().map(of).collect())
+=======
     async fn parked(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Conflict>, EngineError> {
         let parked = self.state.parked(&self.session.spec.name, &self.mapping().table, keys).await?;
         Ok(parked.into_iter().map(|conflict| (conflict.key.clone(), conflict)).collect())
+>>>>>>> 8e9d1cae3429d3a6f223ee04a5525b70329b2eed
     }
 }
 
