@@ -11,13 +11,14 @@ use berqenas_core::{
     mapping::TableMapping,
     plan::{Base, Candidate, Dispute, PlannedRow, Step, TableContext, plan_row},
     spec::{Direction, InitialPolicy},
-    value::{Pair, RowHash, Side},
+    value::{Pair, Side},
 };
 
 use super::session::{Session, SyncTable};
 use crate::{
+    apply::INITIAL_VALUE,
     error::EngineError,
-    state::{BaseRow, Quarantined, State},
+    state::{BaseRow, Conflict, Quarantined, State},
 };
 
 /// What a run knows of the two clocks.
@@ -108,6 +109,10 @@ impl Decider<'_> {
                 None => {
                     let sides = Pair::new(fetched.cloud.exact, fetched.local.exact);
                     let base = bases.get(bytes).map(|base| base.clone());
+                    // Rows that have differed since the first sync do so until somebody decides.
+                    let initial = parked.get(bytes).is_some_and(|parked| parked.kind == ConflictKind::Initial.as_str())
+                        || self.waiting.get(bytes).is_some_and(|waiting| waiting.kind == INITIAL_VALUE);
+                    let context = TableContext { first_sync: self.first_sync || initial, ..context };
                     plan_row(&context, Candidate { key: key.clone(), sides, base, edited })
                 }
             };
@@ -139,9 +144,10 @@ impl Decider<'_> {
     }
 
     /// A row that waits and has not moved since is left alone: nothing is logged or tried twice for the same reason.
-    fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&(Pair<Option<RowHash>>, String)>) -> PlannedRow {
-        let same_dispute = |(hashes, strategy): &(Pair<Option<RowHash>>, String)| {
-            *hashes == row.hashes && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == *strategy)
+    fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Conflict>) -> PlannedRow {
+        let same_dispute = |parked: &Conflict| {
+            Pair::new(parked.cloud_hash, parked.local_hash) == row.hashes
+                && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
         };
         let parked_already = matches!(row.step, Step::Park) && parked.is_some_and(same_dispute);
         let refused_lately = matches!(row.step, Step::Write { .. } | Step::Quarantine { .. })
@@ -241,12 +247,9 @@ impl Decider<'_> {
         }
     }
 
-    async fn parked(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, (Pair<Option<RowHash>>, String)>, EngineError> {
+    async fn parked(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Conflict>, EngineError> {
         let parked = self.state.parked(&self.session.spec.name, &self.mapping().table, keys).await?;
-        Ok(parked
-            .into_iter()
-            .map(|conflict| (conflict.key, (Pair::new(conflict.cloud_hash, conflict.local_hash), conflict.strategy)))
-            .collect())
+        Ok(parked.into_iter().map(|conflict| (conflict.key.clone(), conflict)).collect())
     }
 }
 
@@ -255,7 +258,7 @@ fn unreadable_or_clash(mapping: &TableMapping, key: &Key, fetched: &Pair<Fetched
     let planned = |step: Step, reason: String, dispute: Option<Dispute>, seen: Pair<Option<StoredRow>>| {
         let hash = |side: Side| seen.get(side).as_ref().map(|row| mapping.access.get(side).hash(row));
         let hashes = Pair::new(hash(Side::Cloud), hash(Side::Local));
-        PlannedRow { key: key.clone(), seen, hashes, edited, step, reason, dispute }
+        PlannedRow { key: key.clone(), seen, hashes, edited, step, reason, dispute, merges: false }
     };
     for side in Side::BOTH {
         let answer = fetched.get(side);

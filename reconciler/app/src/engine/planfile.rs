@@ -56,6 +56,8 @@ struct RowFile {
     reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dispute: Option<DisputeFile>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    merges: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -180,6 +182,7 @@ impl RowFile {
                 winner: dispute.winner,
                 reason: dispute.reason.clone(),
             }),
+            merges: row.merges,
         }
     }
 
@@ -204,6 +207,7 @@ impl RowFile {
                 winner: dispute.winner,
                 reason: dispute.reason.clone(),
             }),
+            merges: self.merges,
         })
     }
 }
