@@ -8,11 +8,8 @@ mod docs;
 mod endpoint_sqlite;
 mod examples;
 mod expect;
-<<<<<<< HEAD
 mod northwind;
-=======
 mod rules;
->>>>>>> 8e9d1cae3429d3a6f223ee04a5525b70329b2eed
 mod spec_files;
 mod state;
 mod stories;

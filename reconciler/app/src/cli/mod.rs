@@ -190,5 +190,10 @@ fn report_usage(usage: &clap::Error, json: bool) -> ExitCode {
 fn start_logging(verbose: bool, screen: &Screen) {
     let fallback = if verbose { "warn,berqenas=debug" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("BERQENAS_LOG").unwrap_or_else(|_| fallback.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(screen.paints_errors()).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(screen.paints_errors())
+        .with_target(false)
+        .init();
 }
