@@ -25,9 +25,19 @@ type Column = (&'static str, &'static str, Holds);
 /// A table: its names, how many of its columns are the key, its columns.
 pub(super) struct Table {
     pub(super) cloud: &'static str,
-    pub(super) local: &'static str,
+    local: &'static str,
     key: usize,
     pub(super) columns: &'static [Column],
+}
+
+impl Table {
+    /// Its name and its columns' names on an engine.
+    pub(super) fn spelled(&self, kind: Kind) -> (&'static str, Vec<&'static str>) {
+        match kind {
+            Kind::Postgres => (self.cloud, self.columns.iter().map(|column| column.0).collect()),
+            Kind::Sqlite => (self.local, self.columns.iter().map(|column| column.1).collect()),
+        }
+    }
 }
 
 use Holds::{Bytes, Day, Integer, Single, Text};
@@ -187,36 +197,31 @@ pub(super) struct Difference {
 
 /// Reads all rows of a side; with `flags`, the soft delete flag too, which is not there before tables are prepared.
 pub(super) async fn read(world: &World, side: Side, flags: bool) -> Content {
-    let mut content = Content::new();
-    for table in &TABLES {
-        content.insert(table.cloud, read_table(world, side, table, flags).await);
+    let queries: Vec<String> = TABLES.iter().map(|table| query(world.kind(side), table, flags)).collect();
+    let mut content: Content = TABLES.iter().map(|table| (table.cloud, Lines::new())).collect();
+    for row in world.rows(side, &queries.join("; ")).await {
+        let table = described(&row[0]);
+        let (key, line) = line(table, &row[1..], flags);
+        let twice = content.get_mut(table.cloud).unwrap().insert(key, line);
+        assert_eq!(twice, None, "{} has two rows of one key", table.cloud);
     }
     content
 }
 
-async fn read_table(world: &World, side: Side, table: &Table, flags: bool) -> Lines {
-    let (name, columns) = match world.kind(side) {
-        Kind::Postgres => (table.cloud, table.columns.iter().map(|column| column.0).collect::<Vec<_>>()),
-        Kind::Sqlite => (table.local, table.columns.iter().map(|column| column.1).collect()),
-    };
-    // Each value with its own "is NULL" in front: no text stands for NULL.
-    let mut asked: Vec<String> = columns.iter().map(|column| format!("\"{column}\" IS NULL, \"{column}\"")).collect();
-    if flags {
-        asked.push("is_deleted".into());
-    }
-    let rows = world.rows(side, &format!("SELECT {} FROM \"{name}\"", asked.join(", "))).await;
-    let count = rows.len();
-    let lines: Lines = rows
-        .into_iter()
-        .map(|row| {
-            let pairs = row.chunks_exact(2).zip(table.columns);
-            let values: Vec<_> = pairs.map(|(pair, (_, _, holds))| (!is_true(&pair[0])).then(|| common(*holds, &pair[1]))).collect();
-            let key: Vec<&str> = values[..table.key].iter().map(|value| value.as_deref().unwrap()).collect();
-            (key.join(","), Line { deleted: flags && is_true(row.last().unwrap()), values })
-        })
-        .collect();
-    assert_eq!(lines.len(), count, "{name} has two rows of one key");
-    lines
+/// All rows of a table: its name, each value with its own "is NULL" in front, so that no text stands for NULL, then the flag.
+fn query(kind: Kind, table: &Table, flags: bool) -> String {
+    let (name, columns) = table.spelled(kind);
+    let mut asked = vec![format!("'{}'", table.cloud)];
+    asked.extend(columns.iter().map(|column| format!("\"{column}\" IS NULL, \"{column}\"")));
+    asked.extend(flags.then(|| "is_deleted".to_owned()));
+    format!("SELECT {} FROM \"{name}\"", asked.join(", "))
+}
+
+fn line(table: &Table, row: &[String], flags: bool) -> (String, Line) {
+    let pairs = row.chunks_exact(2).zip(table.columns);
+    let values: Vec<_> = pairs.map(|(pair, (_, _, holds))| (!is_true(&pair[0])).then(|| common(*holds, &pair[1]))).collect();
+    let key: Vec<&str> = values[..table.key].iter().map(|value| value.as_deref().unwrap()).collect();
+    (key.join(","), Line { deleted: flags && is_true(row.last().unwrap()), values })
 }
 
 fn is_true(text: &str) -> bool {

@@ -55,8 +55,6 @@ pub(super) async fn settle_refusal(
     if refusal.kind == RefusalKind::Unique
         && let Some((holder, other)) = holder(context, table, side, &row).await?
     {
-        let counts = tally.tables.entry(table.spec.name.clone()).or_default();
-        counts.conflicts_detected += 1;
         let parked = unique_clash(table, row, side, holder, &other, refusal);
         return applier.record(&table.mapping, &[parked], now).await;
     }

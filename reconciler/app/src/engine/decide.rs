@@ -11,7 +11,7 @@ use berqenas_core::{
     mapping::TableMapping,
     plan::{Base, Candidate, Dispute, PlannedRow, Step, TableContext, plan_row},
     spec::{Direction, InitialPolicy},
-    value::{Pair, RowHash, Side},
+    value::{Pair, Side},
 };
 
 use super::session::{Session, SyncTable};
@@ -56,16 +56,6 @@ pub(super) struct Decider<'a> {
     pub(super) now: i64,
 }
 
-/// A conflict that waits for a person.
-struct Parked {
-    /// The rows it is about.
-    hashes: Pair<Option<RowHash>>,
-    /// The strategy that was asked.
-    strategy: String,
-    /// It is one of the first sync.
-    initial: bool,
-}
-
 /// One side's answer for one key.
 #[derive(Clone, Debug, Default)]
 struct Fetched {
@@ -97,13 +87,13 @@ impl Decider<'_> {
         let cloud_origins = self.origins(Side::Cloud, &bytes).await?;
         let local_origins = self.origins(Side::Local, &bytes).await?;
         let parked = self.parked(&bytes).await?;
-        let context = TableContext {
+        let context = |first_sync: bool| TableContext {
             mapping: self.mapping(),
             strategy: &self.table.strategy,
             direction: self.direction(),
             initial: self.initial,
             hard_deletes: self.table.spec.hard_deletes,
-            first_sync: self.first_sync,
+            first_sync,
             clock_skew: self.clocks.skew(),
         };
         let mut planned = Vec::with_capacity(keys.len());
@@ -113,14 +103,15 @@ impl Decider<'_> {
                 self.edited(Side::Cloud, &fetched.cloud, cloud_origins.get(bytes)),
                 self.edited(Side::Local, &fetched.local, local_origins.get(bytes)),
             );
+            // A row that was parked at the first sync stays under that policy until the sides agree: the times of before say nothing.
+            let parked_at_first = parked.get(bytes).is_some_and(|parked| parked.kind == ConflictKind::Initial.as_str());
+            let first_sync = self.first_sync || parked_at_first;
             let row = match unreadable_or_clash(self.mapping(), key, &fetched, edited) {
                 Some(row) => row,
                 None => {
                     let sides = Pair::new(fetched.cloud.exact, fetched.local.exact);
-                    let base = bases.get(bytes).map(|base| base.clone());
-                    // What was parked at the first sync stays a matter of the policy `initial`, however often the table was synced since.
-                    let first_sync = self.first_sync || parked.get(bytes).is_some_and(|parked| parked.initial);
-                    plan_row(&TableContext { first_sync, ..context }, Candidate { key: key.clone(), sides, base, edited })
+                    let base = bases.get(bytes).cloned();
+                    plan_row(&context(first_sync), Candidate { key: key.clone(), sides, base, edited })
                 }
             };
             planned.push(self.still_waiting(row, bytes, parked.get(bytes)));
@@ -151,9 +142,10 @@ impl Decider<'_> {
     }
 
     /// A row that waits and has not moved since is left alone: nothing is logged or tried twice for the same reason.
-    fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Parked>) -> PlannedRow {
-        let same_dispute = |parked: &Parked| {
-            parked.hashes == row.hashes && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
+    fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Conflict>) -> PlannedRow {
+        let same_dispute = |parked: &Conflict| {
+            let seen = Pair::new(parked.cloud_hash, parked.local_hash);
+            seen == row.hashes && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
         };
         let parked_already = matches!(row.step, Step::Park) && parked.is_some_and(same_dispute);
         let refused_lately = matches!(row.step, Step::Write { .. } | Step::Quarantine { .. })
@@ -253,14 +245,9 @@ impl Decider<'_> {
         }
     }
 
-    async fn parked(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Parked>, EngineError> {
+    async fn parked(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Conflict>, EngineError> {
         let parked = self.state.parked(&self.session.spec.name, &self.mapping().table, keys).await?;
-        let of = |conflict: Conflict| {
-            let initial = conflict.kind == ConflictKind::Initial.as_str();
-            let hashes = Pair::new(conflict.cloud_hash, conflict.local_hash);
-            (conflict.key, Parked { hashes, strategy: conflict.strategy, initial })
-        };
-        Ok(parked.into_iter().map(of).collect())
+        Ok(parked.into_iter().map(|conflict| (conflict.key.clone(), conflict)).collect())
     }
 }
 

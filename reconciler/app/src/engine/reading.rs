@@ -46,6 +46,8 @@ pub(super) struct RunContext<'a> {
     pub(super) full: bool,
     /// The spec or the strategy is another than in the last run: parked rows are decided anew.
     pub(super) decides_anew: bool,
+    /// A person said which side is right: the run begins anew on both sides, whatever they recorded.
+    pub(super) trusts: bool,
     /// Hard deletes beyond the safety limit are allowed: a person has seen the plan.
     pub(super) deletes_approved: bool,
     /// Hears how far the run is.
@@ -82,6 +84,8 @@ pub(super) struct TableReading<'a> {
     pub(super) decider: Decider<'a>,
     /// Keys looked at first, whatever the scan says.
     pub(super) extra: Vec<Key>,
+    /// Rows of the table are pending, parked or refused: one that turns out to be as it should must be let go of.
+    pub(super) something_waits: bool,
     scans: Pair<Scan>,
 }
 
@@ -97,7 +101,8 @@ impl<'a> TableReading<'a> {
         let decider = decider(context, readings, number, known.as_ref()).await?;
         let extra = extra_keys(context.state, sync, table, &decider, context.decides_anew).await?;
         let scans = if full { Pair::new(Scan::Everything, Scan::Everything) } else { changed_since(context, readings, table).await? };
-        Ok(TableReading { known, full, expected_rows, decider, extra, scans })
+        let something_waits = !extra.is_empty() || !decider.waiting.is_empty() || context.state.conflict_counts(sync).await?.pending > 0;
+        Ok(TableReading { known, full, expected_rows, decider, extra, something_waits, scans })
     }
 
     /// Opens the scan.

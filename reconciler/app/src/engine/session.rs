@@ -8,6 +8,7 @@ use berqenas_core::{
     shape::{Engine as DatabaseEngine, TableName, TableShape},
     spec::{Connection, StrategyName, SyncSpec, TableSpec},
     strategy::BuiltIn,
+    topology::{TableNode, TablePair},
     value::{Pair, Side},
 };
 
@@ -37,8 +38,8 @@ pub(super) struct Session {
     pub(super) endpoints: Pair<Arc<dyn Endpoint>>,
     /// The tables of this request, parents before children.
     pub(super) tables: Vec<SyncTable>,
-    /// What a person should know of the mapping.
-    pub(super) warnings: Vec<String>,
+    /// What a person should know of the mapping: the table, and what.
+    pub(super) warnings: Vec<(String, String)>,
 }
 
 /// What a request narrows or overrides.
@@ -73,10 +74,47 @@ impl Session {
             return Err(mapping_error(&spec.name, &faults));
         }
         let order = parents_first(&parents(&tables));
-        let warnings = tables.iter().flat_map(|table| table.mapping.warnings.iter().cloned()).collect();
+        let of_table = |table: &SyncTable| {
+            let name = table.spec.name.clone();
+            table.mapping.warnings.clone().into_iter().map(move |warning| (name.clone(), warning))
+        };
+        let warnings = tables.iter().flat_map(of_table).collect();
         let mut slots: Vec<Option<SyncTable>> = tables.into_iter().map(Some).collect();
         let tables = order.iter().filter_map(|number| slots[*number].take()).collect();
         Ok(Session { spec, endpoints, tables, warnings })
+    }
+
+    /// The names of its tables, in the order of the spec.
+    pub(super) fn table_names(&self) -> Vec<String> {
+        let open = |name: &&TableSpec| self.tables.iter().any(|table| table.spec.name == name.name);
+        self.spec.tables.iter().filter(open).map(|table| table.name.clone()).collect()
+    }
+
+    /// The table pairs that this session keeps in step, by the ids of its databases.
+    pub(super) fn table_pairs(&self, database_ids: &Pair<String>) -> Vec<TablePair> {
+        let node = |table: &SyncTable, side: Side| TableNode {
+            database_id: database_ids.get(side).clone(),
+            table: table.shapes.get(side).name.to_string(),
+        };
+        let pair = |table: &SyncTable| TablePair {
+            sync: self.spec.name.clone(),
+            table: table.spec.name.clone(),
+            ends: Pair::new(node(table, Side::Cloud), node(table, Side::Local)),
+        };
+        self.tables.iter().map(pair).collect()
+    }
+
+    /// The warnings as sentences: what holds of several tables is said once.
+    pub(super) fn told_warnings(&self) -> Vec<String> {
+        let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (table, warning) in &self.warnings {
+            match told.iter_mut().find(|(known, _)| known == warning) {
+                Some((_, tables)) => tables.push(table),
+                None => told.push((warning, vec![table])),
+            }
+        }
+        let noun = |tables: &[&str]| if tables.len() == 1 { "table" } else { "tables" };
+        told.into_iter().map(|(warning, tables)| format!("{} {}: {warning}", noun(&tables), tables.join(", "))).collect()
     }
 
     /// Closes both sides.

@@ -1,0 +1,231 @@
+//! Settle: from a class to the step that is planned, by policy, by strategy, or because there is no choice.
+
+use super::{Dispute, PlannedRow, Step, TableContext, WriteKind};
+use crate::{
+    classify::{Class, ConflictKind},
+    mapping::Row,
+    spec::{HardDeletes, InitialPolicy},
+    strategy::{Conflict, Resolution, title},
+    value::{Pair, Side},
+};
+
+/// Columns joined the sync since the base was taken, and the ones it covered are as agreed: in a new column a value beats NULL or
+/// the column's default, and two values conflict.
+pub(super) fn plan_new_columns(context: &TableContext<'_>, mut planned: PlannedRow, rows: &Pair<Option<Row>>, equal: bool) -> PlannedRow {
+    let Pair { cloud: Some(cloud), local: Some(local) } = rows else {
+        planned.step = Step::Adopt;
+        planned.reason = "the columns of this table changed; the row is as agreed".into();
+        return planned;
+    };
+    if equal {
+        planned.step = Step::Adopt;
+        planned.reason = "the columns of this table changed; both sides agree".into();
+        return planned;
+    }
+    let differing = context.mapping.changed_columns(cloud, local);
+    let empty =
+        |side: Side, row: &Row| differing.iter().all(|column| context.mapping.is_empty_or_default(side, *column, &row.values[*column]));
+    match (empty(Side::Cloud, cloud), empty(Side::Local, local)) {
+        (false, true) => {
+            write_copy(context, planned, Side::Local, rows, None, "a column joined the sync: a value beats an empty one".into())
+        }
+        (true, false) => {
+            write_copy(context, planned, Side::Cloud, rows, None, "a column joined the sync: a value beats an empty one".into())
+        }
+        _ => settle_conflict(context, planned, rows, ConflictKind::NewColumn),
+    }
+}
+
+/// Turns a class into a step.
+pub(super) fn settle(
+    context: &TableContext<'_>,
+    mut planned: PlannedRow,
+    rows: &Pair<Option<Row>>,
+    base_rows: Option<&Pair<Row>>,
+    class: Class,
+) -> PlannedRow {
+    match class {
+        Class::InStep => planned,
+        Class::LoneTombstone => {
+            planned.reason = "a deleted row that only one side ever had".into();
+            planned
+        }
+        Class::Converged => {
+            planned.step = Step::Adopt;
+            planned.reason = "both sides hold the same".into();
+            planned
+        }
+        Class::BothDeleted => {
+            planned.step = Step::Adopt;
+            planned.reason = "deleted on both sides".into();
+            planned
+        }
+        Class::Gone => {
+            planned.step = Step::Forget;
+            planned.reason = "gone from both sides".into();
+            planned
+        }
+        Class::Insert { to } => write_copy(context, planned, to, rows, None, format!("new on {}", to.other())),
+        Class::Revived { to } => write_copy(context, planned, to, rows, None, format!("purged on {to}, alive again on {}", to.other())),
+        Class::Update { to } => write_copy(context, planned, to, rows, base_rows, format!("changed on {}", to.other())),
+        Class::Conflict { kind: ConflictKind::HardDelete } => settle_hard_delete(context, planned, rows),
+        Class::Conflict { kind } => settle_conflict(context, planned, rows, kind),
+    }
+}
+
+/// Copies the other side's row to `to`.
+fn write_copy(
+    context: &TableContext<'_>,
+    mut planned: PlannedRow,
+    to: Side,
+    rows: &Pair<Option<Row>>,
+    base_rows: Option<&Pair<Row>>,
+    reason: String,
+) -> PlannedRow {
+    planned.reason = reason;
+    if !context.carries_to(to) {
+        planned.step = Step::NotCarried { to };
+        return planned;
+    }
+    let mapping = context.mapping;
+    let (Some(source), Some(source_stored)) = (rows.get(to.other()), planned.seen.get(to.other())) else { return planned };
+    let written = match rows.get(to) {
+        None => mapping
+            .created_at(to.other(), source_stored)
+            .and_then(|created_at| mapping.insert_values(to, source, &created_at))
+            .map(WriteKind::Insert),
+        Some(target) => {
+            let wanted = wanted_row(source, target, base_rows.map(|rows| rows.get(to.other())));
+            if wanted == *target {
+                planned.step = Step::Adopt;
+                return planned;
+            }
+            mapping.update_values(to, target, &wanted).map(WriteKind::Update)
+        }
+    };
+    match written {
+        Ok(kind) => {
+            planned.step = Step::Write { side: to, kind };
+            planned
+        }
+        Err(fault) => {
+            planned.reason = format!("{to} cannot hold a value of {}", to.other());
+            planned.step = Step::Quarantine { side: to, message: fault.to_string() };
+            planned
+        }
+    }
+}
+
+/// The source's row, except that a side which stored something other than was sent keeps it: of such a row (`agreed` is what the source
+/// held then) only what changed at the source since is wanted.
+fn wanted_row(source: &Row, target: &Row, agreed: Option<&Row>) -> Row {
+    let mut wanted = source.clone();
+    for (column, value) in wanted.values.iter_mut().enumerate() {
+        if agreed.is_some_and(|agreed| agreed.values[column] == *value) {
+            *value = target.values[column].clone();
+        }
+    }
+    wanted
+}
+
+/// A row is gone from one side and unchanged on the other: the policy decides, not the strategy.
+fn settle_hard_delete(context: &TableContext<'_>, mut planned: PlannedRow, rows: &Pair<Option<Row>>) -> PlannedRow {
+    let missing = if rows.cloud.is_none() { Side::Cloud } else { Side::Local };
+    let held = missing.other();
+    let gone = format!("gone from {missing} (deleted for good, or its primary key was changed)");
+    let dispute = |strategy: &str, winner: Option<Side>, reason: String| {
+        Some(Dispute { kind: ConflictKind::HardDelete, strategy: strategy.into(), winner, reason })
+    };
+    match context.hard_deletes {
+        HardDeletes::Restore => {
+            planned.dispute = dispute("restore", Some(held), format!("{gone}; written back from {held} (hard_deletes: restore)"));
+            write_copy(context, planned, missing, rows, None, gone)
+        }
+        HardDeletes::Propagate => {
+            planned.reason = gone;
+            if context.carries_to(held) {
+                planned.step = Step::Write { side: held, kind: WriteKind::Delete };
+            } else {
+                planned.step = Step::NotCarried { to: held };
+            }
+            planned
+        }
+        HardDeletes::Manual => {
+            planned.dispute = dispute("manual", None, format!("{gone}; a person decides (hard_deletes: manual)"));
+            planned.reason = gone;
+            planned.step = Step::Park;
+            planned
+        }
+    }
+}
+
+fn settle_conflict(context: &TableContext<'_>, mut planned: PlannedRow, rows: &Pair<Option<Row>>, kind: ConflictKind) -> PlannedRow {
+    let (strategy, resolution) = resolve(context, &planned, rows, kind);
+    let (winner, reason) = match resolution {
+        Resolution::Manual { reason } => (None, reason),
+        Resolution::Take { side, reason } => (Some(side), reason),
+    };
+    planned.reason = reason.clone();
+    planned.dispute = Some(Dispute { kind, strategy, winner, reason });
+    let Some(winner) = winner else {
+        planned.step = Step::Park;
+        return planned;
+    };
+    let loser = winner.other();
+    if !context.carries_to(loser) {
+        // The winner is where rows come to, not where they come from: both keep what they have, and that is agreed.
+        planned.step = Step::Adopt;
+        return planned;
+    }
+    if rows.get(winner).is_none() {
+        planned.step = Step::Write { side: loser, kind: WriteKind::Delete };
+        return planned;
+    }
+    let reason = planned.reason.clone();
+    write_copy(context, planned, loser, rows, None, reason)
+}
+
+/// Asks whoever is in charge of this kind of conflict: a rule of the semantics, the policy `initial`, or the strategy.
+fn resolve(context: &TableContext<'_>, planned: &PlannedRow, rows: &Pair<Option<Row>>, kind: ConflictKind) -> (String, Resolution) {
+    let take = |side: Side, why: &str| Resolution::Take { side, reason: format!("{} wins ({why})", title(side)) };
+    let manual = |reason: &str| Resolution::Manual { reason: reason.into() };
+    let strategy = context.strategy.name().to_owned();
+    match kind {
+        ConflictKind::KeyClash => (
+            "manual".into(),
+            manual(
+                "the key is made up by a database and both sides gave it to a row of their own: two unrelated rows, never decided by time",
+            ),
+        ),
+        ConflictKind::Initial => match context.initial {
+            InitialPolicy::Manual => ("manual".into(), manual("the rows differ at the first sync (initial: manual): a person decides")),
+            InitialPolicy::Cloud => ("initial".into(), take(Side::Cloud, "initial: cloud")),
+            InitialPolicy::Local => ("initial".into(), take(Side::Local, "initial: local")),
+            InitialPolicy::Strategy => (strategy, ask(context, planned, rows, kind)),
+        },
+        ConflictKind::HardDeleteUpdate => {
+            let held = if rows.cloud.is_some() { Side::Cloud } else { Side::Local };
+            let answer = ask(context, planned, rows, kind);
+            let gone_wins = matches!(&answer, Resolution::Take { side, .. } if *side != held);
+            let by_time = context.strategy.name() == crate::spec::StrategyName::LatestWins.as_str();
+            match answer {
+                Resolution::Manual { .. } => (strategy, answer),
+                // A hard delete has no time, and only the policy `propagate` lets it win at all.
+                _ if gone_wins && !by_time && context.hard_deletes == HardDeletes::Propagate => (strategy, answer),
+                _ => (strategy, take(held, &format!("edited here and deleted for good on {}: the edit is kept", held.other()))),
+            }
+        }
+        _ => (strategy, ask(context, planned, rows, kind)),
+    }
+}
+
+fn ask(context: &TableContext<'_>, planned: &PlannedRow, rows: &Pair<Option<Row>>, kind: ConflictKind) -> Resolution {
+    let fingerprint = |row: &Option<Row>| row.as_ref().map_or([0; 32], |row| context.mapping.fingerprint(row));
+    context.strategy.resolve(&Conflict {
+        kind,
+        present: rows.as_ref().map(Option::is_some),
+        edited: planned.edited,
+        fingerprint: Pair::new(fingerprint(&rows.cloud), fingerprint(&rows.local)),
+        clock_skew: context.clock_skew,
+    })
+}
