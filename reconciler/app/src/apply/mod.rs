@@ -11,6 +11,7 @@ use std::{
 
 use berqenas_core::{
     access::StoredRow,
+    classify::ConflictKind,
     key::Key,
     mapping::TableMapping,
     plan::{PlannedRow, Step, WriteKind},
@@ -33,6 +34,10 @@ pub(crate) mod images;
 const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
 /// The first wait of a refused row: a minute, in microseconds.
 const FIRST_WAIT_US: i64 = 60 * 1_000_000;
+
+/// The kind of a quarantined row that differed at the first sync, where the winner's value cannot be carried: whenever it is tried
+/// again, it is the policy `initial` that decides.
+pub(crate) const INITIAL_VALUE: &str = "initial_value";
 
 /// Rows of one table.
 pub(crate) struct TableRows {
@@ -154,8 +159,10 @@ impl Applier<'_> {
                     close.quarantine_remove.push((table, bytes));
                 }
                 Step::Quarantine { side, message } => {
+                    let initial = row.dispute.as_ref().is_some_and(|dispute| dispute.kind == ConflictKind::Initial);
+                    let kind = if initial { INITIAL_VALUE } else { "value" };
                     tally.of(&table).quarantined += 1;
-                    close.quarantine_add.push(quarantined(mapping, row, *side, "value", message.clone(), &refusals, now));
+                    close.quarantine_add.push(quarantined(mapping, row, *side, kind, message.clone(), &refusals, now));
                     close.pending_remove.push((table, bytes));
                 }
                 Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
@@ -287,8 +294,7 @@ impl Applier<'_> {
         close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
         match (row.next_base(mapping, stored), stored) {
             (Some(next), Some(stored)) => {
-                let rows = altered(mapping, row, side, stored)?;
-                close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, rows)));
+                close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, Some(stored))));
                 if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
                     close.origins.push(OriginRow {
                         database_id: self.database_ids.get(side).clone(),
@@ -322,7 +328,7 @@ impl Applier<'_> {
         mapping: &TableMapping,
         row: &PlannedRow,
         next: berqenas_core::plan::NextBase,
-        rows: Option<Pair<serde_json::Value>>,
+        written: Option<&StoredRow>,
     ) -> BaseRow {
         BaseRow {
             key: row.key.to_bytes(),
@@ -331,7 +337,7 @@ impl Applier<'_> {
             deleted: next.deleted,
             version: mapping.version.clone(),
             run: self.run.to_owned(),
-            rows,
+            rows: row.kept_rows(mapping, written).map(|rows| rows.map(|row| mapping.row_json(&row).into())),
         }
     }
 
@@ -456,30 +462,6 @@ fn settled(close: &mut BatchClose, table: &str, key: Vec<u8>, parked: &HashMap<V
     close.conflicts_close.extend(parked.get(&key).cloned());
     close.pending_remove.push((table.to_owned(), key.clone()));
     close.quarantine_remove.push((table.to_owned(), key));
-}
-
-/// Both sides' rows, where the side stored something other than was sent: later writes then carry only what changed at the source.
-fn altered(
-    mapping: &TableMapping,
-    row: &PlannedRow,
-    side: Side,
-    stored: &StoredRow,
-) -> Result<Option<Pair<serde_json::Value>>, EngineError> {
-    let Some(source) = row.source() else { return Ok(None) };
-    let read = |side: Side, stored| {
-        mapping.decode(side, stored).map_err(|fault| {
-            EngineError::failed(format!("{side} stored a row of table {} that cannot be read", mapping.table)).caused_by(fault)
-        })
-    };
-    let (written, source) = (read(side, stored)?, read(side.other(), source)?);
-    if written == source {
-        return Ok(None);
-    }
-    let rows = match side {
-        Side::Cloud => Pair::new(written, source),
-        Side::Local => Pair::new(source, written),
-    };
-    Ok(Some(rows.map(|row| mapping.row_json(&row).into())))
 }
 
 fn writes(table: &TableRows, side: Side) -> Result<TableWrites, EngineError> {

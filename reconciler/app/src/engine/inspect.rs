@@ -18,7 +18,7 @@ use super::{
         StatusReport, TablePreparation, TableReadiness, Winner,
     },
     request::ConflictFilter,
-    session::{find_table, open_side},
+    session::{find_table, open_side, resolve_side},
     sides,
 };
 use crate::{
@@ -205,8 +205,8 @@ async fn test_side(loaded: &LoadedSpec, side: Side) -> SideReport {
 }
 
 async fn fill_side(loaded: &LoadedSpec, side: Side, report: &mut SideReport) -> Result<()> {
+    report.target = resolve_side(loaded, side)?.display;
     let endpoint = open_side(loaded, side).await?;
-    report.target = endpoint.target().to_owned();
     let probe = endpoint.probe().await?;
     report.reachable = true;
     report.version = Some(probe.version);

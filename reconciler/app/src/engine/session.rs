@@ -145,14 +145,18 @@ pub(super) async fn open_both(loaded: &LoadedSpec) -> Result<Pair<Arc<dyn Endpoi
     Ok(Pair::new(cloud?, local?))
 }
 
+/// The connection of one side, its variables and its password filled in.
+pub(super) fn resolve_side(loaded: &LoadedSpec, side: Side) -> Result<specs::ResolvedConnection, EngineError> {
+    let folder = loaded.path.parent().unwrap_or(Path::new("."));
+    specs::resolve_connection(connection_of(&loaded.spec, side), folder, &|name| std::env::var(name).ok()).map_err(|fault| {
+        EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", loaded.spec.name)).caused_by(fault)
+    })
+}
+
 /// Opens one database of a sync.
 pub(super) async fn open_side(loaded: &LoadedSpec, side: Side) -> Result<Arc<dyn Endpoint>, EngineError> {
     let spec = &loaded.spec;
-    let connection = connection_of(spec, side);
-    let folder = loaded.path.parent().unwrap_or(Path::new("."));
-    let resolved = specs::resolve_connection(connection, folder, &|name| std::env::var(name).ok()).map_err(|fault| {
-        EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", spec.name)).caused_by(fault)
-    })?;
+    let resolved = resolve_side(loaded, side)?;
     let options = ConnectOptions {
         url: resolved.url.clone(),
         display: resolved.display.clone(),

@@ -104,8 +104,14 @@ async fn floats_keep_every_bit_that_both_sides_have() {
                 ("'-Infinity'", "", Copied("-Infinity")),
             ],
         },
-        Trap { types: ("DOUBLE PRECISION", "REAL"), rows: &[("0.1", "0.1", Same), ("0.1", "0.1001", Different), ("0.1", "", Copied("0.1"))] },
-        Trap { types: ("NUMERIC(38)", "NUMERIC(38)"), rows: &[("99999999999999999999999999999999999999", "", Copied("99999999999999999999999999999999999999"))] },
+        Trap {
+            types: ("DOUBLE PRECISION", "REAL"),
+            rows: &[("0.1", "0.1", Same), ("0.1", "0.1001", Different), ("0.1", "", Copied("0.1"))],
+        },
+        Trap {
+            types: ("NUMERIC(38)", "NUMERIC(38)"),
+            rows: &[("99999999999999999999999999999999999999", "", Copied("99999999999999999999999999999999999999"))],
+        },
         Trap { types: ("NUMERIC", "NUMERIC"), rows: &[("12.5", "12.50", Same), ("1e-30", "", Copied("0.000000000000000000000000000001"))] },
     ];
     check(STRICT, &strict).await;
@@ -140,7 +146,10 @@ async fn truth_in_every_form() {
         // What the column's default looks like is what is written.
         Trap { types: ("BOOLEAN", "TEXT DEFAULT 'false'"), rows: &[("true", "", Copied("'true'")), ("false", "'false'", Same)] },
         Trap { types: ("BOOLEAN", "BOOLEAN"), rows: &[("true", "true", Same), ("false", "", Copied("0")), ("", "1", Copied("t"))] },
-        Trap { types: ("INTEGER", "BOOLEAN"), rows: &[("1", "1", Same), ("", "0", Copied("0")), ("7", "", Refused("neither true nor false"))] },
+        Trap {
+            types: ("INTEGER", "BOOLEAN"),
+            rows: &[("1", "1", Same), ("", "0", Copied("0")), ("7", "", Refused("neither true nor false"))],
+        },
     ];
     check(MIXED, &truths).await;
 }
