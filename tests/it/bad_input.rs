@@ -11,7 +11,7 @@ use std::fs;
 use berqenas_core::value::{Pair, Side};
 
 use crate::support::{
-    shell::{Ran, berqenas, dumps, password_is_nowhere},
+    process::{Ran, berqenas, dumps, password_is_nowhere},
     world::{Kind, World},
 };
 
@@ -45,9 +45,9 @@ async fn check(world: &World, arguments: &[&str], expected: Expected<'_>) -> Ran
     let program = berqenas(world, &asked).exits(expected.code);
     let error = &program.json()["error"];
     assert!(error["message"].as_str().is_some_and(|message| ran.stderr.contains(message)), "{error} against {}", ran.stderr);
-    let mut logging = crate::support::shell::command(world, arguments);
+    let mut logging = crate::support::process::command(world, arguments);
     logging.env("BERQENAS_LOG", "trace");
-    crate::support::shell::ended(arguments, logging).exits(expected.code);
+    crate::support::process::ended(arguments, logging).exits(expected.code);
     assert!(dumps(world).await == before, "{}: a database was touched", ran.line);
     password_is_nowhere(world);
     ran

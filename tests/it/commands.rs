@@ -13,7 +13,7 @@ mod story;
 use berqenas_core::value::{Pair, Side};
 
 use crate::support::{
-    shell::{Ran, berqenas, masked},
+    process::{Ran, berqenas, masked},
     world::{Kind, World},
 };
 

@@ -6,7 +6,7 @@ use super::{Expected, SYNC, USUAL, check, edit_spec, world};
 use crate::support::{
     postgres::free_port,
     proxy::{Proxy, mute},
-    shell::{berqenas, dump},
+    process::{berqenas, dump},
     world::{Kind, World},
 };
 

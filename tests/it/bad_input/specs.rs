@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{Expected, SYNC, USUAL, check, edit_spec, world};
-use crate::support::shell::berqenas;
+use crate::support::process::berqenas;
 
 #[tokio::test]
 async fn a_file_that_is_no_yaml() {

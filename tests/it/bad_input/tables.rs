@@ -4,7 +4,7 @@ use berqenas_core::value::{Pair, Side};
 
 use super::{Expected, SYNC, check, edit_spec};
 use crate::support::{
-    shell::berqenas,
+    process::berqenas,
     world::{Kind, PAIRS, World},
 };
 

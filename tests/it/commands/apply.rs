@@ -6,7 +6,7 @@ use berqenas_core::value::Side;
 
 use super::{MIXED, USUAL, edit, expect, shop};
 use crate::support::{
-    shell::{berqenas, dump, dumps, password_is_nowhere},
+    process::{berqenas, dump, dumps, password_is_nowhere},
     world::World,
 };
 

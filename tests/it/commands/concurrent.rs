@@ -4,7 +4,7 @@ use berqenas_core::value::Side;
 
 use super::USUAL;
 use crate::support::{
-    shell::{finished, started},
+    process::{finished, started},
     world::World,
 };
 

@@ -6,7 +6,7 @@ use berqenas_core::value::{Pair, Side};
 
 use super::USUAL;
 use crate::support::{
-    shell::{berqenas, started},
+    process::{berqenas, started},
     world::{Kind, World},
 };
 

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
 use super::{edit, shop};
 use crate::support::{
-    shell::berqenas,
+    process::berqenas,
     world::{Kind, World},
 };
 

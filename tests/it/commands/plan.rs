@@ -7,7 +7,7 @@ use berqenas_core::value::{Pair, Side};
 use super::{MIXED, SCHEMA, SPEC, USUAL, edit, shop};
 use crate::support::{
     postgres::TestPostgres,
-    shell::{berqenas, dumps},
+    process::{berqenas, dumps},
     world::{Kind, World},
 };
 

@@ -5,7 +5,7 @@ use berqenas_core::value::{Pair, Side};
 use super::{MIXED, SCHEMA, SPEC, USUAL, expect};
 use crate::support::{
     postgres::free_port,
-    shell::{berqenas, dump},
+    process::{berqenas, dump},
     world::{Kind, World},
 };
 

@@ -3,7 +3,7 @@
 use berqenas_core::value::Side;
 
 use super::{USUAL, edit, expect, shop};
-use crate::support::shell::{berqenas, dumps, password_is_nowhere};
+use crate::support::process::{berqenas, dumps, password_is_nowhere};
 
 /// The answer for people, and with `--json` the one for programs.
 macro_rules! both_forms {

@@ -64,6 +64,8 @@ struct RowFile {
     reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dispute: Option<DisputeFile>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    merges: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -202,6 +204,7 @@ impl RowFile {
                 winner: dispute.winner,
                 reason: dispute.reason.clone(),
             }),
+            merges: row.merges,
         }
     }
 
@@ -226,6 +229,7 @@ impl RowFile {
                 winner: dispute.winner,
                 reason: dispute.reason.clone(),
             }),
+            merges: self.merges,
         })
     }
 }

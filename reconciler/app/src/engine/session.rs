@@ -38,8 +38,8 @@ pub(super) struct Session {
     pub(super) endpoints: Pair<Arc<dyn Endpoint>>,
     /// The tables of this request, parents before children.
     pub(super) tables: Vec<SyncTable>,
-    /// What a person should know of the mapping.
-    pub(super) warnings: Vec<String>,
+    /// What a person should know of the mapping: the table, and what.
+    pub(super) warnings: Vec<(String, String)>,
 }
 
 /// What a request narrows or overrides.
@@ -74,7 +74,11 @@ impl Session {
             return Err(mapping_error(&spec.name, &faults));
         }
         let order = parents_first(&parents(&tables));
-        let warnings = tables.iter().flat_map(|table| table.mapping.warnings.iter().cloned()).collect();
+        let of_table = |table: &SyncTable| {
+            let name = table.spec.name.clone();
+            table.mapping.warnings.clone().into_iter().map(move |warning| (name.clone(), warning))
+        };
+        let warnings = tables.iter().flat_map(of_table).collect();
         let mut slots: Vec<Option<SyncTable>> = tables.into_iter().map(Some).collect();
         let tables = order.iter().filter_map(|number| slots[*number].take()).collect();
         Ok(Session { spec, endpoints, tables, warnings })
@@ -98,6 +102,19 @@ impl Session {
             ends: Pair::new(node(table, Side::Cloud), node(table, Side::Local)),
         };
         self.tables.iter().map(pair).collect()
+    }
+
+    /// The warnings as sentences: what holds of several tables is said once.
+    pub(super) fn told_warnings(&self) -> Vec<String> {
+        let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (table, warning) in &self.warnings {
+            match told.iter_mut().find(|(known, _)| known == warning) {
+                Some((_, tables)) => tables.push(table),
+                None => told.push((warning, vec![table])),
+            }
+        }
+        let noun = |tables: &[&str]| if tables.len() == 1 { "table" } else { "tables" };
+        told.into_iter().map(|(warning, tables)| format!("{} {}: {warning}", noun(&tables), tables.join(", "))).collect()
     }
 
     /// Closes both sides.
