@@ -1,5 +1,6 @@
 //! Sides that store something other than was sent: triggers, coarser types, other spellings.
 
+use berqenas::engine::request::SyncRequest;
 use berqenas_core::value::{Pair, Side};
 
 use super::{MIXED, a_moment, agreed};
@@ -185,32 +186,70 @@ fn trimmed(row: &str) -> String {
     if row.contains('.') { row.trim_end_matches('0').trim_end_matches('.').to_owned() } else { row.to_owned() }
 }
 
-/// Decimals arrive digit by digit; what a side cannot hold is refused and told, never rounded.
+/// Decimals arrive digit by digit.
 ///
 /// Dotmim.Sync issue 52 (decimals rounded).
 #[tokio::test]
 async fn decimals_are_never_rounded_on_the_way() {
-    let schema = "CREATE TABLE prices (id VARCHAR(20) PRIMARY KEY, price DECIMAL(18, 4))";
+    let schema = "CREATE TABLE prices (id VARCHAR(20) PRIMARY KEY, price DECIMAL(12, 4))";
     for kinds in PAIRS {
         let world = World::with(kinds, schema, "tables: [prices]").await;
         world.sync().await;
-        let values = ["0", "0.1", "12.5", "-12.3456", "0.0001", "99999.9999", "123456789.0123"];
+        let values = ["0", "0.1", "12.5", "-12.3456", "0.0001", "99999.9999", "12345678.0123"];
         for side in Side::BOTH {
-            for value in values {
-                world.sql(side, &format!("INSERT INTO prices (id, price) VALUES ('{side} {value}', {value})")).await;
-            }
+            let rows: Vec<String> = values.iter().map(|value| format!("('{side} {value}', {value})")).collect();
+            world.sql(side, &format!("INSERT INTO prices (id, price) VALUES {}", rows.join(", "))).await;
         }
         world.sync().await;
         for side in Side::BOTH {
-            for (id, price) in world.rows(side, "SELECT id, price FROM prices").await.iter().map(|row| (&row[0], &row[1])) {
+            let rows = world.rows(side, "SELECT id, price FROM prices").await;
+            assert_eq!(rows.len(), values.len() * 2);
+            for (id, price) in rows.iter().map(|row| (&row[0], &row[1])) {
                 let sent = id.split(' ').nth(1).unwrap();
                 let found = if price.contains('.') { price.trim_end_matches('0').trim_end_matches('.') } else { price };
                 assert_eq!(found, sent, "{kinds:?}, {id} on {side}");
             }
         }
-        assert_eq!(world.lines(Side::Cloud, "SELECT id FROM prices").await.len(), values.len() * 2);
         world.quiet().await;
         assert_eq!(world.conflicts().await, []);
+    }
+}
+
+/// A decimal that a coarser or narrower column would round or cut is refused and told; the others arrive.
+///
+/// Dotmim.Sync issue 52 (decimals rounded).
+#[tokio::test]
+async fn a_decimal_that_would_be_rounded_waits_and_is_told() {
+    for (coarse, fits, too_much) in [("DECIMAL(12, 2)", "1.2500", "1.2345"), ("DECIMAL(6, 4)", "1.2345", "12345.0000")] {
+        let world = World::empty(Pair::new(Kind::Postgres, Kind::Postgres)).await;
+        for (side, price) in [(Side::Cloud, "DECIMAL(12, 4)"), (Side::Local, coarse)] {
+            world.sql(side, &format!("CREATE TABLE prices (id VARCHAR(20) PRIMARY KEY, price {price})")).await;
+        }
+        world.spec("tables: [prices]");
+        world.prepare().await;
+        world.sql(Side::Cloud, &format!("INSERT INTO prices (id, price) VALUES ('fits', {fits}), ('not', {too_much})")).await;
+        let outcome = world.sync().await;
+        assert_eq!((outcome.report.total_synced, outcome.quarantined), (1, 1), "{coarse}: {outcome:?}");
+        world.full().await;
+        assert_eq!(world.lines(Side::Cloud, "SELECT id, price FROM prices").await, [format!("fits|{fits}"), format!("not|{too_much}")]);
+        world.both("SELECT id FROM prices WHERE price BETWEEN 1 AND 2 AND id = 'fits'", &["fits"]).await;
+        assert_eq!(world.lines(Side::Local, "SELECT id FROM prices").await, ["fits"]);
+        assert_eq!(world.engine().status("test").await.unwrap().quarantined, 1);
+    }
+}
+
+/// SQLite keeps decimals as floating point, with 15 digits: a column of more is refused before anything is written.
+///
+/// Dotmim.Sync issue 52; semantics 1, "refuse a mapping that would lose data".
+#[tokio::test]
+async fn decimals_of_more_digits_than_sqlite_keeps_are_refused_up_front() {
+    let schema = "CREATE TABLE prices (id VARCHAR(20) PRIMARY KEY, price DECIMAL(18, 4))";
+    for kinds in [Pair::new(Kind::Postgres, Kind::Sqlite), Pair::new(Kind::Sqlite, Kind::Postgres)] {
+        let world = World::with(kinds, schema, "tables: [prices]").await;
+        world.sql(Side::Cloud, "INSERT INTO prices (id, price) VALUES ('p1', 1.25)").await;
+        let fault = format!("{:?}", world.try_sync(&SyncRequest::default()).await.unwrap_err());
+        assert!(fault.contains("prices.price") && fault.contains("lose data"), "{fault}");
+        assert_eq!(world.lines(Side::Local, "SELECT id FROM prices").await, [""; 0]);
     }
 }
 
