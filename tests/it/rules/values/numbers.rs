@@ -40,7 +40,7 @@ async fn decimals_are_compared_by_value_and_never_pass_through_a_float() {
                 ("12.50", "12.5", Same),
                 ("12.00", "12", Same),
                 ("0.10", "0.1", Same),
-                ("0.30", "0.1 + 0.2", Refused("0.30000000000000004")),
+                ("0.30", "0.1 + 0.2", Different),
                 ("19.99", "", Copied("19.99")),
                 ("", "4.35", Copied("4.35")),
             ],
@@ -80,7 +80,8 @@ async fn floats_keep_every_bit_that_both_sides_have() {
                 ("0.1", "0.1", Same),
                 ("'-0'", "0.0", Same),
                 ("0.1", "0.10000000000000002", Different),
-                ("5e-324", "", Copied("4.94065645841246544177e-324")),
+                ("2.5e10", "", Copied("25000000000.0")),
+                ("5e-324", "5e-324", Same),
                 ("1.7976931348623157e308", "1.7976931348623157e308", Same),
                 ("", "0.1 + 0.2", Copied("0.30000000000000004")),
                 ("'-0'", "", Copied("0.0")),
@@ -104,8 +105,14 @@ async fn floats_keep_every_bit_that_both_sides_have() {
                 ("'-Infinity'", "", Copied("-Infinity")),
             ],
         },
-        Trap { types: ("DOUBLE PRECISION", "REAL"), rows: &[("0.1", "0.1", Same), ("0.1", "0.1001", Different), ("0.1", "", Copied("0.1"))] },
-        Trap { types: ("NUMERIC(38)", "NUMERIC(38)"), rows: &[("99999999999999999999999999999999999999", "", Copied("99999999999999999999999999999999999999"))] },
+        Trap {
+            types: ("DOUBLE PRECISION", "REAL"),
+            rows: &[("0.1", "0.1", Same), ("0.1", "0.1001", Different), ("0.1", "", Copied("0.1"))],
+        },
+        Trap {
+            types: ("NUMERIC(38)", "NUMERIC(38)"),
+            rows: &[("99999999999999999999999999999999999999", "", Copied("99999999999999999999999999999999999999"))],
+        },
         Trap { types: ("NUMERIC", "NUMERIC"), rows: &[("12.5", "12.50", Same), ("1e-30", "", Copied("0.000000000000000000000000000001"))] },
     ];
     check(STRICT, &strict).await;
@@ -140,7 +147,10 @@ async fn truth_in_every_form() {
         // What the column's default looks like is what is written.
         Trap { types: ("BOOLEAN", "TEXT DEFAULT 'false'"), rows: &[("true", "", Copied("'true'")), ("false", "'false'", Same)] },
         Trap { types: ("BOOLEAN", "BOOLEAN"), rows: &[("true", "true", Same), ("false", "", Copied("0")), ("", "1", Copied("t"))] },
-        Trap { types: ("INTEGER", "BOOLEAN"), rows: &[("1", "1", Same), ("", "0", Copied("0")), ("7", "", Refused("neither true nor false"))] },
+        Trap {
+            types: ("INTEGER", "BOOLEAN"),
+            rows: &[("1", "1", Same), ("", "0", Copied("0")), ("7", "", Refused("neither true nor false"))],
+        },
     ];
     check(MIXED, &truths).await;
 }

@@ -12,7 +12,9 @@ async fn check(kinds: Pair<Kind>, cases: &[(&str, &str, &str)]) {
         let mut script = String::new();
         for (number, (cloud, local, _)) in cases.iter().enumerate() {
             let kind = if side == Side::Cloud { cloud } else { local };
-            script += &format!("CREATE TABLE t{number} (id VARCHAR(20) PRIMARY KEY, v{number} {kind}); INSERT INTO t{number} (id) VALUES ('{side}');");
+            script += &format!(
+                "CREATE TABLE t{number} (id VARCHAR(20) PRIMARY KEY, v{number} {kind}); INSERT INTO t{number} (id) VALUES ('{side}');"
+            );
         }
         world.sql(side, &script).await;
     }
@@ -23,7 +25,10 @@ async fn check(kinds: Pair<Kind>, cases: &[(&str, &str, &str)]) {
     assert_eq!(fault.kind().exit_code(), 1);
     let causes = fault.causes().join("\n");
     for (number, (cloud, local, value)) in cases.iter().enumerate() {
-        let line = causes.lines().find(|line| line.contains(&format!("t{number}:"))).unwrap_or_else(|| panic!("t{number} is not told: {causes}"));
+        let line = causes
+            .lines()
+            .find(|line| line.contains(&format!("t{number}.v{number}:")))
+            .unwrap_or_else(|| panic!("t{number} is not told: {causes}"));
         let lower = line.to_lowercase();
         for part in [&format!("v{number}"), *cloud, *local, *value] {
             assert!(lower.contains(&part.to_lowercase()), "{line} lacks {part}");

@@ -77,7 +77,10 @@ async fn json_is_compared_by_value() {
                 ("", "'{broken'", Refused("JSON")),
             ],
         },
-        Trap { types: ("JSON", "JSON"), rows: &[("'{\"b\":1,\"a\":2}'", "'{\"a\":2, \"b\":1}'", Same), ("'{\"b\":1}'", "", Copied("'{\"b\":1}'"))] },
+        Trap {
+            types: ("JSON", "JSON"),
+            rows: &[("'{\"b\":1,\"a\":2}'", "'{\"a\":2, \"b\":1}'", Same), ("'{\"b\":1}'", "", Copied("'{\"b\":1}'"))],
+        },
     ];
     check(MIXED, &json).await;
 }
@@ -105,7 +108,14 @@ async fn uuids_in_either_case_and_in_bytes() {
         },
     ];
     check(MIXED, &uuids).await;
-    check(STRICT, &[Trap { types: ("UUID", "VARCHAR(36)"), rows: &[("'6f9619ff-8b86-d011-b42d-00c04fc964ff'", "'6F9619FF-8B86-D011-B42D-00C04FC964FF'", Same)] }]).await;
+    check(
+        STRICT,
+        &[Trap {
+            types: ("UUID", "VARCHAR(36)"),
+            rows: &[("'6f9619ff-8b86-d011-b42d-00c04fc964ff'", "'6F9619FF-8B86-D011-B42D-00C04FC964FF'", Same)],
+        }],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -126,7 +136,9 @@ async fn bytes_are_bytes_a_megabyte_of_them_too() {
 
     let world = World::empty(MIXED).await;
     world.sql(Side::Cloud, "CREATE TABLE files (id VARCHAR(20) PRIMARY KEY, v BYTEA); INSERT INTO files SELECT 'c', decode(repeat('00ff10ab', 262144), 'hex')").await;
-    world.sql(Side::Local, "CREATE TABLE files (id VARCHAR(20) PRIMARY KEY, v BLOB); INSERT INTO files VALUES ('l', randomblob(1048577))").await;
+    world
+        .sql(Side::Local, "CREATE TABLE files (id VARCHAR(20) PRIMARY KEY, v BLOB); INSERT INTO files VALUES ('l', randomblob(1048577))")
+        .await;
     world.spec("tables: [files]");
     world.prepare().await;
     assert_eq!(world.sync().await.report.total_synced, 2);
