@@ -4,10 +4,15 @@
 mod cli;
 mod cli_reference;
 mod conformance;
+mod docs;
 mod endpoint_sqlite;
+mod examples;
 mod expect;
+mod northwind;
 mod rules;
 mod spec_files;
 mod state;
+mod stories;
 mod support;
 mod tidy;
+mod topology;

@@ -10,6 +10,9 @@ use std::{
 };
 
 use berqenas_core::{
+    access::StoredRow,
+    classify::ConflictKind,
+    key::Key,
     mapping::TableMapping,
     plan::{PlannedRow, Step, WriteKind},
     shape::TableName,
@@ -32,6 +35,10 @@ const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
 /// The first wait of a refused row: a minute, in microseconds.
 const FIRST_WAIT_US: i64 = 60 * 1_000_000;
 
+/// The kind of a quarantined row that differed at the first sync, where the winner's value cannot be carried: whenever it is tried
+/// again, it is the policy `initial` that decides.
+pub(crate) const INITIAL_VALUE: &str = "initial_value";
+
 /// Rows of one table.
 pub(crate) struct TableRows {
     /// Which column is which.
@@ -42,17 +49,6 @@ pub(crate) struct TableRows {
     pub(crate) rows: Vec<PlannedRow>,
 }
 
-/// What became of a written batch, in the order of its rows.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
-    /// Rows written.
-    pub(crate) applied: Vec<(String, PlannedRow)>,
-    /// Rows that were no longer as planned: the next run reads them afresh.
-    pub(crate) moved: Vec<(String, PlannedRow)>,
-    /// Rows that the database refused.
-    pub(crate) refused: Vec<(String, PlannedRow, Refusal)>,
-}
-
 /// What is done with rows that a database refuses because of other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnRefusal {
@@ -60,6 +56,17 @@ pub(crate) enum OnRefusal {
     TryLater,
     /// They are quarantined.
     Quarantine,
+}
+
+/// A row that the database refused.
+#[derive(Debug)]
+pub(crate) struct RefusedRow {
+    /// The table, as the spec names it.
+    pub(crate) table: String,
+    /// The row.
+    pub(crate) key: Key,
+    /// Why.
+    pub(crate) refusal: Refusal,
 }
 
 /// How far a batch is.
@@ -152,8 +159,10 @@ impl Applier<'_> {
                     close.quarantine_remove.push((table, bytes));
                 }
                 Step::Quarantine { side, message } => {
+                    let initial = row.dispute.as_ref().is_some_and(|dispute| dispute.kind == ConflictKind::Initial);
+                    let kind = if initial { INITIAL_VALUE } else { "value" };
                     tally.of(&table).quarantined += 1;
-                    close.quarantine_add.push(quarantined(mapping, row, *side, "value", message.clone(), &refusals, now));
+                    close.quarantine_add.push(quarantined(mapping, row, *side, kind, message.clone(), &refusals, now));
                     close.pending_remove.push((table, bytes));
                 }
                 Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
@@ -165,7 +174,8 @@ impl Applier<'_> {
         Ok(self.state.commit(self.lease, &close).await?)
     }
 
-    /// Writes rows of one side in one transaction.
+    /// Writes rows of one side in one transaction; answers those that the database refused. Rows that were no longer as planned are
+    /// pending: the next run reads them afresh.
     pub(crate) async fn write(
         &mut self,
         side: Side,
@@ -173,7 +183,7 @@ impl Applier<'_> {
         defer_foreign_keys: bool,
         on_refusal: OnRefusal,
         now: i64,
-    ) -> Result<Written, EngineError> {
+    ) -> Result<Vec<RefusedRow>, EngineError> {
         self.batch += 1;
         let mut entries = Vec::new();
         let mut conflicts = Vec::new();
@@ -222,9 +232,9 @@ impl Applier<'_> {
         parked: &HashMap<(String, Vec<u8>), String>,
         on_refusal: OnRefusal,
         now: i64,
-    ) -> Result<Written, EngineError> {
+    ) -> Result<Vec<RefusedRow>, EngineError> {
         let mut close = BatchClose { run: self.run.to_owned(), batch: Some(self.batch), ..BatchClose::default() };
-        let mut written = Written::default();
+        let mut refused = Vec::new();
         let mut tally = Tally::default();
         let mut refusals: HashMap<String, Attempts> = HashMap::new();
         for (((mapping, names, row), outcome), entry) in rows {
@@ -232,36 +242,15 @@ impl Applier<'_> {
             let bytes = entry.key.clone();
             match outcome {
                 RowOutcome::Applied(stored) => {
-                    let hash = stored.as_ref().map(|stored| mapping.access.get(side).hash(stored));
-                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
-                    match (row.next_base(&mapping, stored.as_ref()), &stored) {
-                        (Some(next), Some(stored)) => {
-                            let rows = altered(&mapping, &row, side, stored)?;
-                            close.base_upserts.push((table.clone(), self.base_row(&mapping, &row, next, rows)));
-                            if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
-                                close.origins.push(OriginRow {
-                                    database_id: self.database_ids.get(side).clone(),
-                                    table: names.get(side).to_string(),
-                                    key: bytes.clone(),
-                                    origin: Origin { stamp, origin_time },
-                                });
-                            }
-                        }
-                        _ => close.base_deletes.push((table.clone(), bytes.clone())),
-                    }
-                    close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
-                    close.conflicts_close.extend(parked.get(&(table.clone(), bytes.clone())).cloned());
-                    close.pending_remove.push((table.clone(), bytes.clone()));
-                    close.quarantine_remove.push((table.clone(), bytes));
+                    self.close_applied(&mut close, &mapping, names.get(side), &row, stored.as_ref(), entry)?;
+                    close.conflicts_close.extend(parked.get(&(table.clone(), bytes)).cloned());
                     tally.written(&table, side, row.dispute.is_some());
-                    written.applied.push((table, row));
                 }
                 RowOutcome::Moved => {
                     close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Moved, after_hash: None });
                     close.conflicts_close.extend(entry.conflict_id.clone());
                     let reason = "it changed between reading and writing".to_owned();
-                    close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
-                    written.moved.push((table, row));
+                    close.pending_add.push((table, PendingKey { key: bytes, reason, attempts: 1, since: now }));
                 }
                 RowOutcome::Refused(refusal) => {
                     close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Refused, after_hash: None });
@@ -276,17 +265,51 @@ impl Applier<'_> {
                         }
                         let kind = refusal_name(refusal.kind);
                         tally.of(&table).quarantined += 1;
-                        close.quarantine_add.push(quarantined(&mapping, &row, side, kind, refusal.message.clone(), &refusals[&table], now));
+                        let entry = quarantined(&mapping, &row, side, kind, refusal.message.clone(), &refusals[&table], now);
+                        close.quarantine_add.push(entry);
                         close.pending_remove.push((table.clone(), bytes));
                     }
-                    written.refused.push((table, row, refusal));
+                    refused.push(RefusedRow { table, key: row.key, refusal });
                 }
             }
         }
         close.counts = tally.into_counts();
         self.state.commit(self.lease, &close).await?;
         (self.reached)(Reached::Recorded, side);
-        Ok(written)
+        Ok(refused)
+    }
+
+    /// A row was written: its base is what the side stored, and its time at the origin stands beside the stamp it was given here.
+    fn close_applied(
+        &self,
+        close: &mut BatchClose,
+        mapping: &TableMapping,
+        name: &TableName,
+        row: &PlannedRow,
+        stored: Option<&StoredRow>,
+        entry: &JournalEntry,
+    ) -> Result<(), EngineError> {
+        let (side, table, key) = (entry.side, mapping.table.clone(), entry.key.clone());
+        let hash = stored.map(|stored| mapping.access.get(side).hash(stored));
+        close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
+        match (row.next_base(mapping, stored), stored) {
+            (Some(next), Some(stored)) => {
+                close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, Some(stored))));
+                if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
+                    close.origins.push(OriginRow {
+                        database_id: self.database_ids.get(side).clone(),
+                        table: name.to_string(),
+                        key: key.clone(),
+                        origin: Origin { stamp, origin_time },
+                    });
+                }
+            }
+            _ => close.base_deletes.push((table.clone(), key.clone())),
+        }
+        close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
+        close.pending_remove.push((table.clone(), key.clone()));
+        close.quarantine_remove.push((table, key));
+        Ok(())
     }
 
     /// The ids of the conflicts that these rows are parked with, by key.
@@ -305,7 +328,7 @@ impl Applier<'_> {
         mapping: &TableMapping,
         row: &PlannedRow,
         next: berqenas_core::plan::NextBase,
-        rows: Option<Pair<serde_json::Value>>,
+        written: Option<&StoredRow>,
     ) -> BaseRow {
         BaseRow {
             key: row.key.to_bytes(),
@@ -314,7 +337,7 @@ impl Applier<'_> {
             deleted: next.deleted,
             version: mapping.version.clone(),
             run: self.run.to_owned(),
-            rows,
+            rows: row.kept_rows(mapping, written).map(|rows| rows.map(|row| mapping.row_json(&row).into())),
         }
     }
 
@@ -439,30 +462,6 @@ fn settled(close: &mut BatchClose, table: &str, key: Vec<u8>, parked: &HashMap<V
     close.conflicts_close.extend(parked.get(&key).cloned());
     close.pending_remove.push((table.to_owned(), key.clone()));
     close.quarantine_remove.push((table.to_owned(), key));
-}
-
-/// Both sides' rows, where the side stored something other than was sent: later writes then carry only what changed at the source.
-fn altered(
-    mapping: &TableMapping,
-    row: &PlannedRow,
-    side: Side,
-    stored: &berqenas_core::access::StoredRow,
-) -> Result<Option<Pair<serde_json::Value>>, EngineError> {
-    let Some(source) = row.source() else { return Ok(None) };
-    let read = |side: Side, stored| {
-        mapping.decode(side, stored).map_err(|fault| {
-            EngineError::failed(format!("{side} stored a row of table {} that cannot be read", mapping.table)).caused_by(fault)
-        })
-    };
-    let (written, source) = (read(side, stored)?, read(side.other(), source)?);
-    if written == source {
-        return Ok(None);
-    }
-    let rows = match side {
-        Side::Cloud => Pair::new(written, source),
-        Side::Local => Pair::new(source, written),
-    };
-    Ok(Some(rows.map(|row| mapping.row_json(&row).into())))
 }
 
 fn writes(table: &TableRows, side: Side) -> Result<TableWrites, EngineError> {

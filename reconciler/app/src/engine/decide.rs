@@ -16,6 +16,7 @@ use berqenas_core::{
 
 use super::session::{Session, SyncTable};
 use crate::{
+    apply::INITIAL_VALUE,
     error::EngineError,
     state::{BaseRow, Conflict, Quarantined, State},
 };
@@ -87,13 +88,13 @@ impl Decider<'_> {
         let cloud_origins = self.origins(Side::Cloud, &bytes).await?;
         let local_origins = self.origins(Side::Local, &bytes).await?;
         let parked = self.parked(&bytes).await?;
-        let context = |first_sync: bool| TableContext {
+        let context = TableContext {
             mapping: self.mapping(),
             strategy: &self.table.strategy,
             direction: self.direction(),
             initial: self.initial,
             hard_deletes: self.table.spec.hard_deletes,
-            first_sync,
+            first_sync: self.first_sync,
             clock_skew: self.clocks.skew(),
         };
         let mut planned = Vec::with_capacity(keys.len());
@@ -103,15 +104,16 @@ impl Decider<'_> {
                 self.edited(Side::Cloud, &fetched.cloud, cloud_origins.get(bytes)),
                 self.edited(Side::Local, &fetched.local, local_origins.get(bytes)),
             );
-            // A row that was parked at the first sync stays under that policy until the sides agree: the times of before say nothing.
-            let parked_at_first = parked.get(bytes).is_some_and(|parked| parked.kind == ConflictKind::Initial.as_str());
-            let first_sync = self.first_sync || parked_at_first;
             let row = match unreadable_or_clash(self.mapping(), key, &fetched, edited) {
                 Some(row) => row,
                 None => {
                     let sides = Pair::new(fetched.cloud.exact, fetched.local.exact);
                     let base = bases.get(bytes).map(|base| base.clone());
-                    plan_row(&context(first_sync), Candidate { key: key.clone(), sides, base, edited })
+                    // Rows that have differed since the first sync do so until somebody decides.
+                    let initial = parked.get(bytes).is_some_and(|parked| parked.kind == ConflictKind::Initial.as_str())
+                        || self.waiting.get(bytes).is_some_and(|waiting| waiting.kind == INITIAL_VALUE);
+                    let context = TableContext { first_sync: self.first_sync || initial, ..context };
+                    plan_row(&context, Candidate { key: key.clone(), sides, base, edited })
                 }
             };
             planned.push(self.still_waiting(row, bytes, parked.get(bytes)));
@@ -144,8 +146,8 @@ impl Decider<'_> {
     /// A row that waits and has not moved since is left alone: nothing is logged or tried twice for the same reason.
     fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Conflict>) -> PlannedRow {
         let same_dispute = |parked: &Conflict| {
-            let seen = Pair::new(parked.cloud_hash, parked.local_hash);
-            seen == row.hashes && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
+            Pair::new(parked.cloud_hash, parked.local_hash) == row.hashes
+                && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
         };
         let parked_already = matches!(row.step, Step::Park) && parked.is_some_and(same_dispute);
         let refused_lately = matches!(row.step, Step::Write { .. } | Step::Quarantine { .. })
@@ -256,7 +258,7 @@ fn unreadable_or_clash(mapping: &TableMapping, key: &Key, fetched: &Pair<Fetched
     let planned = |step: Step, reason: String, dispute: Option<Dispute>, seen: Pair<Option<StoredRow>>| {
         let hash = |side: Side| seen.get(side).as_ref().map(|row| mapping.access.get(side).hash(row));
         let hashes = Pair::new(hash(Side::Cloud), hash(Side::Local));
-        PlannedRow { key: key.clone(), seen, hashes, edited, step, reason, dispute }
+        PlannedRow { key: key.clone(), seen, hashes, edited, step, reason, dispute, merges: false }
     };
     for side in Side::BOTH {
         let answer = fetched.get(side);

@@ -350,7 +350,10 @@ impl Engine {
         };
         let readings = read_sides(&session, state, true, trust.is_some(), now).await?;
         let pairs = self.check_forest(state, &session, &readings).await?;
-        state.set_table_pairs(&lease, &pairs).await?;
+        let known = state.table_pairs().await?;
+        if !pairs.iter().all(|pair| known.contains(pair)) {
+            state.set_table_pairs(&lease, &pairs).await?;
+        }
         let run = Run::begin(&context, &readings).await?;
         let tally = match work {
             Work::Sync(_) => run.execute().await,

@@ -5,6 +5,11 @@
 //! are read and planned; rows are written; what failed because of other rows is tried again; deletes come last, children first; marks
 //! move when everything under them is applied, parked, quarantined or pending.
 
+mod ending;
+mod later;
+
+pub(super) use later::exceeds;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -19,16 +24,16 @@ use berqenas_core::{
 
 use super::{
     planfile::PlanFile,
-    reading::{Readings, RunContext, TableReading, decider, state_version},
+    reading::{Readings, RunContext, TableReading, decider},
     request::Step as Boundary,
     scan::{UNREADABLE_KEY, UnreadableKey},
     session::SyncTable,
 };
 use crate::{
-    apply::{Applier, OnRefusal, Reached, TableRows},
+    apply::{Applier, OnRefusal, Reached, RefusedRow, TableRows},
     endpoint::{Ledger, Refusal, RefusalKind},
     error::{EngineError, ErrorKind},
-    state::{BatchClose, PendingKey, SideState, TableState},
+    state::{BatchClose, TableState},
 };
 
 /// How often rows that wait for other rows are tried again in one run.
@@ -81,7 +86,7 @@ impl<'a> Run<'a> {
             conflicts: last.conflict,
         };
         let mut tally =
-            RunTally { tables: context.session.table_names(), warnings: context.session.warnings.clone(), ..RunTally::default() };
+            RunTally { tables: context.session.table_names(), warnings: context.session.told_warnings(), ..RunTally::default() };
         for side in Side::BOTH {
             let floor = readings.floors.get(side);
             if !floor.guaranteed {
@@ -107,9 +112,7 @@ impl<'a> Run<'a> {
         self.try_again().await?;
         self.delete().await?;
         self.context.progress.step(Boundary::TablesDone);
-        for (number, known) in marks.into_iter().enumerate() {
-            self.move_marks(number, known).await?;
-        }
+        self.move_marks(marks).await?;
         self.context.progress.step(Boundary::MarksMoved);
         self.end().await?;
         Ok(self.tally)
@@ -127,6 +130,7 @@ impl<'a> Run<'a> {
                 stale.push(format!("table {}: its columns have changed", table.spec.name));
                 continue;
             }
+            self.remember_mapping(table).await?;
             let rows = planned.rows(&table.mapping)?;
             let known = self.context.state.table(self.sync(), &table.spec.name).await?;
             let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
@@ -184,6 +188,7 @@ impl<'a> Run<'a> {
         let table = &context.session.tables[number];
         let reading = TableReading::open(context, self.readings, number).await?;
         context.progress.table(&table.spec.name, reading.expected_rows);
+        self.remember_mapping(table).await?;
         for keys in reading.extra.chunks(context.session.spec.batch_rows) {
             self.carry(number, &reading, keys).await?;
         }
@@ -200,6 +205,15 @@ impl<'a> Run<'a> {
         }
         self.leave_out(table, &unreadable, reading.full).await?;
         Ok((reading.known, reading.full))
+    }
+
+    /// Base rows name the version of their mapping: what it covered must be known before the first of them is written.
+    async fn remember_mapping(&self, table: &SyncTable) -> Result<(), EngineError> {
+        let (state, name, version) = (self.context.state, &table.spec.name, &table.mapping.version);
+        if state.mapping_columns(self.sync(), name, version).await?.is_none() {
+            state.remember_mapping(self.context.lease, name, version, &table.mapping.columns_for_state()).await?;
+        }
+        Ok(())
     }
 
     async fn renew(&self) -> Result<(), EngineError> {
@@ -285,170 +299,17 @@ impl<'a> Run<'a> {
                 TableRows { mapping: Arc::clone(&table.mapping), names: table.shapes.as_ref().map(|shape| shape.name.clone()), rows }
             })
             .collect();
-        let written = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
-        for (table, row, refusal) in written.refused {
+        let refused = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
+        for RefusedRow { table, key, refusal } in refused {
             let by_other_rows = matches!(refusal.kind, RefusalKind::ForeignKey | RefusalKind::Unique);
             if by_other_rows && on_refusal == OnRefusal::TryLater {
-                self.waiting.push((numbers[table.as_str()], row.key, refusal));
+                self.waiting.push((numbers[table.as_str()], key, refusal));
             } else {
-                self.tally.warnings.push(format!("table {table}: row {} was refused by {side}: {}", row.key, refusal.message));
+                self.tally.warnings.push(format!("table {table}: row {key} was refused by {side}: {}", refusal.message));
             }
         }
         Ok(())
     }
-
-    /// Rows that were refused because of other rows: those may be there by now. Each pass plans afresh and puts all of them into one
-    /// transaction with foreign keys that can wait deferred, so that rings of rows and chains of unique values go through together.
-    async fn try_again(&mut self) -> Result<(), EngineError> {
-        for pass in 1..=PASSES {
-            let waiting = std::mem::take(&mut self.waiting);
-            if waiting.is_empty() {
-                return Ok(());
-            }
-            let before = waiting.len();
-            let mut writes: Pair<Vec<(usize, Vec<PlannedRow>)>> = Pair::default();
-            let mut keys: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
-            for (number, key, _) in waiting {
-                keys.entry(number).or_default().push(key);
-            }
-            for (number, keys) in keys {
-                let known = self.context.state.table(self.sync(), &self.context.session.tables[number].spec.name).await?;
-                let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-                let rows = decider.plan(&keys).await?;
-                let (write, rest): (Vec<_>, Vec<_>) = rows
-                    .into_iter()
-                    .partition(|row| matches!(row.step, Step::Write { kind: WriteKind::Insert(_) | WriteKind::Update(_), .. }));
-                self.apply(number, rest, OnRefusal::Quarantine).await?;
-                for side in Side::BOTH {
-                    let rows: Vec<_> =
-                        write.iter().filter(|row| matches!(row.step, Step::Write { side: to, .. } if to == side)).cloned().collect();
-                    if !rows.is_empty() {
-                        writes.get_mut(side).push((number, rows));
-                    }
-                }
-            }
-            let last = pass == PASSES;
-            for side in Side::BOTH {
-                let tables = std::mem::take(writes.get_mut(side));
-                if !tables.is_empty() {
-                    self.write(side, tables, true, OnRefusal::TryLater).await?;
-                }
-            }
-            if last || self.waiting.len() == before {
-                return self.give_up_for_now().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// What still waits: a unique value that another row rightly holds is a conflict between two rows; a missing parent that comes
-    /// with this sync stays pending; anything else is the row's own fault and quarantined.
-    async fn give_up_for_now(&mut self) -> Result<(), EngineError> {
-        for (number, key, refusal) in std::mem::take(&mut self.waiting) {
-            super::clash::settle_refusal(self.context, self.readings, &mut self.applier, &mut self.tally, number, &key, &refusal).await?;
-        }
-        Ok(())
-    }
-
-    /// Deletes for good what the policy propagates, children first, unless it is more than the safety limit lets pass.
-    async fn delete(&mut self) -> Result<(), EngineError> {
-        for (number, keys) in std::mem::take(&mut self.deletes).into_iter().rev() {
-            let table = &self.context.session.tables[number];
-            let rows = self.context.state.base_count(self.sync(), &table.spec.name).await?;
-            let limit = self.context.session.spec.max_delete_percent;
-            if !self.context.deletes_approved && exceeds(keys.len() as u64, rows, limit) {
-                let name = &table.spec.name;
-                self.tally.held.push(format!("table {name}: {} of {rows} rows would be deleted for good, more than {limit} %", keys.len()));
-                self.hold(name, &keys).await?;
-                continue;
-            }
-            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
-            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-            for keys in keys.chunks(self.context.session.spec.batch_rows) {
-                let rows = decider.plan(keys).await?;
-                for side in Side::BOTH {
-                    let is_delete = |row: &&PlannedRow| matches!(row.step, Step::Write { side: to, kind: WriteKind::Delete } if to == side);
-                    let rows: Vec<_> = rows.iter().filter(is_delete).cloned().collect();
-                    if !rows.is_empty() {
-                        self.write(side, vec![(number, rows)], false, OnRefusal::Quarantine).await?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Keys whose deletion is held back: the next run looks at them again.
-    async fn hold(&self, table: &str, keys: &[Key]) -> Result<(), EngineError> {
-        let since = self.now();
-        let pending =
-            |key: &Key| PendingKey { key: key.to_bytes(), reason: "its deletion is held by max_delete_percent".into(), attempts: 1, since };
-        let pending_add = keys.iter().map(|key| (table.to_owned(), pending(key))).collect();
-        let close = BatchClose { run: self.context.run.to_owned(), pending_add, ..BatchClose::default() };
-        Ok(self.context.state.commit(self.context.lease, &close).await?)
-    }
-
-    async fn move_marks(&mut self, number: usize, (known, full): (Option<TableState>, bool)) -> Result<(), EngineError> {
-        let context = self.context;
-        let table = &context.session.tables[number];
-        let name = &table.spec.name;
-        let mut marks = Pair::new(None, None);
-        for side in Side::BOTH {
-            let floor = self.readings.floors.get(side);
-            let old = context.state.mark(self.sync(), name, side).await?;
-            let tick = 10_i64.pow(u32::from(6_u8.saturating_sub(*table.mapping.stamp_digits.get(side))));
-            let reached = floor.floor.div_euclid(tick) * tick;
-            *marks.get_mut(side) = match (old, floor.frozen) {
-                (old, true) => old,
-                (Some(old), false) if !full => Some(old.max(reached)),
-                _ => Some(reached),
-            };
-        }
-        context.state.set_marks(context.lease, name, marks).await?;
-        let version = state_version(context.session, table);
-        let columns = table.mapping.columns_for_state();
-        context.state.remember_mapping(context.lease, name, &table.mapping.version, &columns).await?;
-        let last_full = if full { Some(self.now()) } else { known.and_then(|known| known.last_full) };
-        let state = TableState { adopted: true, mapping_version: version, columns, last_full };
-        Ok(context.state.set_table(context.lease, name, &state).await?)
-    }
-
-    /// Records the end of the run: the state's intent first, then both sides, then the state.
-    async fn end(&mut self) -> Result<(), EngineError> {
-        let context = self.context;
-        let last = |side: Side| self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch.max(known.pending_epoch.unwrap_or(0)));
-        let next = last(Side::Cloud).max(last(Side::Local)) + 1;
-        let side_state = |side: Side, epoch: i64, pending_epoch: Option<i64>| SideState {
-            database_id: self.readings.database_ids.get(side).clone(),
-            epoch,
-            pending_epoch,
-            clock: self.readings.floors.get(side).clock,
-            our_clock: *self.readings.read_at.get(side),
-        };
-        if self.fenced {
-            for side in Side::BOTH {
-                context.state.set_side(context.lease, side, &side_state(side, self.epoch_before(side), Some(next))).await?;
-            }
-            for side in Side::BOTH {
-                context.session.endpoints.get(side).record_end(self.sync(), context.lease.token, next).await?;
-                context.progress.step(Boundary::EndRecorded(side));
-            }
-        }
-        for side in Side::BOTH {
-            let epoch = if self.fenced { next } else { self.epoch_before(side) };
-            context.state.set_side(context.lease, side, &side_state(side, epoch, None)).await?;
-        }
-        Ok(())
-    }
-
-    fn epoch_before(&self, side: Side) -> i64 {
-        self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch)
-    }
-}
-
-/// Whether so many deletes of so many rows are more than the limit lets pass. One row always passes.
-pub(super) fn exceeds(deletes: u64, rows: u64, max_percent: u8) -> bool {
-    deletes > 1 && deletes.saturating_mul(100) > rows.saturating_mul(u64::from(max_percent))
 }
 
 fn lint(table: &SyncTable, rows: &[PlannedRow]) -> Result<(), EngineError> {

@@ -38,8 +38,8 @@ pub(super) struct Session {
     pub(super) endpoints: Pair<Arc<dyn Endpoint>>,
     /// The tables of this request, parents before children.
     pub(super) tables: Vec<SyncTable>,
-    /// What a person should know of the mapping.
-    pub(super) warnings: Vec<String>,
+    /// What a person should know of the mapping: the table, and what.
+    pub(super) warnings: Vec<(String, String)>,
 }
 
 /// What a request narrows or overrides.
@@ -74,7 +74,11 @@ impl Session {
             return Err(mapping_error(&spec.name, &faults));
         }
         let order = parents_first(&parents(&tables));
-        let warnings = tables.iter().flat_map(|table| table.mapping.warnings.iter().cloned()).collect();
+        let of_table = |table: &SyncTable| {
+            let name = table.spec.name.clone();
+            table.mapping.warnings.clone().into_iter().map(move |warning| (name.clone(), warning))
+        };
+        let warnings = tables.iter().flat_map(of_table).collect();
         let mut slots: Vec<Option<SyncTable>> = tables.into_iter().map(Some).collect();
         let tables = order.iter().filter_map(|number| slots[*number].take()).collect();
         Ok(Session { spec, endpoints, tables, warnings })
@@ -98,6 +102,19 @@ impl Session {
             ends: Pair::new(node(table, Side::Cloud), node(table, Side::Local)),
         };
         self.tables.iter().map(pair).collect()
+    }
+
+    /// The warnings as sentences: what holds of several tables is said once.
+    pub(super) fn told_warnings(&self) -> Vec<String> {
+        let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (table, warning) in &self.warnings {
+            match told.iter_mut().find(|(known, _)| known == warning) {
+                Some((_, tables)) => tables.push(table),
+                None => told.push((warning, vec![table])),
+            }
+        }
+        let noun = |tables: &[&str]| if tables.len() == 1 { "table" } else { "tables" };
+        told.into_iter().map(|(warning, tables)| format!("{} {}: {warning}", noun(&tables), tables.join(", "))).collect()
     }
 
     /// Closes both sides.
@@ -128,14 +145,18 @@ pub(super) async fn open_both(loaded: &LoadedSpec) -> Result<Pair<Arc<dyn Endpoi
     Ok(Pair::new(cloud?, local?))
 }
 
+/// The connection of one side, its variables and its password filled in.
+pub(super) fn resolve_side(loaded: &LoadedSpec, side: Side) -> Result<specs::ResolvedConnection, EngineError> {
+    let folder = loaded.path.parent().unwrap_or(Path::new("."));
+    specs::resolve_connection(connection_of(&loaded.spec, side), folder, &|name| std::env::var(name).ok()).map_err(|fault| {
+        EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", loaded.spec.name)).caused_by(fault)
+    })
+}
+
 /// Opens one database of a sync.
 pub(super) async fn open_side(loaded: &LoadedSpec, side: Side) -> Result<Arc<dyn Endpoint>, EngineError> {
     let spec = &loaded.spec;
-    let connection = connection_of(spec, side);
-    let folder = loaded.path.parent().unwrap_or(Path::new("."));
-    let resolved = specs::resolve_connection(connection, folder, &|name| std::env::var(name).ok()).map_err(|fault| {
-        EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", spec.name)).caused_by(fault)
-    })?;
+    let resolved = resolve_side(loaded, side)?;
     let options = ConnectOptions {
         url: resolved.url.clone(),
         display: resolved.display.clone(),

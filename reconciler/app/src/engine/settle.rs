@@ -76,7 +76,10 @@ fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &Ledge
     match &entry.base {
         Some(planned) => {
             let mut hashes = Pair::new(planned.cloud, planned.local);
-            *hashes.get_mut(entry.side) = hash;
+            // The first write of a merge leaves the base as it was, so that what it wrote counts as a change.
+            if *hashes.get(entry.side) == entry.sent_hash {
+                *hashes.get_mut(entry.side) = hash;
+            }
             let base = BaseRow {
                 key: entry.key.clone(),
                 cloud: hashes.cloud,

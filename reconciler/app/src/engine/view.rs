@@ -158,6 +158,9 @@ pub(super) fn digest(hasher: &mut blake3::Hasher, table: &str, row: &PlannedRow)
         }
         other => feed(step_name(other).as_bytes()),
     }
+    if row.merges {
+        feed(b"merges");
+    }
 }
 
 fn step_name(step: &Step) -> &'static str {

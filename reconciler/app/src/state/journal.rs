@@ -168,7 +168,7 @@ pub struct BatchClose {
     pub conflicts_upsert: Vec<Conflict>,
     /// What became of decisions.
     pub conflict_states: Vec<(String, ConflictState)>,
-    /// Parked conflicts that went away.
+    /// Parked conflicts that went away, and decisions that were not carried out.
     pub conflicts_close: Vec<String>,
     /// Counts to add to the run's, so that a run that dies has told how far it came.
     pub counts: Vec<TableCounts>,

@@ -42,7 +42,7 @@ pub use conflicts::{Conflict, ConflictCounts, ConflictFilter, ConflictState, Con
 pub use error::StateError;
 pub use journal::{BatchClose, JournalEntry, JournalOp, JournalStatus, Outcome, PlannedBase};
 pub use lease::{Held, Lease};
-pub use marks::{SideState, TableState};
+pub use marks::{SideState, TableProgress, TableState};
 pub use open::StateOptions;
 pub use pending::{PendingKey, Quarantined};
 pub use runs::{NewRun, Run, RunEnd, RunMode, RunStatus, TableCounts};

@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// What planning knows of a table beside its rows.
+#[derive(Clone, Copy)]
 pub struct TableContext<'a> {
     /// Which column is which.
     pub mapping: &'a TableMapping,
@@ -159,6 +160,9 @@ pub struct PlannedRow {
     pub reason: String,
     /// The conflict behind it, if there was one.
     pub dispute: Option<Dispute>,
+    /// Each side has something that the other lacks, and this is the first of two writes: the base keeps what the written side held, so
+    /// that its new row is an ordinary change, which the next run carries to the other side.
+    pub merges: bool,
 }
 
 /// The base that follows from a plan.
@@ -204,12 +208,31 @@ impl PlannedRow {
                 Some(NextBase { hashes: self.hashes, deleted })
             }
             Step::Write { side, kind: WriteKind::Insert(_) | WriteKind::Update(_) } => {
+                if self.merges {
+                    return Some(NextBase { hashes: self.hashes, deleted: Side::BOTH.into_iter().all(deleted_at) });
+                }
                 let mut hashes = self.hashes;
                 *hashes.get_mut(*side) = written.map(|row| mapping.access.get(*side).hash(row));
                 Some(NextBase { hashes, deleted: deleted_at(side.other()) })
             }
             _ => None,
         }
+    }
+
+    /// Both sides' rows, to be kept with the base, where they are agreed on and differ all the same: a trigger altered what was sent, or
+    /// the winner of a conflict stays where it is. Later writes then carry only what changed at their source.
+    #[must_use]
+    pub fn kept_rows(&self, mapping: &TableMapping, written: Option<&StoredRow>) -> Option<Pair<Row>> {
+        let mut stored = self.seen.as_ref().map(Option::as_ref);
+        match &self.step {
+            Step::Adopt => {}
+            Step::Write { side, kind: WriteKind::Insert(_) | WriteKind::Update(_) } if !self.merges => *stored.get_mut(*side) = written,
+            _ => return None,
+        }
+        // A row that a trigger made unreadable is quarantined when it is looked at the next time.
+        let read = |side: Side| stored.get(side).and_then(|row| mapping.decode(side, row).ok());
+        let (cloud, local) = (read(Side::Cloud)?, read(Side::Local)?);
+        (cloud != local).then(|| Pair::new(cloud, local))
     }
 
     /// The row as the written side is expected to store it: what was sent, before triggers and coarser types have their say.
@@ -244,14 +267,15 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
         step: Step::Nothing,
         reason: String::new(),
         dispute: None,
+        merges: false,
     };
     let presence = Pair::new(
         presence(mapping, Side::Cloud, &planned, candidate.base.as_ref()),
         presence(mapping, Side::Local, &planned, candidate.base.as_ref()),
     );
     let known = candidate.base.is_some();
-    let outdated = candidate.base.as_ref().is_some_and(|base| base.columns.is_some());
-    if known && presence.cloud.is_same() && presence.local.is_same() && !outdated {
+    let covered = candidate.base.as_ref().and_then(|base| base.columns.clone());
+    if known && presence.cloud.is_same() && presence.local.is_same() && covered.is_none() {
         return planned;
     }
     let rows = match decode(mapping, &planned) {
@@ -259,12 +283,13 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
         Err((side, fault)) => return quarantined(planned, side, &fault),
     };
     let equal = matches!(&rows, Pair { cloud: Some(cloud), local: Some(local) } if cloud == local);
-    if outdated && known && presence.cloud.is_same() && presence.local.is_same() {
-        return settle::plan_new_columns(context, planned, &rows, equal);
-    }
     let facts = Facts { sides: presence, known, equal, first_sync: context.first_sync, key_generated: mapping.key_generated };
+    let class = classify(&facts);
+    if let Some(covered) = covered {
+        return settle::settle_outdated(context, planned, &rows, &covered, class);
+    }
     let base_rows = candidate.base.and_then(|base| base.rows);
-    settle::settle(context, planned, &rows, base_rows.as_ref(), classify(&facts))
+    settle::settle(context, planned, &rows, base_rows.as_ref(), class)
 }
 
 fn hash_of(mapping: &TableMapping, side: Side, candidate: &Candidate) -> Option<RowHash> {

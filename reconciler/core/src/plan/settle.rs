@@ -1,39 +1,125 @@
 //! Settle: from a class to the step that is planned, by policy, by strategy, or because there is no choice.
 
+use std::cmp::Ordering;
+
 use super::{Dispute, PlannedRow, Step, TableContext, WriteKind};
 use crate::{
     classify::{Class, ConflictKind},
-    mapping::Row,
+    mapping::{Row, Unrepresentable},
     spec::{HardDeletes, InitialPolicy},
     strategy::{Conflict, Resolution, title},
-    value::{Pair, Side},
+    value::{Pair, Side, Value},
 };
 
-/// Columns joined the sync since the base was taken, and the ones it covered are as agreed: in a new column a value beats NULL or
-/// the column's default, and two values conflict.
-pub(super) fn plan_new_columns(context: &TableContext<'_>, mut planned: PlannedRow, rows: &Pair<Option<Row>>, equal: bool) -> PlannedRow {
-    let Pair { cloud: Some(cloud), local: Some(local) } = rows else {
-        planned.step = Step::Adopt;
-        planned.reason = "the columns of this table changed; the row is as agreed".into();
-        return planned;
+/// The base was taken when the sync had fewer columns. What it covered is decided as ever; in a column that is new to it a value beats
+/// the column's default and that beats NULL, whichever side leads, and two values conflict.
+pub(super) fn settle_outdated(
+    context: &TableContext<'_>,
+    mut planned: PlannedRow,
+    rows: &Pair<Option<Row>>,
+    covered: &[usize],
+    class: Class,
+) -> PlannedRow {
+    let both = match rows {
+        Pair { cloud: Some(cloud), local: Some(local) } if cloud != local => Pair::new(cloud, local),
+        _ if class == Class::InStep => {
+            planned.step = Step::Adopt;
+            planned.reason = "the columns of this table changed; the row is as agreed".into();
+            return planned;
+        }
+        _ => return settle(context, planned, rows, None, class),
     };
-    if equal {
-        planned.step = Step::Adopt;
-        planned.reason = "the columns of this table changed; both sides agree".into();
+    let differing = context.mapping.changed_columns(both.cloud, both.local);
+    let fresh: Vec<(usize, Option<Side>)> = differing
+        .into_iter()
+        .filter(|column| !covered.contains(column))
+        .map(|column| (column, says_more(context, &both, column)))
+        .collect();
+    let kind = match class {
+        Class::Conflict { kind } => Some(kind),
+        _ if fresh.iter().any(|(_, side)| side.is_none()) => Some(ConflictKind::NewColumn),
+        _ => None,
+    };
+    let winner = match kind.map(|kind| decide(context, &mut planned, rows, kind)) {
+        None => None,
+        Some(Some(winner)) => Some(winner),
+        Some(None) => return planned,
+    };
+    let lead = match class {
+        Class::Update { to } => Some(to.other()),
+        Class::Conflict { .. } => winner,
+        _ => None,
+    };
+    let mut wanted = both.map(Clone::clone);
+    if let Some(lead) = lead {
+        let follower = wanted.get_mut(lead.other());
+        for column in covered {
+            follower.values[*column].clone_from(&both.get(lead).values[*column]);
+        }
+        follower.deleted = both.get(lead).deleted;
+    }
+    for (column, side) in fresh {
+        if let Some(from) = side.or(winner) {
+            wanted.get_mut(from.other()).values[column].clone_from(&both.get(from).values[column]);
+        }
+    }
+    if planned.dispute.is_none() {
+        planned.reason = match lead {
+            Some(lead) => format!("changed on {lead}; a column joined the sync"),
+            None => "a column joined the sync: a value beats an empty one".into(),
+        };
+    }
+    write_wanted(context, planned, &both, &wanted, lead)
+}
+
+/// Which side's value of a column says more: a value more than the column's default, that more than NULL; `None`: two values.
+fn says_more(context: &TableContext<'_>, rows: &Pair<&Row>, column: usize) -> Option<Side> {
+    let says = |side: Side| {
+        let value = &rows.get(side).values[column];
+        u8::from(*value != Value::Null) + u8::from(!context.mapping.is_empty_or_default(side, column, value))
+    };
+    match says(Side::Cloud).cmp(&says(Side::Local)) {
+        Ordering::Greater => Some(Side::Cloud),
+        Ordering::Less => Some(Side::Local),
+        Ordering::Equal => None,
+    }
+}
+
+/// Brings both sides to what is wanted of each. Where both lack something, one is written now, and the base makes an ordinary change
+/// of it; the follower first, or whichever has the smaller digest: the same row, on whichever side it is.
+fn write_wanted(
+    context: &TableContext<'_>,
+    mut planned: PlannedRow,
+    both: &Pair<&Row>,
+    wanted: &Pair<Row>,
+    lead: Option<Side>,
+) -> PlannedRow {
+    let mapping = context.mapping;
+    let lacks = |side: Side| *both.get(side) != wanted.get(side);
+    let follower = lead.map_or_else(
+        || {
+            let fingerprint = both.map(|row| mapping.fingerprint(row));
+            let smaller = if fingerprint.cloud <= fingerprint.local { Side::Cloud } else { Side::Local };
+            if context.carries_to(smaller) { smaller } else { smaller.other() }
+        },
+        Side::other,
+    );
+    let to = match (lacks(follower), lacks(follower.other())) {
+        (true, _) => follower,
+        (false, true) => follower.other(),
+        (false, false) => {
+            planned.step = Step::Adopt;
+            return planned;
+        }
+    };
+    if !context.carries_to(to) {
+        // Whoever wins a conflict where rows come to stays there, and that is agreed; any other change waits.
+        planned.step = if planned.dispute.is_some() { Step::Adopt } else { Step::NotCarried { to } };
         return planned;
     }
-    let differing = context.mapping.changed_columns(cloud, local);
-    let empty =
-        |side: Side, row: &Row| differing.iter().all(|column| context.mapping.is_empty_or_default(side, *column, &row.values[*column]));
-    match (empty(Side::Cloud, cloud), empty(Side::Local, local)) {
-        (false, true) => {
-            write_copy(context, planned, Side::Local, rows, None, "a column joined the sync: a value beats an empty one".into())
-        }
-        (true, false) => {
-            write_copy(context, planned, Side::Cloud, rows, None, "a column joined the sync: a value beats an empty one".into())
-        }
-        _ => settle_conflict(context, planned, rows, ConflictKind::NewColumn),
-    }
+    planned.merges = lacks(to.other()) && context.carries_to(to.other());
+    let set = mapping.update_values(to, both.get(to), wanted.get(to)).map(WriteKind::Update);
+    written(planned, to, set)
 }
 
 /// Turns a class into a step.
@@ -89,7 +175,7 @@ fn write_copy(
     }
     let mapping = context.mapping;
     let (Some(source), Some(source_stored)) = (rows.get(to.other()), planned.seen.get(to.other())) else { return planned };
-    let written = match rows.get(to) {
+    let set = match rows.get(to) {
         None => mapping
             .created_at(to.other(), source_stored)
             .and_then(|created_at| mapping.insert_values(to, source, &created_at))
@@ -103,17 +189,20 @@ fn write_copy(
             mapping.update_values(to, target, &wanted).map(WriteKind::Update)
         }
     };
-    match written {
-        Ok(kind) => {
-            planned.step = Step::Write { side: to, kind };
-            planned
-        }
+    written(planned, to, set)
+}
+
+/// The step of a write, or that a value cannot be carried.
+fn written(mut planned: PlannedRow, to: Side, set: Result<WriteKind, Unrepresentable>) -> PlannedRow {
+    match set {
+        Ok(kind) => planned.step = Step::Write { side: to, kind },
         Err(fault) => {
             planned.reason = format!("{to} cannot hold a value of {}", to.other());
             planned.step = Step::Quarantine { side: to, message: fault.to_string() };
-            planned
+            planned.merges = false;
         }
     }
+    planned
 }
 
 /// The source's row, except that a side which stored something other than was sent keeps it: of such a row (`agreed` is what the source
@@ -160,17 +249,7 @@ fn settle_hard_delete(context: &TableContext<'_>, mut planned: PlannedRow, rows:
 }
 
 fn settle_conflict(context: &TableContext<'_>, mut planned: PlannedRow, rows: &Pair<Option<Row>>, kind: ConflictKind) -> PlannedRow {
-    let (strategy, resolution) = resolve(context, &planned, rows, kind);
-    let (winner, reason) = match resolution {
-        Resolution::Manual { reason } => (None, reason),
-        Resolution::Take { side, reason } => (Some(side), reason),
-    };
-    planned.reason = reason.clone();
-    planned.dispute = Some(Dispute { kind, strategy, winner, reason });
-    let Some(winner) = winner else {
-        planned.step = Step::Park;
-        return planned;
-    };
+    let Some(winner) = decide(context, &mut planned, rows, kind) else { return planned };
     let loser = winner.other();
     if !context.carries_to(loser) {
         // The winner is where rows come to, not where they come from: both keep what they have, and that is agreed.
@@ -183,6 +262,21 @@ fn settle_conflict(context: &TableContext<'_>, mut planned: PlannedRow, rows: &P
     }
     let reason = planned.reason.clone();
     write_copy(context, planned, loser, rows, None, reason)
+}
+
+/// Notes the dispute and who wins it; without a winner the row is parked.
+fn decide(context: &TableContext<'_>, planned: &mut PlannedRow, rows: &Pair<Option<Row>>, kind: ConflictKind) -> Option<Side> {
+    let (strategy, resolution) = resolve(context, planned, rows, kind);
+    let (winner, reason) = match resolution {
+        Resolution::Manual { reason } => (None, reason),
+        Resolution::Take { side, reason } => (Some(side), reason),
+    };
+    planned.reason.clone_from(&reason);
+    planned.dispute = Some(Dispute { kind, strategy, winner, reason });
+    if winner.is_none() {
+        planned.step = Step::Park;
+    }
+    winner
 }
 
 /// Asks whoever is in charge of this kind of conflict: a rule of the semantics, the policy `initial`, or the strategy.

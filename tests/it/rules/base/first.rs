@@ -15,9 +15,12 @@ async fn with_rows(policy: &str) -> World {
 #[tokio::test]
 async fn equal_rows_are_adopted_missing_ones_copied_and_the_others_follow_the_policy() {
     // (policy, the names in the end, who is asked)
-    for (policy, expected, asked) in
-        [("manual", ("Cloud", "Local"), "manual"), ("cloud", ("Cloud", "Cloud"), "initial"), ("local", ("Local", "Local"), "initial"), ("strategy", ("Cloud", "Cloud"), "latest_wins")]
-    {
+    for (policy, expected, asked) in [
+        ("manual", ("Cloud", "Local"), "manual"),
+        ("cloud", ("Cloud", "Cloud"), "initial"),
+        ("local", ("Local", "Local"), "initial"),
+        ("strategy", ("Cloud", "Cloud"), "latest_wins"),
+    ] {
         let world = with_rows(policy).await;
         let outcome = world.sync().await;
         named(&world, "x", expected.0, expected.1).await;

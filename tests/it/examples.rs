@@ -1,0 +1,1 @@
+//! The folders under `examples/`: each is run.
