@@ -35,6 +35,9 @@ const FIRST_WAIT_US: i64 = 60 * 1_000_000;
 /// again, it is the policy `initial` that decides.
 pub(crate) const INITIAL_VALUE: &str = "initial_value";
 
+/// A table as the spec names it, and a key's bytes.
+type RowKey = (String, Vec<u8>);
+
 /// Rows of one table.
 pub(crate) struct TableRows {
     /// Which column is which.
@@ -101,6 +104,8 @@ impl Applier<'_> {
     pub(crate) async fn record(&mut self, mapping: &TableMapping, rows: &[PlannedRow], now: i64) -> Result<(), EngineError> {
         let mut close = BatchClose { run: self.run.to_owned(), ..BatchClose::default() };
         let parked = self.parked(mapping, rows.iter()).await?;
+        let refused = rows.iter().filter(|row| matches!(row.step, Step::Quarantine { .. }));
+        let attempts = self.attempts(refused.map(|row| (mapping.table.as_str(), row.key.to_bytes()))).await?;
         for row in rows {
             let bytes = row.key.to_bytes();
             let table = mapping.table.clone();
@@ -128,7 +133,7 @@ impl Applier<'_> {
                 Step::Quarantine { side, message } => {
                     let initial = row.dispute.as_ref().is_some_and(|dispute| dispute.kind == ConflictKind::Initial);
                     let kind = if initial { INITIAL_VALUE } else { "value" };
-                    close.quarantine_add.push(self.quarantine(mapping, row, *side, kind, message.clone(), now).await?);
+                    close.quarantine_add.push(self.quarantine(mapping, row, *side, kind, message.clone(), &attempts, now));
                     close.pending_remove.push((table, bytes));
                 }
                 Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
@@ -182,18 +187,20 @@ impl Applier<'_> {
             let known = self.parked(&table.mapping, table.rows.iter()).await?;
             parked.extend(known.into_iter().map(|(key, id)| ((table.mapping.table.clone(), key), id)));
         }
+        let refused = entries.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, RowOutcome::Refused(_)));
+        let attempts = self.attempts(refused.map(|(entry, _)| (entry.table.as_str(), entry.key.clone()))).await?;
         let rows = tables.into_iter().flat_map(|table| {
             let TableRows { mapping, names, rows } = table;
             rows.into_iter().map(move |row| (mapping.clone(), names.clone(), row))
         });
-        self.close(side, rows.zip(outcomes).zip(&entries), &parked, on_refusal, now).await
+        self.close(side, rows.zip(outcomes).zip(&entries), (&parked, &attempts), on_refusal, now).await
     }
 
     async fn close<'e>(
         &self,
         side: Side,
         rows: impl Iterator<Item = (((Arc<TableMapping>, Pair<TableName>, PlannedRow), RowOutcome), &'e JournalEntry)>,
-        parked: &HashMap<(String, Vec<u8>), String>,
+        (parked, attempts): (&HashMap<RowKey, String>, &HashMap<RowKey, u32>),
         on_refusal: OnRefusal,
         now: i64,
     ) -> Result<Written, EngineError> {
@@ -242,7 +249,7 @@ impl Applier<'_> {
                         close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
                     } else {
                         let kind = refusal_name(refusal.kind);
-                        close.quarantine_add.push(self.quarantine(&mapping, &row, side, kind, refusal.message.clone(), now).await?);
+                        close.quarantine_add.push(self.quarantine(&mapping, &row, side, kind, refusal.message.clone(), attempts, now));
                         close.pending_remove.push((table.clone(), bytes));
                     }
                     written.refused.push((table, row, refusal));
@@ -358,20 +365,35 @@ impl Applier<'_> {
         }
     }
 
-    async fn quarantine(
+    /// How often each of these rows was refused before, where it was.
+    async fn attempts<'t>(&self, refused: impl Iterator<Item = (&'t str, Vec<u8>)>) -> Result<HashMap<RowKey, u32>, EngineError> {
+        let mut keys: HashMap<&str, Vec<Vec<u8>>> = HashMap::new();
+        for (table, key) in refused {
+            keys.entry(table).or_default().push(key);
+        }
+        let mut attempts = HashMap::new();
+        for (table, keys) in keys {
+            let earlier = self.state.quarantined_among(&self.lease.sync, table, &keys).await?;
+            attempts.extend(earlier.into_iter().map(|row| ((row.table, row.key), row.attempts)));
+        }
+        Ok(attempts)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what a database says of a row, as it is")]
+    fn quarantine(
         &self,
         mapping: &TableMapping,
         row: &PlannedRow,
         side: Side,
         kind: &str,
         message: String,
+        attempts: &HashMap<RowKey, u32>,
         now: i64,
-    ) -> Result<Quarantined, EngineError> {
+    ) -> Quarantined {
         let key = row.key.to_bytes();
-        let earlier = self.state.quarantined(&self.lease.sync, Some(&mapping.table)).await?;
-        let attempts = earlier.iter().find(|known| known.key == key).map_or(0, |known| known.attempts) + 1;
+        let attempts = attempts.get(&(mapping.table.clone(), key.clone())).copied().unwrap_or_default() + 1;
         let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << attempts.min(20));
-        Ok(Quarantined {
+        Quarantined {
             table: mapping.table.clone(),
             key,
             key_json: mapping.key_json(&row.key).into(),
@@ -383,7 +405,7 @@ impl Applier<'_> {
             cloud: row.hashes.cloud,
             local: row.hashes.local,
             since: now,
-        })
+        }
     }
 }
 

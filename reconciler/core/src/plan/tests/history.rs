@@ -92,7 +92,7 @@ struct Memory {
     agreed: BTreeMap<usize, Pair<Option<Row>>>,
     /// How many columns the agreement covers.
     covered: BTreeMap<usize, usize>,
-    /// Rows that stand in the conflict log.
+    /// Rows that lost a conflict: they stand in the log.
     logged: BTreeMap<usize, Vec<Row>>,
     /// Keys between the two writes of a merge.
     merging: BTreeSet<usize>,
@@ -142,10 +142,10 @@ fn run(world: &mut World, mapping: &TableMapping, memory: &mut Memory, observer:
     let after = contents(world, &full);
     for (key, row) in &plan {
         let (before, after) = (&before[key], &after[key]);
-        if row.dispute.is_some() {
-            let seen = Side::BOTH.into_iter().filter_map(|side| before.get(side).clone());
-            memory.logged.entry(*key).or_default().extend(seen);
+        if let Some(winner) = row.dispute.as_ref().and_then(|dispute| dispute.winner) {
+            memory.logged.entry(*key).or_default().extend(before.get(winner.other()).clone());
         }
+        assert_only_changes(world, mapping, memory, (*key, row), before);
         assert_nothing_lost(world, &full, memory, (*key, row), before, after);
         assert_new_columns(world, mapping, memory, (*key, row), before, after);
         remember(mapping, memory, (*key, row), before, after);
@@ -208,7 +208,25 @@ fn assert_minimal(mapping: &TableMapping, row: &PlannedRow) {
             assert_ne!(meaning(value), meaning(&target.values[*index]), "column {index} is equal already: {row:?}");
         }
     }
-    assert!(data_set(mapping, *side, set).len() <= mapping.columns.len() - mapping.key_len);
+}
+
+/// Without a dispute, a write sets only columns that changed at its source since the sides agreed, or that are new to the agreement.
+fn assert_only_changes(
+    world: &World,
+    mapping: &TableMapping,
+    memory: &Memory,
+    (key, row): (usize, &PlannedRow),
+    before: &Pair<Option<Row>>,
+) {
+    let Step::Write { side, kind: WriteKind::Update(set) } = &row.step else { return };
+    if row.dispute.is_some() || (memory.merging.contains(&key) && world.has_triggers()) {
+        return;
+    }
+    let (Some(covered), Some(now)) = (memory.covered.get(&key), before.get(side.other())) else { return };
+    let Some(then) = memory.agreed.get(&key).and_then(|agreed| agreed.get(side.other()).as_ref()) else { return };
+    for column in data_set(mapping, *side, set).into_iter().filter(|column| column < covered) {
+        assert_ne!(then.values[column], now.values[column], "column {column} did not change at its source: {row:#?}");
+    }
 }
 
 /// How much a value says: nothing, what the column says by itself, or something.
