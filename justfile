@@ -2,13 +2,17 @@
 default:
     @just --list
 
-# Everything that must pass: format, lints, all tests
+# Everything that must pass: format, lints, docs, all tests
 test:
     tests/run
 
 # The pure core alone: seconds
 core:
     cargo test -p berqenas-core
+
+# The docs of both crates, private items and all: the way in for maintainers
+docs:
+    cargo doc --no-deps --workspace --document-private-items --open
 
 # Format and lints
 check:

@@ -2,12 +2,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agreements;
+mod bad_input;
 mod cli;
 mod cli_reference;
+mod commands;
 mod conformance;
+mod docs;
 mod endpoint_sqlite;
+mod examples;
 mod expect;
+mod northwind;
+mod rules;
 mod spec_files;
 mod state;
+mod stories;
 mod support;
 mod tidy;
+mod topology;

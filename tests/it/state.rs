@@ -10,7 +10,7 @@ use std::{
 use berqenas::state::{
     BaseRow, BatchClose, Conflict, ConflictCounts, ConflictFilter, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus,
     Lease, NewRun, Origin, OriginRow, Outcome, PendingKey, PlannedBase, Quarantined, RunEnd, RunMode, RunStatus, SideState, State,
-    StateError, StateOptions, TableCounts, TableState, Winner,
+    StateError, StateOptions, TableCounts, TableProgress, TableState, Winner,
 };
 use berqenas_core::value::{Pair, RowHash, Side};
 use serde_json::{Value, json};
@@ -386,6 +386,7 @@ async fn an_old_lease_writes_nothing() {
     let new = state.acquire(SYNC, "second", NOW + MINUTE, MINUTE).await.unwrap();
     let side = SideState { database_id: "db".into(), epoch: 1, pending_epoch: None, clock: NOW, our_clock: NOW };
     let table = TableState { adopted: true, mapping_version: "v1".into(), columns: json!([]), last_full: None };
+    let progress = TableProgress { table: "customers".into(), marks: Pair::new(Some(1), None), known: table };
     let close = BatchClose { run: run.clone(), base_upserts: in_table([base_row(b"a", 1)]), ..BatchClose::default() };
     let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None };
     let attempts = [
@@ -393,8 +394,7 @@ async fn an_old_lease_writes_nothing() {
         ("release", state.release(&old, NOW).await.map(drop)),
         ("outbid", state.outbid(&old, 9).await.map(drop)),
         ("set_side", state.set_side(&old, Side::Cloud, &side).await),
-        ("set_marks", state.set_marks(&old, "customers", Pair::new(Some(1), None)).await),
-        ("set_table", state.set_table(&old, "customers", &table).await),
+        ("set_progress", state.set_progress(&old, &[progress]).await),
         ("remember_mapping", state.remember_mapping(&old, "customers", "v1", &json!([])).await),
         ("forget_base", state.forget_base(&old, None).await),
         ("forget", state.forget(&old).await),

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn progress(table: &str, marks: Pair<Option<i64>>, known: TableState) -> TableProgress {
+    TableProgress { table: table.into(), marks, known }
+}
+
 #[tokio::test]
 async fn sides_marks_and_tables() {
     let Bench { state, lease, folder: _folder } = Bench::new().await;
@@ -13,18 +17,18 @@ async fn sides_marks_and_tables() {
     }
     assert_eq!(state.side(SYNC, Side::Local).await.unwrap(), None);
 
-    for marks in [Pair::new(Some(5), None), Pair::new(Some(i64::MAX), Some(-7)), Pair::new(None, Some(8))] {
-        state.set_marks(&lease, "customers", marks).await.unwrap();
+    assert_eq!(state.table(SYNC, "customers").await.unwrap(), None);
+    let known = |adopted, last_full| TableState { adopted, mapping_version: "v2".into(), columns: json!([{"name": "ünvan"}]), last_full };
+    for (marks, known) in [
+        (Pair::new(Some(5), None), known(false, None)),
+        (Pair::new(Some(i64::MAX), Some(-7)), known(true, Some(NOW))),
+        (Pair::new(None, Some(8)), known(true, None)),
+    ] {
+        state.set_progress(&lease, &[progress("customers", marks, known.clone())]).await.unwrap();
         let cloud = state.mark(SYNC, "customers", Side::Cloud).await.unwrap();
         assert_eq!(Pair::new(cloud, state.mark(SYNC, "customers", Side::Local).await.unwrap()), marks);
         assert_eq!(state.mark(SYNC, "orders", Side::Cloud).await.unwrap(), None);
-    }
-
-    assert_eq!(state.table(SYNC, "customers").await.unwrap(), None);
-    for (adopted, last_full) in [(false, None), (true, Some(NOW))] {
-        let table = TableState { adopted, mapping_version: "v2".into(), columns: json!([{"name": "ünvan"}]), last_full };
-        state.set_table(&lease, "customers", &table).await.unwrap();
-        assert_eq!(state.table(SYNC, "customers").await.unwrap(), Some(table));
+        assert_eq!(state.table(SYNC, "customers").await.unwrap(), Some(known));
     }
 
     state.remember_mapping(&lease, "customers", "v1", &json!(["id", "name"])).await.unwrap();
@@ -261,7 +265,8 @@ async fn forgetting_keeps_the_log() {
     let bench = Bench::new().await;
     let (state, run) = (&bench.state, bench.run().await);
     state.open_batch(&bench.lease, &[entry(&run, 0)], &[conflict("c1", 1, ConflictStatus::Pending)]).await.unwrap();
-    state.set_marks(&bench.lease, "customers", Pair::new(Some(1), Some(1))).await.unwrap();
+    let known = TableState { adopted: true, mapping_version: "v1".into(), columns: json!([]), last_full: None };
+    state.set_progress(&bench.lease, &[progress("customers", Pair::new(Some(1), Some(1)), known)]).await.unwrap();
     let pending = PendingKey { key: vec![1], reason: "moved".into(), attempts: 1, since: NOW };
     let close = BatchClose { base_upserts: in_table([base_row(b"a", 1)]), pending_add: in_table([pending]), ..BatchClose::default() };
     state.commit(&bench.lease, &close).await.unwrap();

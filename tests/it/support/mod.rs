@@ -1,4 +1,8 @@
 //! What tests share.
 
+pub(crate) mod markdown;
 pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod shell;
 pub(crate) mod world;

@@ -282,7 +282,7 @@ pub(crate) fn meanwhile<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
     })
 }
 
-fn sqlite_text(row: &sqlx::sqlite::SqliteRow, index: usize) -> String {
+pub(crate) fn sqlite_text(row: &sqlx::sqlite::SqliteRow, index: usize) -> String {
     let value = row.try_get_raw(index).unwrap();
     if value.is_null() {
         return "-".into();

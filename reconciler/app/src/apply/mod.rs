@@ -4,11 +4,15 @@
 //! entries); the rows are written, under their guards and the fencing token, together with their outcome, in the target; what
 //! happened is recorded in the state. A run cut off between any two is settled by the next one, from what the target recorded.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use berqenas_core::{
     access::StoredRow,
     classify::ConflictKind,
+    key::Key,
     mapping::TableMapping,
     plan::{PlannedRow, Step, WriteKind},
     shape::TableName,
@@ -20,7 +24,7 @@ use crate::{
     error::EngineError,
     state::{
         BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow,
-        Outcome, PendingKey, PlannedBase, Quarantined, State, Winner,
+        Outcome, PendingKey, PlannedBase, Quarantined, State, TableCounts, Winner,
     },
 };
 
@@ -35,9 +39,6 @@ const FIRST_WAIT_US: i64 = 60 * 1_000_000;
 /// again, it is the policy `initial` that decides.
 pub(crate) const INITIAL_VALUE: &str = "initial_value";
 
-/// A table as the spec names it, and a key's bytes.
-type RowKey = (String, Vec<u8>);
-
 /// Rows of one table.
 pub(crate) struct TableRows {
     /// Which column is which.
@@ -48,17 +49,6 @@ pub(crate) struct TableRows {
     pub(crate) rows: Vec<PlannedRow>,
 }
 
-/// What became of a written batch, in the order of its rows.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
-    /// Rows written.
-    pub(crate) applied: Vec<(String, PlannedRow)>,
-    /// Rows that were no longer as planned: the next run reads them afresh.
-    pub(crate) moved: Vec<(String, PlannedRow)>,
-    /// Rows that the database refused.
-    pub(crate) refused: Vec<(String, PlannedRow, Refusal)>,
-}
-
 /// What is done with rows that a database refuses because of other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnRefusal {
@@ -66,6 +56,17 @@ pub(crate) enum OnRefusal {
     TryLater,
     /// They are quarantined.
     Quarantine,
+}
+
+/// A row that the database refused.
+#[derive(Debug)]
+pub(crate) struct RefusedRow {
+    /// The table, as the spec names it.
+    pub(crate) table: String,
+    /// The row.
+    pub(crate) key: Key,
+    /// Why.
+    pub(crate) refusal: Refusal,
 }
 
 /// How far a batch is.
@@ -93,19 +94,43 @@ pub(crate) struct Applier<'a> {
     pub(crate) database_ids: &'a Pair<String>,
     /// Called at each boundary between two effects of a batch.
     pub(crate) reached: Box<dyn Fn(Reached, Side) + Send + Sync + 'a>,
-    /// The number of the last batch.
+    /// The number of the run's last batch.
     pub(crate) batch: i64,
-    /// The number of the last conflict entry.
-    pub(crate) conflicts: u64,
+    /// The number of the run's last conflict entry.
+    pub(crate) conflicts: i64,
+}
+
+/// What a commit adds to the run's counts, table by table.
+#[derive(Default)]
+struct Tally(BTreeMap<String, TableCounts>);
+
+impl Tally {
+    fn of(&mut self, table: &str) -> &mut TableCounts {
+        self.0.entry(table.to_owned()).or_insert_with(|| TableCounts { table: table.to_owned(), ..TableCounts::default() })
+    }
+
+    fn written(&mut self, table: &str, side: Side, resolves_conflict: bool) {
+        let counts = self.of(table);
+        match side {
+            Side::Cloud => counts.local_to_cloud += 1,
+            Side::Local => counts.cloud_to_local += 1,
+        }
+        counts.conflicts_detected += u64::from(resolves_conflict);
+        counts.conflicts_resolved += u64::from(resolves_conflict);
+    }
+
+    fn into_counts(self) -> Vec<TableCounts> {
+        self.0.into_values().collect()
+    }
 }
 
 impl Applier<'_> {
     /// Records what needs no write: adopted and forgotten bases, parked conflicts, rows that cannot be carried exactly.
     pub(crate) async fn record(&mut self, mapping: &TableMapping, rows: &[PlannedRow], now: i64) -> Result<(), EngineError> {
         let mut close = BatchClose { run: self.run.to_owned(), ..BatchClose::default() };
+        let mut tally = Tally::default();
         let parked = self.parked(mapping, rows.iter()).await?;
-        let refused = rows.iter().filter(|row| matches!(row.step, Step::Quarantine { .. }));
-        let attempts = self.attempts(refused.map(|row| (mapping.table.as_str(), row.key.to_bytes()))).await?;
+        let refusals = self.refusals(mapping, rows.iter().any(|row| matches!(row.step, Step::Quarantine { .. }))).await?;
         for row in rows {
             let bytes = row.key.to_bytes();
             let table = mapping.table.clone();
@@ -118,6 +143,8 @@ impl Applier<'_> {
                     settled(&mut close, &table, bytes, &parked);
                     if row.dispute.is_some() {
                         close.conflicts_upsert.push(self.conflict(mapping, row, now, ConflictState::Applied));
+                        tally.of(&table).conflicts_detected += 1;
+                        tally.of(&table).conflicts_resolved += 1;
                     }
                 }
                 Step::Park => {
@@ -127,13 +154,15 @@ impl Applier<'_> {
                         entry.id.clone_from(known);
                     }
                     close.conflicts_upsert.push(entry);
+                    tally.of(&table).conflicts_detected += 1;
                     close.pending_remove.push((table.clone(), bytes.clone()));
                     close.quarantine_remove.push((table, bytes));
                 }
                 Step::Quarantine { side, message } => {
                     let initial = row.dispute.as_ref().is_some_and(|dispute| dispute.kind == ConflictKind::Initial);
                     let kind = if initial { INITIAL_VALUE } else { "value" };
-                    close.quarantine_add.push(self.quarantine(mapping, row, *side, kind, message.clone(), &attempts, now));
+                    tally.of(&table).quarantined += 1;
+                    close.quarantine_add.push(quarantined(mapping, row, *side, kind, message.clone(), &refusals, now));
                     close.pending_remove.push((table, bytes));
                 }
                 Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
@@ -141,10 +170,12 @@ impl Applier<'_> {
                 Step::Write { .. } => {}
             }
         }
+        close.counts = tally.into_counts();
         Ok(self.state.commit(self.lease, &close).await?)
     }
 
-    /// Writes rows of one side in one transaction.
+    /// Writes rows of one side in one transaction; answers those that the database refused. Rows that were no longer as planned are
+    /// pending: the next run reads them afresh.
     pub(crate) async fn write(
         &mut self,
         side: Side,
@@ -152,7 +183,7 @@ impl Applier<'_> {
         defer_foreign_keys: bool,
         on_refusal: OnRefusal,
         now: i64,
-    ) -> Result<Written, EngineError> {
+    ) -> Result<Vec<RefusedRow>, EngineError> {
         self.batch += 1;
         let mut entries = Vec::new();
         let mut conflicts = Vec::new();
@@ -187,58 +218,39 @@ impl Applier<'_> {
             let known = self.parked(&table.mapping, table.rows.iter()).await?;
             parked.extend(known.into_iter().map(|(key, id)| ((table.mapping.table.clone(), key), id)));
         }
-        let refused = entries.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, RowOutcome::Refused(_)));
-        let attempts = self.attempts(refused.map(|(entry, _)| (entry.table.as_str(), entry.key.clone()))).await?;
         let rows = tables.into_iter().flat_map(|table| {
             let TableRows { mapping, names, rows } = table;
             rows.into_iter().map(move |row| (mapping.clone(), names.clone(), row))
         });
-        self.close(side, rows.zip(outcomes).zip(&entries), (&parked, &attempts), on_refusal, now).await
+        self.close(side, rows.zip(outcomes).zip(&entries), &parked, on_refusal, now).await
     }
 
     async fn close<'e>(
         &self,
         side: Side,
         rows: impl Iterator<Item = (((Arc<TableMapping>, Pair<TableName>, PlannedRow), RowOutcome), &'e JournalEntry)>,
-        (parked, attempts): (&HashMap<RowKey, String>, &HashMap<RowKey, u32>),
+        parked: &HashMap<(String, Vec<u8>), String>,
         on_refusal: OnRefusal,
         now: i64,
-    ) -> Result<Written, EngineError> {
+    ) -> Result<Vec<RefusedRow>, EngineError> {
         let mut close = BatchClose { run: self.run.to_owned(), batch: Some(self.batch), ..BatchClose::default() };
-        let mut written = Written::default();
+        let mut refused = Vec::new();
+        let mut tally = Tally::default();
+        let mut refusals: HashMap<String, Attempts> = HashMap::new();
         for (((mapping, names, row), outcome), entry) in rows {
             let table = mapping.table.clone();
             let bytes = entry.key.clone();
             match outcome {
                 RowOutcome::Applied(stored) => {
-                    let hash = stored.as_ref().map(|stored| mapping.access.get(side).hash(stored));
-                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
-                    match (row.next_base(&mapping, stored.as_ref()), &stored) {
-                        (Some(next), Some(stored)) => {
-                            close.base_upserts.push((table.clone(), self.base_row(&mapping, &row, next, Some(stored))));
-                            if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
-                                close.origins.push(OriginRow {
-                                    database_id: self.database_ids.get(side).clone(),
-                                    table: names.get(side).to_string(),
-                                    key: bytes.clone(),
-                                    origin: Origin { stamp, origin_time },
-                                });
-                            }
-                        }
-                        _ => close.base_deletes.push((table.clone(), bytes.clone())),
-                    }
-                    close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
-                    close.conflicts_close.extend(parked.get(&(table.clone(), bytes.clone())).cloned());
-                    close.pending_remove.push((table.clone(), bytes.clone()));
-                    close.quarantine_remove.push((table.clone(), bytes));
-                    written.applied.push((table, row));
+                    self.close_applied(&mut close, &mapping, names.get(side), &row, stored.as_ref(), entry)?;
+                    close.conflicts_close.extend(parked.get(&(table.clone(), bytes)).cloned());
+                    tally.written(&table, side, row.dispute.is_some());
                 }
                 RowOutcome::Moved => {
                     close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Moved, after_hash: None });
                     close.conflicts_close.extend(entry.conflict_id.clone());
                     let reason = "it changed between reading and writing".to_owned();
-                    close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
-                    written.moved.push((table, row));
+                    close.pending_add.push((table, PendingKey { key: bytes, reason, attempts: 1, since: now }));
                 }
                 RowOutcome::Refused(refusal) => {
                     close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Refused, after_hash: None });
@@ -248,17 +260,56 @@ impl Applier<'_> {
                         let reason = refusal.message.clone();
                         close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
                     } else {
+                        if !refusals.contains_key(&table) {
+                            refusals.insert(table.clone(), self.refusals(&mapping, true).await?);
+                        }
                         let kind = refusal_name(refusal.kind);
-                        close.quarantine_add.push(self.quarantine(&mapping, &row, side, kind, refusal.message.clone(), attempts, now));
+                        tally.of(&table).quarantined += 1;
+                        let entry = quarantined(&mapping, &row, side, kind, refusal.message.clone(), &refusals[&table], now);
+                        close.quarantine_add.push(entry);
                         close.pending_remove.push((table.clone(), bytes));
                     }
-                    written.refused.push((table, row, refusal));
+                    refused.push(RefusedRow { table, key: row.key, refusal });
                 }
             }
         }
+        close.counts = tally.into_counts();
         self.state.commit(self.lease, &close).await?;
         (self.reached)(Reached::Recorded, side);
-        Ok(written)
+        Ok(refused)
+    }
+
+    /// A row was written: its base is what the side stored, and its time at the origin stands beside the stamp it was given here.
+    fn close_applied(
+        &self,
+        close: &mut BatchClose,
+        mapping: &TableMapping,
+        name: &TableName,
+        row: &PlannedRow,
+        stored: Option<&StoredRow>,
+        entry: &JournalEntry,
+    ) -> Result<(), EngineError> {
+        let (side, table, key) = (entry.side, mapping.table.clone(), entry.key.clone());
+        let hash = stored.map(|stored| mapping.access.get(side).hash(stored));
+        close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
+        match (row.next_base(mapping, stored), stored) {
+            (Some(next), Some(stored)) => {
+                close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, Some(stored))));
+                if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
+                    close.origins.push(OriginRow {
+                        database_id: self.database_ids.get(side).clone(),
+                        table: name.to_string(),
+                        key: key.clone(),
+                        origin: Origin { stamp, origin_time },
+                    });
+                }
+            }
+            _ => close.base_deletes.push((table.clone(), key.clone())),
+        }
+        close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
+        close.pending_remove.push((table.clone(), key.clone()));
+        close.quarantine_remove.push((table, key));
+        Ok(())
     }
 
     /// The ids of the conflicts that these rows are parked with, by key.
@@ -365,47 +416,44 @@ impl Applier<'_> {
         }
     }
 
-    /// How often each of these rows was refused before, where it was.
-    async fn attempts<'t>(&self, refused: impl Iterator<Item = (&'t str, Vec<u8>)>) -> Result<HashMap<RowKey, u32>, EngineError> {
-        let mut keys: HashMap<&str, Vec<Vec<u8>>> = HashMap::new();
-        for (table, key) in refused {
-            keys.entry(table).or_default().push(key);
+    /// How often each row of a table was refused so far; not asked for where nothing is refused now.
+    async fn refusals(&self, mapping: &TableMapping, wanted: bool) -> Result<Attempts, EngineError> {
+        if !wanted {
+            return Ok(Attempts::new());
         }
-        let mut attempts = HashMap::new();
-        for (table, keys) in keys {
-            let earlier = self.state.quarantined_among(&self.lease.sync, table, &keys).await?;
-            attempts.extend(earlier.into_iter().map(|row| ((row.table, row.key), row.attempts)));
-        }
-        Ok(attempts)
+        let known = self.state.quarantined(&self.lease.sync, Some(&mapping.table)).await?;
+        Ok(known.into_iter().map(|row| (row.key, row.attempts)).collect())
     }
+}
 
-    #[allow(clippy::too_many_arguments, reason = "what a database says of a row, as it is")]
-    fn quarantine(
-        &self,
-        mapping: &TableMapping,
-        row: &PlannedRow,
-        side: Side,
-        kind: &str,
-        message: String,
-        attempts: &HashMap<RowKey, u32>,
-        now: i64,
-    ) -> Quarantined {
-        let key = row.key.to_bytes();
-        let attempts = attempts.get(&(mapping.table.clone(), key.clone())).copied().unwrap_or_default() + 1;
-        let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << attempts.min(20));
-        Quarantined {
-            table: mapping.table.clone(),
-            key,
-            key_json: mapping.key_json(&row.key).into(),
-            side,
-            message,
-            kind: kind.to_owned(),
-            attempts,
-            next_attempt: now.saturating_add(doubled.min(LONGEST_WAIT_US)),
-            cloud: row.hashes.cloud,
-            local: row.hashes.local,
-            since: now,
-        }
+/// How often each row was refused, by key.
+type Attempts = HashMap<Vec<u8>, u32>;
+
+/// The entry of a refused row; each refusal doubles the wait until its next try.
+fn quarantined(
+    mapping: &TableMapping,
+    row: &PlannedRow,
+    side: Side,
+    kind: &str,
+    message: String,
+    refusals: &Attempts,
+    now: i64,
+) -> Quarantined {
+    let key = row.key.to_bytes();
+    let attempts = refusals.get(&key).map_or(1, |attempts| attempts + 1);
+    let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << (attempts - 1).min(20));
+    Quarantined {
+        table: mapping.table.clone(),
+        key,
+        key_json: mapping.key_json(&row.key).into(),
+        side,
+        message,
+        kind: kind.to_owned(),
+        attempts,
+        next_attempt: now.saturating_add(doubled.min(LONGEST_WAIT_US)),
+        cloud: row.hashes.cloud,
+        local: row.hashes.local,
+        since: now,
     }
 }
 

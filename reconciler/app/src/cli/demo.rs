@@ -1,11 +1,12 @@
 //! `berqenas demo`: the whole story on two small databases.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Exit, Session, bars::Bars, bidirectional, conflicts, history, plan, status};
 use crate::{
     engine::{
         self, Engine,
+        outcome::DemoFolder,
         request::{ConflictFilter, EngineOptions, PlanRequest, SyncRequest},
     },
     error::EngineError,
@@ -47,7 +48,7 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
         say(plan::render(&report, plan::DEFAULT_LIMIT, &look))?;
     }
 
-    say(heading("And does: berqenas sync bidirectional"))?;
+    say(heading("What it does: berqenas sync bidirectional"))?;
     let bars = Bars::new(screen.is_json(), false);
     let outcome = engine.sync(sync, &SyncRequest::default(), &bars).await?;
     drop(bars);
@@ -61,14 +62,48 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
     say(heading("berqenas sync conflicts"))?;
     say(conflicts::render_all(&engine.conflicts(sync, &ConflictFilter::default()).await?, &look))?;
 
-    let specs = folder.specs.display();
-    say(format!(
-        "{}  Change rows in either database with any SQLite client, then:\n  \
-         berqenas --specs {specs} plan {sync}\n  \
-         berqenas --specs {specs} sync bidirectional {sync}\n  \
-         berqenas --specs {specs} sync conflicts {sync} --json\n  \
-         and edit the spec in {specs}: another strategy, a table less, a column renamed.",
-        heading("What to try next")
-    ))?;
+    say(format!("{}{}", heading("What to try next"), what_next(&session.program, &args.dir, &folder)))?;
     Ok(Exit::Done)
+}
+
+/// Commands that work as they stand: the program as it was called, the folder as it was given.
+fn what_next(program: &str, dir: &Path, folder: &DemoFolder) -> String {
+    let berqenas = format!("{} --specs {}", quoted(program), quoted(&folder.specs.display().to_string()));
+    let local = quoted(&dir.join("local.db").display().to_string());
+    let sync = &folder.sync;
+    format!(
+        "  Write on either side, with any SQLite client:\n    \
+         sqlite3 {local} \"UPDATE customers SET city = 'Adana' WHERE customer_id = 125\"\n  \
+         See what that means, and do it:\n    \
+         {berqenas} plan {sync}\n    \
+         {berqenas} sync bidirectional {sync}\n  \
+         Look closer: the log with both full rows of each conflict, both databases, what has been said above:\n    \
+         {berqenas} sync conflicts {sync} --date today --json\n    \
+         {berqenas} sync test-connection {sync}\n    \
+         {berqenas} sync status {sync}\n  \
+         Edit {}: another strategy, a table less. Then:\n    \
+         {berqenas} validate\n  \
+         Your own databases: README.md, \"Your first sync\".",
+        folder.specs.join(format!("{sync}.yaml")).display(),
+    )
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "_-./+,@%:".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_survive_the_shell() {
+        let check = |word: &str, expected: &str| assert_eq!(quoted(word), expected);
+        check("target/release/berqenas", "target/release/berqenas");
+        check("my demo", "'my demo'");
+        check("it's", r"'it'\''s'");
+        check("", "''");
+    }
 }

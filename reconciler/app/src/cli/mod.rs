@@ -113,6 +113,8 @@ impl Exit {
 
 /// What every verb is given.
 struct Session {
+    /// How this program was called, to be named in commands for people.
+    program: String,
     options: EngineOptions,
     screen: Screen,
 }
@@ -136,9 +138,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => return report_usage(&usage, arguments.iter().any(|argument| argument == "--json")),
     };
-    start_logging(matches!(&cli.command, Command::Sync(Sync::Bidirectional(args)) if args.verbose));
     let screen = Screen::new(cli.global.json, cli.global.color);
-    let session = Session { options: EngineOptions { specs: cli.global.specs, state: cli.global.state }, screen };
+    start_logging(matches!(&cli.command, Command::Sync(Sync::Bidirectional(args)) if args.verbose), &screen);
+    let program = arguments.first().map_or("berqenas".into(), |program| program.to_string_lossy().into_owned());
+    let session = Session { program, options: EngineOptions { specs: cli.global.specs, state: cli.global.state }, screen };
     let ended = tokio::runtime::Runtime::new()
         .map_err(|source| EngineError::new(ErrorKind::Failed, "cannot start the runtime").caused_by(source))
         .and_then(|runtime| runtime.block_on(Box::pin(dispatch(cli.command, &session))));
@@ -184,8 +187,13 @@ fn report_usage(usage: &clap::Error, json: bool) -> ExitCode {
     }
 }
 
-fn start_logging(verbose: bool) {
+fn start_logging(verbose: bool, screen: &Screen) {
     let fallback = if verbose { "warn,berqenas=debug" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("BERQENAS_LOG").unwrap_or_else(|_| fallback.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(screen.paints_errors())
+        .with_target(false)
+        .init();
 }

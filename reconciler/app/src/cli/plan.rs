@@ -7,7 +7,7 @@ use berqenas_core::{spec::StrategyName, value::Side};
 use super::{Exit, Session, screen::Look, show};
 use crate::{
     engine::{
-        outcome::{Counts, NoteKind, Op, PlanReport, PlannedAction, PlannedConflict, Row, TablePlan, Winner},
+        outcome::{Counts, Note, NoteKind, Op, PlanReport, PlannedAction, PlannedConflict, Row, TablePlan, Winner},
         request::PlanRequest,
     },
     error::EngineError,
@@ -88,15 +88,7 @@ fn print(plans: &[PlanReport], one: bool, limit: Option<usize>, session: &Sessio
 pub(super) fn render(plan: &PlanReport, limit: usize, look: &Look) -> String {
     let mut text = format!("{}\n", look.paint.bold(&format!("Plan: {}", plan.sync)));
     text.push_str(&render_totals(&plan.summary.total));
-    for note in &plan.summary.notes {
-        let place = [note.table.clone(), note.key.as_ref().map(|key| show::key(key, "="))].into_iter().flatten();
-        let place = place.map(|part| format!("{part}: ")).collect::<String>();
-        let kind = match note.kind {
-            NoteKind::Skipped | NoteKind::Pending => look.paint.dim(note.kind.as_str()),
-            NoteKind::Held | NoteKind::Parked | NoteKind::Quarantined | NoteKind::Warning => look.paint.yellow(note.kind.as_str()),
-        };
-        text.push_str(&format!("  {kind}: {place}{}\n", note.reason));
-    }
+    text.push_str(&render_notes(&plan.summary.notes, look));
     for table in &plan.tables {
         let counts = plan.summary.tables.get(&table.table).copied().unwrap_or_default();
         text.push_str(&render_table(table, &counts, limit, look));
@@ -104,10 +96,39 @@ pub(super) fn render(plan: &PlanReport, limit: usize, look: &Look) -> String {
     text
 }
 
+/// One line a note; notes that say the same of several tables are one line.
+fn render_notes(notes: &[Note], look: &Look) -> String {
+    let mut lines: Vec<(&Note, Vec<String>)> = Vec::new();
+    for note in notes {
+        let table = note.table.clone().into_iter();
+        match lines.iter_mut().find(|(known, _)| note.key.is_none() && same_note(known, note)) {
+            Some((_, tables)) => tables.extend(table),
+            None => lines.push((note, table.collect())),
+        }
+    }
+    let line = |(note, tables): (&Note, Vec<String>)| {
+        let tables = (!tables.is_empty()).then(|| tables.join(", "));
+        let place = [tables, note.key.as_ref().map(|key| show::key(key, "="))].into_iter().flatten();
+        let place = place.map(|part| format!("{part}: ")).collect::<String>();
+        let kind = match note.kind {
+            NoteKind::Skipped | NoteKind::Pending => look.paint.dim(note.kind.as_str()),
+            NoteKind::Held | NoteKind::Parked | NoteKind::Quarantined | NoteKind::Warning => look.paint.yellow(note.kind.as_str()),
+        };
+        format!("  {kind}: {place}{}\n", note.reason)
+    };
+    lines.into_iter().map(line).collect()
+}
+
+fn same_note(one: &Note, other: &Note) -> bool {
+    one.key.is_none() && one.kind == other.kind && one.reason == other.reason && one.table.is_some() && other.table.is_some()
+}
+
 fn render_totals(total: &Counts) -> String {
     if total.is_empty() {
         let held = if total.held > 0 { format!(" {} held back.", show::count(total.held, "row")) } else { String::new() };
-        return format!("  Nothing to do.{held} {} looked at.\n", show::count(total.unchanged, "row"));
+        // Rows that the scan itself found to be as agreed are not counted: nothing is said of none.
+        let looked_at = if total.unchanged > 0 { format!(" {} looked at.", show::count(total.unchanged, "row")) } else { String::new() };
+        return format!("  Nothing to do.{held}{looked_at}\n");
     }
     let mut text = format!("  Cloud → Local: {}\n  Local → Cloud: {}\n", records(total.cloud_to_local), records(total.local_to_cloud));
     let parts = [

@@ -157,8 +157,13 @@ impl Screen {
         eprintln!("{}", render_error(error, paint));
     }
 
+    /// Whether what goes to standard error is in colour.
+    pub(super) fn paints_errors(&self) -> bool {
+        self.color.applies(io::stderr().is_terminal())
+    }
+
     fn paint_errors(&self) -> Paint {
-        Paint { on: self.color.applies(io::stderr().is_terminal()) }
+        Paint { on: self.paints_errors() }
     }
 }
 

@@ -55,8 +55,8 @@ pub async fn demo_edit(folder: &Path) -> Result<Vec<String>> {
     execute(&folder.join("local.db"), &[include_str!("demo/local-edits.sql")]).await?;
     let lines = [
         "Cloud: a new customer, a new price of Rulman 6204, order 457 delivered",
-        "Local: a new order, 30 pieces instead of 24 in order 455, customer 124 deleted",
-        "Both:  the e-mail of customer 123, the stock of product 790; local last",
+        "Local: a new order, 30 pieces instead of 24 in order 455, customer 124 deleted (is_deleted = 1)",
+        "Both:  the e-mail of customer 123 and the stock of product 790: two conflicts; local wrote last",
     ];
     Ok(lines.map(str::to_owned).to_vec())
 }

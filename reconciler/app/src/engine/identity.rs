@@ -3,7 +3,10 @@
 //! A database or a state file that was restored from a backup, or swapped for another, would make old content look like new edits. So
 //! the end of each run is recorded on both sides and in the state, and where they disagree the sync stops until a person says which is right.
 
-use berqenas_core::value::Side;
+use berqenas_core::{
+    topology::{TablePair, find_ring},
+    value::Side,
+};
 
 use crate::{
     endpoint::Ledger,
@@ -38,6 +41,21 @@ pub(super) fn check(sync: &str, side: Side, target: &str, known: Option<&SideSta
     let cause =
         if recorded < known.epoch { "it was restored from an earlier backup" } else { "the state was restored from an earlier backup" };
     stopped(format!("{side} ({target}) is {how} the state (run {recorded} there, {} here): {cause}", known.epoch))
+}
+
+/// Refuses a sync that would close a ring of table pairs, or keep in step a pair that another sync keeps. `others` are the pairs of the
+/// syncs that are in the specs beside this one.
+pub(super) fn check_forest(mut others: Vec<TablePair>, own: &[TablePair]) -> Result<(), EngineError> {
+    others.extend_from_slice(own);
+    let Some(ring) = find_ring(&others) else { return Ok(()) };
+    let names = ring.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ");
+    let what = match ring.as_slice() {
+        [alone] => format!("{alone} ties a table to itself: both sides are the same table"),
+        [first, second] => format!("{first} and {second} keep the same two tables in step"),
+        _ => format!("these syncs form a ring: {names}"),
+    };
+    Err(EngineError::new(ErrorKind::InvalidSpec, format!("{what}; values would chase each other for ever, so nothing was written"))
+        .hint("take one of these tables out of one of these specs"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Inspect: what the engine tells without running: status, history, the conflict log, connections, what tables lack.
 
+use std::collections::BTreeMap;
+
 use berqenas_core::{
     mapping,
+    names::{Match, match_name},
     shape::TableShape,
     spec::{Direction, Schedule, TableSpec},
     value::{Pair, Side},
@@ -15,7 +18,7 @@ use super::{
         StatusReport, TablePreparation, TableReadiness, Winner,
     },
     request::ConflictFilter,
-    session::{find_table, open_side},
+    session::{find_table, open_side, resolve_side},
     sides,
 };
 use crate::{
@@ -202,8 +205,8 @@ async fn test_side(loaded: &LoadedSpec, side: Side) -> SideReport {
 }
 
 async fn fill_side(loaded: &LoadedSpec, side: Side, report: &mut SideReport) -> Result<()> {
+    report.target = resolve_side(loaded, side)?.display;
     let endpoint = open_side(loaded, side).await?;
-    report.target = endpoint.target().to_owned();
     let probe = endpoint.probe().await?;
     report.reachable = true;
     report.version = Some(probe.version);
@@ -226,8 +229,11 @@ async fn fill_side(loaded: &LoadedSpec, side: Side, report: &mut SideReport) -> 
 
 /// Whether a table has what a sync needs of it.
 fn readiness(table: &TableSpec, shape: &TableShape) -> TableReadiness {
-    // A table mapped to itself lacks exactly what a mapping would complain of on this side.
-    let lacks: Vec<String> = match mapping::map_table(table, Pair::new(shape, shape)) {
+    // A table mapped to itself lacks exactly what a mapping would complain of on this side; names that belong to the other side left out.
+    let has = |name: &String| matches!(match_name(name, shape.columns.iter().map(|column| column.name.as_str())), Match::One(_));
+    let exclude = table.exclude.iter().filter(|name| has(name)).cloned().collect();
+    let alone = TableSpec { rename: BTreeMap::new(), exclude, ..table.clone() };
+    let lacks: Vec<String> = match mapping::map_table(&alone, Pair::new(shape, shape)) {
         Ok(_) => Vec::new(),
         Err(faults) => {
             let mut lacks: Vec<String> = faults.into_iter().map(|fault| format!("{} ({})", fault.message, fault.hint)).collect();

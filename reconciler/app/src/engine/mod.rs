@@ -26,13 +26,14 @@ use std::path::{Path, PathBuf};
 
 use berqenas_core::{
     spec::{InitialPolicy, StrategyName},
+    topology::TablePair,
     value::Side,
 };
 
 use self::{
-    outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, ValidateReport},
+    outcome::{Named, PlanReport, SpecEntry, SpecFault, SyncOutcome, SyncReport, TableResult, ValidateReport},
     planfile::PlanFile,
-    reading::{RunContext, read_sides},
+    reading::{Readings, RunContext, read_sides},
     request::{EngineOptions, PlanRequest, Progress, Silent, SyncRequest},
     run::{Run, RunTally},
     session::{Narrowing, Session},
@@ -40,8 +41,11 @@ use self::{
 use crate::{
     error::{EngineError, ErrorKind},
     specs::{self, LoadedSpec, LoadedSpecs},
-    state::{Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError, TableCounts},
+    state::{Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError},
 };
+
+/// The pause before the first of them; each further one is twice as long.
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 type Result<T> = std::result::Result<T, EngineError>;
 
@@ -178,11 +182,13 @@ impl Engine {
             initial: loaded.spec.initial,
             full: request.full_sync,
             decides_anew: self.decides_anew(&state, loaded, request.strategy).await?,
+            trusts: false,
             deletes_approved: false,
             progress: &Silent,
             clock: now,
         };
         let readings = read_sides(&session, &state, false, false, now).await?;
+        self.check_forest(&state, &session, &readings).await?;
         let planned = planner::plan(&context, &readings, request.row_limit, file.is_some()).await?;
         state.ensure_unmoved()?;
         if let Some(file) = file {
@@ -195,6 +201,15 @@ impl Engine {
         session.close().await;
         state.close().await;
         Ok(planned.report)
+    }
+
+    /// Refuses a ring of table pairs among the syncs of the specs; answers those of this session.
+    async fn check_forest(&self, state: &State, session: &Session, readings: &Readings) -> Result<Vec<TablePair>> {
+        let own = session.table_pairs(&readings.database_ids);
+        let is_other = |pair: &TablePair| pair.sync != session.spec.name && self.specs.specs.iter().any(|loaded| still_syncs(loaded, pair));
+        let others = state.table_pairs().await?.into_iter().filter(is_other).collect();
+        identity::check_forest(others, &own)?;
+        Ok(own)
     }
 
     /// Whether parked rows are decided anew: the spec or the strategy is another than in the last run.
@@ -257,8 +272,8 @@ impl Engine {
             Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
         };
         let finished = now();
-        let tables = result.as_ref().map(table_counts).unwrap_or_default();
-        let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables, error }).await;
+        // The counts stand in the state already: each batch added its own.
+        let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables: Vec::new(), error }).await;
         let released = state.release(&lease, finished).await;
         let tally = result?;
         ended?;
@@ -278,7 +293,7 @@ impl Engine {
         decides_anew: bool,
         progress: &dyn Progress,
     ) -> Result<RunTally> {
-        let pauses = backon::ExponentialBuilder::default().with_jitter().with_max_times(RETRIES);
+        let pauses = backon::ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_jitter().with_max_times(RETRIES);
         let mut pauses = backon::BackoffBuilder::build(pauses);
         loop {
             let tried = Box::pin(self.once(loaded, state, lease, run, work, decides_anew, progress)).await;
@@ -328,12 +343,18 @@ impl Engine {
             },
             full: work.is_full(),
             decides_anew,
+            trusts: trust.is_some(),
             deletes_approved: matches!(work, Work::Apply(_)),
             progress,
             clock: now,
         };
         let readings = read_sides(&session, state, true, trust.is_some(), now).await?;
-        let run = Run::new(&context, &readings);
+        let pairs = self.check_forest(state, &session, &readings).await?;
+        let known = state.table_pairs().await?;
+        if !pairs.iter().all(|pair| known.contains(pair)) {
+            state.set_table_pairs(&lease, &pairs).await?;
+        }
+        let run = Run::begin(&context, &readings).await?;
         let tally = match work {
             Work::Sync(_) => run.execute().await,
             Work::Apply(plan) => run.execute_plan(plan).await,
@@ -383,6 +404,11 @@ impl Work<'_> {
     }
 }
 
+/// Whether a spec still has the table pair that its sync once had.
+fn still_syncs(loaded: &LoadedSpec, pair: &TablePair) -> bool {
+    loaded.spec.name == pair.sync && loaded.spec.tables.iter().any(|table| table.name == pair.table)
+}
+
 /// The folder that the specs folder stands in.
 fn beside(specs: &Path) -> PathBuf {
     match specs.canonicalize().ok().as_deref().and_then(Path::parent) {
@@ -413,18 +439,6 @@ fn is_dead(holder: &str, host: &str) -> bool {
     place.split(" (").next() == Some(host) && Path::new("/proc/self").exists() && !Path::new("/proc").join(process).exists()
 }
 
-fn table_counts(tally: &RunTally) -> Vec<TableCounts> {
-    let counts = |(table, result): (&String, &outcome::TableResult)| TableCounts {
-        table: table.clone(),
-        cloud_to_local: result.cloud_to_local,
-        local_to_cloud: result.local_to_cloud,
-        conflicts_detected: result.conflicts_detected,
-        conflicts_resolved: result.conflicts_resolved,
-        ..TableCounts::default()
-    };
-    tally.tables.iter().map(counts).collect()
-}
-
 async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally, took_us: i64) -> Result<SyncOutcome> {
     let sync = &loaded.spec.name;
     let waits = inspect::waiting(state, loaded).await?;
@@ -436,8 +450,17 @@ async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally,
         }
         return Err(fault);
     }
-    let results: Named<outcome::TableResult> =
-        loaded.spec.tables.iter().filter_map(|table| tally.tables.get(&table.name).map(|result| (table.name.clone(), *result))).collect();
+    let counted = state.runs(Some(sync), 1).await?.pop().map(|run| run.tables).unwrap_or_default();
+    let result = |table: &String| {
+        let counts = counted.iter().find(|counts| counts.table == *table);
+        counts.map_or_else(TableResult::default, |counts| TableResult {
+            cloud_to_local: counts.cloud_to_local,
+            local_to_cloud: counts.local_to_cloud,
+            conflicts_detected: counts.conflicts_detected,
+            conflicts_resolved: counts.conflicts_resolved,
+        })
+    };
+    let results: Named<TableResult> = tally.tables.iter().map(|table| (table.clone(), result(table))).collect();
     let total = results.iter().map(|(_, result)| result.cloud_to_local + result.local_to_cloud).sum();
     Ok(SyncOutcome {
         report: SyncReport {

@@ -1,7 +1,7 @@
 //! Plan files: a plan saved whole, to be applied exactly or refused.
 //!
-//! The file holds, for each row, what both sides looked like and what is done, value by value, so that applying it decides nothing. Its
-//! id is a digest over all of that: a file that was altered is refused.
+//! The file holds, for each row, what both sides looked like and what is done, value by value, so that applying it decides nothing. A
+//! digest stands over all of that: a file that was altered is refused.
 
 use std::path::Path;
 
@@ -25,7 +25,9 @@ const FORMAT_VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PlanFile {
     format_version: u32,
-    /// The digest over everything that is done.
+    /// The digest over everything else in the file.
+    digest: String,
+    /// The plan's id.
     pub(super) plan_id: String,
     /// The sync.
     pub(super) sync: String,
@@ -35,6 +37,12 @@ pub(super) struct PlanFile {
     pub(super) strategy: Option<StrategyName>,
     /// Table by table, in the order they are carried out.
     pub(super) tables: Vec<TableFile>,
+}
+
+/// What tells whether the rest can be read.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
 }
 
 /// One table of a saved plan.
@@ -113,14 +121,26 @@ impl PlanFile {
             mapping_version,
             rows: rows.iter().map(RowFile::of).collect(),
         });
-        PlanFile {
+        let mut file = PlanFile {
             format_version: FORMAT_VERSION,
+            digest: String::new(),
             plan_id: plan_id.to_owned(),
             sync: sync.to_owned(),
             generation: generation.to_owned(),
             strategy,
             tables: tables.collect(),
-        }
+        };
+        file.digest = file.digest_of_the_rest();
+        file
+    }
+
+    /// The digest over everything but itself.
+    fn digest_of_the_rest(&self) -> String {
+        let PlanFile { format_version, digest: _, plan_id, sync, generation, strategy, tables } = self;
+        let mut hasher = blake3::Hasher::new();
+        // A hasher takes whatever is written to it, and these types have a form in JSON.
+        let _ = serde_json::to_writer(&mut hasher, &(format_version, plan_id, sync, generation, strategy, tables));
+        hasher.finalize().to_hex().to_string()
     }
 
     /// Writes the file, readable by its owner only: it holds rows.
@@ -141,12 +161,14 @@ impl PlanFile {
         let unreadable = |what: String| EngineError::new(ErrorKind::Usage, format!("{} is no saved plan: {what}", path.display()));
         let text = std::fs::read(path)
             .map_err(|source| EngineError::new(ErrorKind::Usage, format!("{} cannot be read", path.display())).caused_by(source))?;
+        // The version first: a file of another one may have another form.
+        let Version { format_version } = serde_json::from_slice(&text).map_err(|fault| unreadable(fault.to_string()))?;
+        if format_version != FORMAT_VERSION {
+            return Err(unreadable(format!("its format is version {format_version}, this program knows {FORMAT_VERSION}; plan again")));
+        }
         let file: PlanFile = serde_json::from_slice(&text).map_err(|fault| unreadable(fault.to_string()))?;
-        if file.format_version != FORMAT_VERSION {
-            return Err(unreadable(format!(
-                "its format is version {}, this program knows {FORMAT_VERSION}; plan again",
-                file.format_version
-            )));
+        if file.digest != file.digest_of_the_rest() {
+            return Err(unreadable("it was altered since it was saved; plan again".to_owned()));
         }
         Ok(file)
     }

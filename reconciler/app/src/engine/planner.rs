@@ -26,7 +26,7 @@ pub(super) async fn plan(context: &RunContext<'_>, readings: &Readings, limit: O
     hasher.update(spec.name.as_bytes()).update(spec.generation.as_bytes());
     let mut views = Vec::new();
     let mut kept = Vec::new();
-    let mut notes: Vec<Note> = context.session.warnings.iter().map(|reason| warning(None, reason.clone())).collect();
+    let mut notes: Vec<Note> = context.session.warnings.iter().map(|(table, reason)| warning(Some(table), reason.clone())).collect();
     if !context.state.open_entries(&spec.name).await?.is_empty() {
         notes.push(warning(None, "an interrupted run left rows unsettled: the next run settles them first, and may then plan less".into()));
     }

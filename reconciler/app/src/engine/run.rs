@@ -5,6 +5,11 @@
 //! are read and planned; rows are written; what failed because of other rows is tried again; deletes come last, children first; marks
 //! move when everything under them is applied, parked, quarantined or pending.
 
+mod ending;
+mod later;
+
+pub(super) use later::exceeds;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -18,19 +23,17 @@ use berqenas_core::{
 };
 
 use super::{
-    decide::Decider,
-    outcome::TableResult,
     planfile::PlanFile,
-    reading::{Readings, RunContext, TableReading, decider, state_version},
+    reading::{Readings, RunContext, TableReading, decider},
     request::Step as Boundary,
-    scan::UnreadableKey,
+    scan::{UNREADABLE_KEY, UnreadableKey},
     session::SyncTable,
 };
 use crate::{
-    apply::{Applier, OnRefusal, Reached, TableRows},
+    apply::{Applier, OnRefusal, Reached, RefusedRow, TableRows},
     endpoint::{Ledger, Refusal, RefusalKind},
     error::{EngineError, ErrorKind},
-    state::{BatchClose, PendingKey, SideState, TableState},
+    state::{BatchClose, TableState},
 };
 
 /// How often rows that wait for other rows are tried again in one run.
@@ -39,8 +42,8 @@ const PASSES: usize = 4;
 /// What a run did.
 #[derive(Debug, Default)]
 pub(super) struct RunTally {
-    /// Table by table.
-    pub(super) tables: BTreeMap<String, TableResult>,
+    /// The tables, in the order of the spec.
+    pub(super) tables: Vec<String>,
     /// What a person should know.
     pub(super) warnings: Vec<String>,
     /// Rows that a safety limit held back, with the limit in words.
@@ -65,7 +68,9 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run about to begin.
-    pub(super) fn new(context: &'a RunContext<'a>, readings: &'a Readings) -> Run<'a> {
+    pub(super) async fn begin(context: &'a RunContext<'a>, readings: &'a Readings) -> Result<Run<'a>, EngineError> {
+        // An attempt after a passing fault goes on counting where the one before it stopped.
+        let last = context.state.last_numbers(context.run).await?;
         let applier = Applier {
             state: context.state,
             lease: context.lease,
@@ -79,13 +84,11 @@ impl<'a> Run<'a> {
                     Reached::Recorded => Boundary::Recorded(side),
                 });
             }),
-            batch: 0,
-            conflicts: 0,
+            batch: last.batch,
+            conflicts: last.conflict,
         };
-        let mut tally = RunTally { warnings: context.session.warnings.clone(), ..RunTally::default() };
-        for table in &context.session.tables {
-            tally.tables.insert(table.spec.name.clone(), TableResult::default());
-        }
+        let mut tally =
+            RunTally { tables: context.session.table_names(), warnings: context.session.told_warnings(), ..RunTally::default() };
         for side in Side::BOTH {
             let floor = readings.floors.get(side);
             if !floor.guaranteed {
@@ -95,13 +98,13 @@ impl<'a> Run<'a> {
                     .push(format!("{side}: running transactions cannot be seen, late commits are not guaranteed to be found; {remedy}"));
             }
         }
-        Run { context, readings, applier, tally, fenced: false, waiting: Vec::new(), deletes: BTreeMap::new(), renewed: 0 }
+        Ok(Run { context, readings, applier, tally, fenced: false, waiting: Vec::new(), deletes: BTreeMap::new(), renewed: 0 })
     }
 
     /// Runs to the end.
     pub(super) async fn execute(mut self) -> Result<RunTally, EngineError> {
         let unsettled = !self.context.state.open_entries(self.sync()).await?.is_empty();
-        if unsettled {
+        if unsettled || self.context.trusts {
             self.fence().await?;
         }
         let mut marks = Vec::new();
@@ -111,9 +114,7 @@ impl<'a> Run<'a> {
         self.try_again().await?;
         self.delete().await?;
         self.context.progress.step(Boundary::TablesDone);
-        for (number, known) in marks.into_iter().enumerate() {
-            self.move_marks(number, known).await?;
-        }
+        self.move_marks(marks).await?;
         self.context.progress.step(Boundary::MarksMoved);
         self.end().await?;
         Ok(self.tally)
@@ -131,6 +132,7 @@ impl<'a> Run<'a> {
                 stale.push(format!("table {}: its columns have changed", table.spec.name));
                 continue;
             }
+            self.remember_mapping(table).await?;
             let rows = planned.rows(&table.mapping)?;
             let known = self.context.state.table(self.sync(), &table.spec.name).await?;
             let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
@@ -188,20 +190,32 @@ impl<'a> Run<'a> {
         let table = &context.session.tables[number];
         let reading = TableReading::open(context, self.readings, number).await?;
         context.progress.table(&table.spec.name, reading.expected_rows);
+        self.remember_mapping(table).await?;
         for keys in reading.extra.chunks(context.session.spec.batch_rows) {
-            self.carry(number, &reading.decider, keys).await?;
+            self.carry(number, &reading, keys).await?;
         }
         let mut scan = reading.scan(context).await?;
+        let mut unreadable = Vec::new();
         let mut done = 0;
-        while let Some(batch) = scan.next().await? {
-            self.note_unreadable(table, &batch.unreadable);
+        while let Some(mut batch) = scan.next().await? {
+            unreadable.append(&mut batch.unreadable);
             let keys = reading.keys(context, batch.sightings).await?;
-            self.carry(number, &reading.decider, &keys).await?;
+            self.carry(number, &reading, &keys).await?;
             self.renew().await?;
             done += batch.rows_read;
             context.progress.rows(done);
         }
+        self.leave_out(table, &unreadable, reading.full).await?;
         Ok((reading.known, reading.full))
+    }
+
+    /// Base rows name the version of their mapping: what it covered must be known before the first of them is written.
+    async fn remember_mapping(&self, table: &SyncTable) -> Result<(), EngineError> {
+        let (state, name, version) = (self.context.state, &table.spec.name, &table.mapping.version);
+        if state.mapping_columns(self.sync(), name, version).await?.is_none() {
+            state.remember_mapping(self.context.lease, name, version, &table.mapping.columns_for_state()).await?;
+        }
+        Ok(())
     }
 
     /// Keeps the lease, which lasts much longer than this: each renewal waits for the disk.
@@ -215,18 +229,36 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn note_unreadable(&mut self, table: &SyncTable, unreadable: &[UnreadableKey]) {
+    /// Rows whose keys cannot be read are left out, and stand in the quarantine until a full scan no longer comes by them.
+    async fn leave_out(&mut self, table: &SyncTable, unreadable: &[UnreadableKey], full: bool) -> Result<(), EngineError> {
+        let name = &table.spec.name;
         for row in unreadable {
-            self.tally.warnings.push(format!("table {}: a row on {} is left out: {}", table.spec.name, row.side, row.message));
+            self.tally.warnings.push(format!("table {name}: a row on {} is left out: {}", row.side, row.message));
         }
+        let known = self.context.state.quarantined(self.sync(), Some(name)).await?;
+        let seen: Vec<Vec<u8>> = unreadable.iter().map(UnreadableKey::mark).collect();
+        let gone = known.into_iter().filter(|row| full && row.kind == UNREADABLE_KEY && !seen.contains(&row.key));
+        let quarantine_remove: Vec<_> = gone.map(|row| (name.clone(), row.key)).collect();
+        if unreadable.is_empty() && quarantine_remove.is_empty() {
+            return Ok(());
+        }
+        let quarantine_add = unreadable.iter().map(|row| row.quarantined(name, self.now())).collect();
+        let close = BatchClose { run: self.context.run.to_owned(), quarantine_add, quarantine_remove, ..BatchClose::default() };
+        Ok(self.context.state.commit(self.context.lease, &close).await?)
     }
 
     /// Plans keys and carries the plan out.
-    async fn carry(&mut self, number: usize, decider: &Decider<'a>, keys: &[Key]) -> Result<(), EngineError> {
-        let mut rows = decider.plan(keys).await?;
-        if !self.fenced && rows.iter().any(|row| !row.is_nothing()) {
+    async fn carry(&mut self, number: usize, reading: &TableReading<'a>, keys: &[Key]) -> Result<(), EngineError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut rows = reading.decider.plan(keys).await?;
+        if !self.fenced && rows.iter().any(PlannedRow::needs_fence) {
             self.fence().await?;
-            rows = decider.plan(keys).await?;
+            rows = reading.decider.plan(keys).await?;
+        }
+        if !reading.something_waits {
+            rows.retain(|row| !row.is_nothing());
         }
         self.context.progress.step(Boundary::Planned);
         self.apply(number, rows, OnRefusal::TryLater).await
@@ -235,7 +267,6 @@ impl<'a> Run<'a> {
     async fn apply(&mut self, number: usize, rows: Vec<PlannedRow>, on_refusal: OnRefusal) -> Result<(), EngineError> {
         let table = &self.context.session.tables[number];
         lint(table, &rows)?;
-        self.count_conflicts(table, &rows);
         let mut writes: Pair<Vec<PlannedRow>> = Pair::default();
         let mut records = Vec::new();
         for row in rows {
@@ -245,7 +276,6 @@ impl<'a> Run<'a> {
                     let side = *side;
                     writes.get_mut(side).push(row);
                 }
-                Step::Nothing if !self.fenced => {}
                 _ => records.push(row),
             }
         }
@@ -278,196 +308,17 @@ impl<'a> Run<'a> {
                 TableRows { mapping: Arc::clone(&table.mapping), names: table.shapes.as_ref().map(|shape| shape.name.clone()), rows }
             })
             .collect();
-        let written = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
-        for (table, row) in &written.applied {
-            let counts = self.tally.tables.entry(table.clone()).or_default();
-            match side {
-                Side::Cloud => counts.local_to_cloud += 1,
-                Side::Local => counts.cloud_to_local += 1,
-            }
-            if row.dispute.is_some() {
-                counts.conflicts_resolved += 1;
-            }
-        }
-        for (table, row, refusal) in written.refused {
+        let refused = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
+        for RefusedRow { table, key, refusal } in refused {
             let by_other_rows = matches!(refusal.kind, RefusalKind::ForeignKey | RefusalKind::Unique);
             if by_other_rows && on_refusal == OnRefusal::TryLater {
-                let counts = self.tally.tables.entry(table.clone()).or_default();
-                // It is decided again in a later pass, and counted then.
-                counts.conflicts_detected -= u64::from(row.dispute.is_some());
-                self.waiting.push((numbers[table.as_str()], row.key, refusal));
+                self.waiting.push((numbers[table.as_str()], key, refusal));
             } else {
-                self.tally.warnings.push(format!("table {table}: row {} was refused by {side}: {}", row.key, refusal.message));
+                self.tally.warnings.push(format!("table {table}: row {key} was refused by {side}: {}", refusal.message));
             }
         }
         Ok(())
     }
-
-    fn count_conflicts(&mut self, table: &SyncTable, rows: &[PlannedRow]) {
-        let counts = self.tally.tables.entry(table.spec.name.clone()).or_default();
-        for row in rows {
-            if row.dispute.is_some() {
-                counts.conflicts_detected += 1;
-                if matches!(row.step, Step::Adopt) {
-                    counts.conflicts_resolved += 1;
-                }
-            }
-        }
-    }
-
-    /// Rows that were refused because of other rows: those may be there by now. Each pass plans afresh and puts all of them into one
-    /// transaction with foreign keys that can wait deferred, so that rings of rows and chains of unique values go through together.
-    async fn try_again(&mut self) -> Result<(), EngineError> {
-        for pass in 1..=PASSES {
-            let waiting = std::mem::take(&mut self.waiting);
-            if waiting.is_empty() {
-                return Ok(());
-            }
-            let before = waiting.len();
-            let mut writes: Pair<Vec<(usize, Vec<PlannedRow>)>> = Pair::default();
-            let mut keys: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
-            for (number, key, _) in waiting {
-                keys.entry(number).or_default().push(key);
-            }
-            for (number, keys) in keys {
-                let known = self.context.state.table(self.sync(), &self.context.session.tables[number].spec.name).await?;
-                let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-                let rows = decider.plan(&keys).await?;
-                let (write, rest): (Vec<_>, Vec<_>) = rows
-                    .into_iter()
-                    .partition(|row| matches!(row.step, Step::Write { kind: WriteKind::Insert(_) | WriteKind::Update(_), .. }));
-                self.apply(number, rest, OnRefusal::Quarantine).await?;
-                self.count_conflicts(&self.context.session.tables[number], &write);
-                for side in Side::BOTH {
-                    let rows: Vec<_> =
-                        write.iter().filter(|row| matches!(row.step, Step::Write { side: to, .. } if to == side)).cloned().collect();
-                    if !rows.is_empty() {
-                        writes.get_mut(side).push((number, rows));
-                    }
-                }
-            }
-            let last = pass == PASSES;
-            for side in Side::BOTH {
-                let tables = std::mem::take(writes.get_mut(side));
-                if !tables.is_empty() {
-                    self.write(side, tables, true, OnRefusal::TryLater).await?;
-                }
-            }
-            if last || self.waiting.len() == before {
-                return self.give_up_for_now().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// What still waits: a unique value that another row rightly holds is a conflict between two rows; a missing parent that comes
-    /// with this sync stays pending; anything else is the row's own fault and quarantined.
-    async fn give_up_for_now(&mut self) -> Result<(), EngineError> {
-        for (number, key, refusal) in std::mem::take(&mut self.waiting) {
-            super::clash::settle_refusal(self.context, self.readings, &mut self.applier, &mut self.tally, number, &key, &refusal).await?;
-        }
-        Ok(())
-    }
-
-    /// Deletes for good what the policy propagates, children first, unless it is more than the safety limit lets pass.
-    async fn delete(&mut self) -> Result<(), EngineError> {
-        for (number, keys) in std::mem::take(&mut self.deletes).into_iter().rev() {
-            let table = &self.context.session.tables[number];
-            let rows = self.context.state.base_count(self.sync(), &table.spec.name).await?;
-            let limit = self.context.session.spec.max_delete_percent;
-            if !self.context.deletes_approved && exceeds(keys.len() as u64, rows, limit) {
-                let name = &table.spec.name;
-                self.tally.held.push(format!("table {name}: {} of {rows} rows would be deleted for good, more than {limit} %", keys.len()));
-                self.hold(name, &keys).await?;
-                continue;
-            }
-            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
-            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-            for keys in keys.chunks(self.context.session.spec.batch_rows) {
-                let rows = decider.plan(keys).await?;
-                for side in Side::BOTH {
-                    let is_delete = |row: &&PlannedRow| matches!(row.step, Step::Write { side: to, kind: WriteKind::Delete } if to == side);
-                    let rows: Vec<_> = rows.iter().filter(is_delete).cloned().collect();
-                    if !rows.is_empty() {
-                        self.write(side, vec![(number, rows)], false, OnRefusal::Quarantine).await?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Keys whose deletion is held back: the next run looks at them again.
-    async fn hold(&self, table: &str, keys: &[Key]) -> Result<(), EngineError> {
-        let since = self.now();
-        let pending =
-            |key: &Key| PendingKey { key: key.to_bytes(), reason: "its deletion is held by max_delete_percent".into(), attempts: 1, since };
-        let pending_add = keys.iter().map(|key| (table.to_owned(), pending(key))).collect();
-        let close = BatchClose { run: self.context.run.to_owned(), pending_add, ..BatchClose::default() };
-        Ok(self.context.state.commit(self.context.lease, &close).await?)
-    }
-
-    async fn move_marks(&mut self, number: usize, (known, full): (Option<TableState>, bool)) -> Result<(), EngineError> {
-        let context = self.context;
-        let table = &context.session.tables[number];
-        let name = &table.spec.name;
-        let mut marks = Pair::new(None, None);
-        for side in Side::BOTH {
-            let floor = self.readings.floors.get(side);
-            let old = context.state.mark(self.sync(), name, side).await?;
-            let tick = 10_i64.pow(u32::from(6_u8.saturating_sub(*table.mapping.stamp_digits.get(side))));
-            let reached = floor.floor.div_euclid(tick) * tick;
-            *marks.get_mut(side) = match (old, floor.frozen) {
-                (old, true) => old,
-                (Some(old), false) if !full => Some(old.max(reached)),
-                _ => Some(reached),
-            };
-        }
-        context.state.set_marks(context.lease, name, marks).await?;
-        let version = state_version(context.session, table);
-        let columns = table.mapping.columns_for_state();
-        context.state.remember_mapping(context.lease, name, &table.mapping.version, &columns).await?;
-        let last_full = if full { Some(self.now()) } else { known.and_then(|known| known.last_full) };
-        let state = TableState { adopted: true, mapping_version: version, columns, last_full };
-        Ok(context.state.set_table(context.lease, name, &state).await?)
-    }
-
-    /// Records the end of the run: the state's intent first, then both sides, then the state.
-    async fn end(&mut self) -> Result<(), EngineError> {
-        let context = self.context;
-        let last = |side: Side| self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch.max(known.pending_epoch.unwrap_or(0)));
-        let next = last(Side::Cloud).max(last(Side::Local)) + 1;
-        let side_state = |side: Side, epoch: i64, pending_epoch: Option<i64>| SideState {
-            database_id: self.readings.database_ids.get(side).clone(),
-            epoch,
-            pending_epoch,
-            clock: self.readings.floors.get(side).clock,
-            our_clock: *self.readings.read_at.get(side),
-        };
-        if self.fenced {
-            for side in Side::BOTH {
-                context.state.set_side(context.lease, side, &side_state(side, self.epoch_before(side), Some(next))).await?;
-            }
-            for side in Side::BOTH {
-                context.session.endpoints.get(side).record_end(self.sync(), context.lease.token, next).await?;
-                context.progress.step(Boundary::EndRecorded(side));
-            }
-        }
-        for side in Side::BOTH {
-            let epoch = if self.fenced { next } else { self.epoch_before(side) };
-            context.state.set_side(context.lease, side, &side_state(side, epoch, None)).await?;
-        }
-        Ok(())
-    }
-
-    fn epoch_before(&self, side: Side) -> i64 {
-        self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch)
-    }
-}
-
-/// Whether so many deletes of so many rows are more than the limit lets pass. One row always passes.
-pub(super) fn exceeds(deletes: u64, rows: u64, max_percent: u8) -> bool {
-    deletes > 1 && deletes.saturating_mul(100) > rows.saturating_mul(u64::from(max_percent))
 }
 
 fn lint(table: &SyncTable, rows: &[PlannedRow]) -> Result<(), EngineError> {

@@ -15,7 +15,7 @@ use futures::{StreamExt, stream::BoxStream};
 use crate::{
     endpoint::{Endpoint, EndpointError, Scan},
     error::EngineError,
-    state::{BaseRow, State},
+    state::{BaseRow, Quarantined, State},
 };
 
 /// A key that a scan came by.
@@ -36,6 +36,34 @@ pub(super) struct UnreadableKey {
     pub(super) side: Side,
     /// Why, and what to do.
     pub(super) message: String,
+}
+
+/// The kind under which rows with unreadable keys stand in the quarantine.
+pub(super) const UNREADABLE_KEY: &str = "unreadable_key";
+
+impl UnreadableKey {
+    /// What stands for the key, which has no form of its own: no key's bytes begin like this.
+    pub(super) fn mark(&self) -> Vec<u8> {
+        let digest = blake3::hash(format!("{}: {}", self.side, self.message).as_bytes());
+        [&[0xff][..], digest.as_bytes()].concat()
+    }
+
+    /// Its entry in the quarantine. It is never tried again by itself: a full scan finds the row once it is mended.
+    pub(super) fn quarantined(&self, table: &str, now: i64) -> Quarantined {
+        Quarantined {
+            table: table.to_owned(),
+            key: self.mark(),
+            key_json: serde_json::Value::Null,
+            side: self.side,
+            message: self.message.clone(),
+            kind: UNREADABLE_KEY.into(),
+            attempts: 1,
+            next_attempt: i64::MAX,
+            cloud: None,
+            local: None,
+            since: now,
+        }
+    }
 }
 
 /// What a scan yields next.

@@ -8,6 +8,7 @@ use berqenas_core::{
     shape::{Engine as DatabaseEngine, TableName, TableShape},
     spec::{Connection, StrategyName, SyncSpec, TableSpec},
     strategy::BuiltIn,
+    topology::{TableNode, TablePair},
     value::{Pair, Side},
 };
 
@@ -37,8 +38,8 @@ pub(super) struct Session {
     pub(super) endpoints: Pair<Arc<dyn Endpoint>>,
     /// The tables of this request, parents before children.
     pub(super) tables: Vec<SyncTable>,
-    /// What a person should know of the mapping.
-    pub(super) warnings: Vec<String>,
+    /// What a person should know of the mapping: the table, and what.
+    pub(super) warnings: Vec<(String, String)>,
 }
 
 /// What a request narrows or overrides.
@@ -73,10 +74,47 @@ impl Session {
             return Err(mapping_error(&spec.name, &faults));
         }
         let order = parents_first(&parents(&tables));
-        let warnings = tables.iter().flat_map(|table| table.mapping.warnings.iter().cloned()).collect();
+        let of_table = |table: &SyncTable| {
+            let name = table.spec.name.clone();
+            table.mapping.warnings.clone().into_iter().map(move |warning| (name.clone(), warning))
+        };
+        let warnings = tables.iter().flat_map(of_table).collect();
         let mut slots: Vec<Option<SyncTable>> = tables.into_iter().map(Some).collect();
         let tables = order.iter().filter_map(|number| slots[*number].take()).collect();
         Ok(Session { spec, endpoints, tables, warnings })
+    }
+
+    /// The names of its tables, in the order of the spec.
+    pub(super) fn table_names(&self) -> Vec<String> {
+        let open = |name: &&TableSpec| self.tables.iter().any(|table| table.spec.name == name.name);
+        self.spec.tables.iter().filter(open).map(|table| table.name.clone()).collect()
+    }
+
+    /// The table pairs that this session keeps in step, by the ids of its databases.
+    pub(super) fn table_pairs(&self, database_ids: &Pair<String>) -> Vec<TablePair> {
+        let node = |table: &SyncTable, side: Side| TableNode {
+            database_id: database_ids.get(side).clone(),
+            table: table.shapes.get(side).name.to_string(),
+        };
+        let pair = |table: &SyncTable| TablePair {
+            sync: self.spec.name.clone(),
+            table: table.spec.name.clone(),
+            ends: Pair::new(node(table, Side::Cloud), node(table, Side::Local)),
+        };
+        self.tables.iter().map(pair).collect()
+    }
+
+    /// The warnings as sentences: what holds of several tables is said once.
+    pub(super) fn told_warnings(&self) -> Vec<String> {
+        let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (table, warning) in &self.warnings {
+            match told.iter_mut().find(|(known, _)| known == warning) {
+                Some((_, tables)) => tables.push(table),
+                None => told.push((warning, vec![table])),
+            }
+        }
+        let noun = |tables: &[&str]| if tables.len() == 1 { "table" } else { "tables" };
+        told.into_iter().map(|(warning, tables)| format!("{} {}: {warning}", noun(&tables), tables.join(", "))).collect()
     }
 
     /// Closes both sides.
@@ -107,14 +145,18 @@ pub(super) async fn open_both(loaded: &LoadedSpec) -> Result<Pair<Arc<dyn Endpoi
     Ok(Pair::new(cloud?, local?))
 }
 
+/// The connection of one side, its variables and its password filled in.
+pub(super) fn resolve_side(loaded: &LoadedSpec, side: Side) -> Result<specs::ResolvedConnection, EngineError> {
+    let folder = loaded.path.parent().unwrap_or(Path::new("."));
+    specs::resolve_connection(connection_of(&loaded.spec, side), folder, &|name| std::env::var(name).ok()).map_err(|fault| {
+        EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", loaded.spec.name)).caused_by(fault)
+    })
+}
+
 /// Opens one database of a sync.
 pub(super) async fn open_side(loaded: &LoadedSpec, side: Side) -> Result<Arc<dyn Endpoint>, EngineError> {
     let spec = &loaded.spec;
-    let connection = connection_of(spec, side);
-    let folder = loaded.path.parent().unwrap_or(Path::new("."));
-    let resolved = specs::resolve_connection(connection, folder, &|name| std::env::var(name).ok()).map_err(|fault| {
-        EngineError::new(ErrorKind::Failed, format!("sync {}: the {side} side cannot be opened", spec.name)).caused_by(fault)
-    })?;
+    let resolved = resolve_side(loaded, side)?;
     let options = ConnectOptions {
         url: resolved.url.clone(),
         display: resolved.display.clone(),
@@ -172,7 +214,12 @@ pub(super) fn find_table(spec: &SyncSpec, table: &TableSpec, side: Side, listed:
 
 fn mapping_error(sync: &str, faults: &[MappingFault]) -> EngineError {
     let error = EngineError::new(ErrorKind::Failed, format!("sync {sync}: its tables cannot be synced as they are"));
-    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    // Most faults share a hint: hints are told once, below.
+    let line = |fault: &MappingFault| {
+        let column = fault.column.as_ref().map(|column| format!(".{column}")).unwrap_or_default();
+        format!("{}{column}: {}", fault.table, fault.message)
+    };
+    let lines: Vec<String> = faults.iter().map(line).collect();
     let mut error = error.caused_by(lines.join("\n"));
     let mut hints: Vec<&String> = Vec::new();
     for hint in faults.iter().map(|fault| &fault.hint) {

@@ -3,12 +3,14 @@
 //! A journal entry whose outcome is not known was applied if its side recorded it in the same commit; then the base becomes what was
 //! stored. Else nothing of it happened and it is dropped. Either way its key is read afresh by this run.
 
-use berqenas_core::value::Pair;
+use berqenas_core::value::{Pair, Side};
 
 use crate::{
     endpoint::{Ledger, LedgerRow},
     error::EngineError,
-    state::{BaseRow, BatchClose, ConflictState, JournalEntry, JournalStatus, Lease, Origin, OriginRow, Outcome, PendingKey, State},
+    state::{
+        BaseRow, BatchClose, ConflictState, JournalEntry, JournalStatus, Lease, Origin, OriginRow, Outcome, PendingKey, State, TableCounts,
+    },
 };
 
 /// Settles every open entry of the lease's sync. `ledgers` are the sides' lines as they stood when the token was raised. Answers what
@@ -22,12 +24,14 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
         let committed = ledger.run.as_deref() == Some(first.run.as_str()) && ledger.batch == first.batch;
         let mut close = BatchClose { run: first.run.clone(), batch: Some(first.batch), ..BatchClose::default() };
         let mut applied = 0;
+        let mut counts: Vec<TableCounts> = Vec::new();
         for entry in batch {
             let recorded = ledger.applied.iter().find(|row| committed && row.position == entry.position);
             match recorded {
                 Some(recorded) => {
                     applied += 1;
                     settle_applied(&mut close, entry, recorded);
+                    count(&mut counts, entry);
                 }
                 None => {
                     close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Dropped, after_hash: None });
@@ -37,6 +41,7 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
             let reason = "an interrupted run was about to write it".to_owned();
             close.pending_add.push((entry.table.clone(), PendingKey { key: entry.key.clone(), reason, attempts: 1, since: now }));
         }
+        close.counts = counts;
         state.commit(lease, &close).await?;
         notes.push(format!(
             "settled batch {} of {}: {applied} of {} rows had been written to {}",
@@ -47,6 +52,21 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
         ));
     }
     Ok(notes)
+}
+
+/// A row that turns out to have been written counts for the run that wrote it.
+fn count(counts: &mut Vec<TableCounts>, entry: &JournalEntry) {
+    let number = counts.iter().position(|known| known.table == entry.table).unwrap_or_else(|| {
+        counts.push(TableCounts { table: entry.table.clone(), ..TableCounts::default() });
+        counts.len() - 1
+    });
+    let known = &mut counts[number];
+    match entry.side {
+        Side::Cloud => known.local_to_cloud += 1,
+        Side::Local => known.cloud_to_local += 1,
+    }
+    known.conflicts_detected += u64::from(entry.conflict_id.is_some());
+    known.conflicts_resolved += u64::from(entry.conflict_id.is_some());
 }
 
 /// The side recorded the row: the base becomes what it stored.

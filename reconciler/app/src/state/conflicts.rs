@@ -32,7 +32,7 @@ pub enum ConflictStatus {
     Resolved,
     /// It is parked: neither side changes until a person decides.
     Pending,
-    /// It was parked and went away: the sides agree again, or another conflict took its place.
+    /// It went away: parked, and the sides agree again or another conflict took its place; or decided, and never carried out.
     Closed,
 }
 
@@ -233,8 +233,9 @@ impl Change<'_> {
     }
 
     pub(super) async fn close_conflicts(&mut self, ids: &[String]) -> Result<()> {
-        const UPDATE: &str =
-            "UPDATE conflicts SET status = 'closed' WHERE sync = ?1 AND +status = 'pending' AND id IN (SELECT value FROM json_each(?2))";
+        // A decision that was not carried out is none: the log tells only what is true.
+        const UPDATE: &str = "UPDATE conflicts SET status = 'closed', state = iif(status = 'pending', state, 'refused')
+             WHERE sync = ?1 AND (+status = 'pending' OR state = 'decided') AND id IN (SELECT value FROM json_each(?2))";
         self.each(UPDATE, ids, |id| Value::String(id.clone())).await.map(drop)
     }
 }

@@ -168,10 +168,19 @@ pub struct BatchClose {
     pub conflicts_upsert: Vec<Conflict>,
     /// What became of decisions.
     pub conflict_states: Vec<(String, ConflictState)>,
-    /// Parked conflicts that went away.
+    /// Parked conflicts that went away, and decisions that were not carried out.
     pub conflicts_close: Vec<String>,
     /// Counts to add to the run's, so that a run that dies has told how far it came.
     pub counts: Vec<TableCounts>,
+}
+
+/// How far a run has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastNumbers {
+    /// The last batch.
+    pub batch: i64,
+    /// The last conflict entry.
+    pub conflict: i64,
 }
 
 impl State {
@@ -214,6 +223,20 @@ impl State {
     pub async fn open_entries(&self, sync: &str) -> Result<Vec<JournalEntry>> {
         let query = sqlx::query_as("SELECT * FROM journal WHERE sync = ? AND status = 'open' ORDER BY run, batch, position");
         self.all("reading open entries of the journal", query.bind(sync)).await
+    }
+
+    /// The numbers of the last batch and of the last conflict entry that a run recorded; 0: none.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn last_numbers(&self, run: &str) -> Result<LastNumbers> {
+        let query = sqlx::query_as(
+            "SELECT (SELECT coalesce(max(batch), 0) FROM journal WHERE run = ?1),
+                    (SELECT coalesce(max(CAST(substr(id, length(?1) + 2) AS INTEGER)), 0) FROM conflicts WHERE sync_id = ?1)",
+        );
+        let numbers: Option<(i64, i64)> = self.first("reading the journal", query.bind(run)).await?;
+        let (batch, conflict) = numbers.unwrap_or((0, 0));
+        Ok(LastNumbers { batch, conflict })
     }
 
     /// All entries of a run, in the order of batch and position.

@@ -49,6 +49,17 @@ pub struct TableState {
     pub last_full: Option<i64>,
 }
 
+/// How far a table has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableProgress {
+    /// The table, as the spec names it.
+    pub table: String,
+    /// Up to where each side was read, in microseconds of that side's clock; `None`: all of it is read next time.
+    pub marks: Pair<Option<i64>>,
+    /// What is remembered of it.
+    pub known: TableState,
+}
+
 impl FromRow<'_, SqliteRow> for TableState {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(TableState {
@@ -94,25 +105,6 @@ impl State {
         Ok(mark.map(|(mark,)| mark))
     }
 
-    /// Sets the marks of a table; `None` takes a side's mark away, so that all of it is read next time.
-    ///
-    /// # Errors
-    /// Those of every write.
-    pub async fn set_marks(&self, lease: &Lease, table: &str, marks: Pair<Option<i64>>) -> Result<()> {
-        let mut change = self.change(lease, "moving a mark").await?;
-        for side in Side::BOTH {
-            let query = match marks.get(side) {
-                Some(mark) => {
-                    let query = sqlx::query("INSERT OR REPLACE INTO marks (mark, sync, table_name, side) VALUES (?, ?, ?, ?)");
-                    query.bind(*mark)
-                }
-                None => sqlx::query("DELETE FROM marks WHERE sync = ? AND table_name = ? AND side = ?"),
-            };
-            change.run(query.bind(&lease.sync).bind(table).bind(side.as_str())).await?;
-        }
-        change.commit().await
-    }
-
     /// What is remembered of a table; `None`: it was never synced.
     ///
     /// # Errors
@@ -122,17 +114,29 @@ impl State {
         self.first("reading a table's state", query.bind(sync).bind(table)).await
     }
 
-    /// Remembers a table.
+    /// Remembers how far tables have come, all of them at once.
     ///
     /// # Errors
     /// Those of every write.
-    pub async fn set_table(&self, lease: &Lease, table: &str, known: &TableState) -> Result<()> {
-        let mut change = self.change(lease, "recording a table's state").await?;
-        let query = sqlx::query(
-            "INSERT OR REPLACE INTO table_states (sync, table_name, adopted, mapping_version, columns, last_full) VALUES (?, ?, ?, ?, ?, ?)",
-        );
-        let query = query.bind(&lease.sync).bind(table).bind(known.adopted).bind(&known.mapping_version);
-        change.run(query.bind(known.columns.to_string()).bind(known.last_full)).await?;
+    pub async fn set_progress(&self, lease: &Lease, tables: &[TableProgress]) -> Result<()> {
+        let mut change = self.change(lease, "moving marks").await?;
+        for TableProgress { table, marks, known } in tables {
+            for side in Side::BOTH {
+                let query = match marks.get(side) {
+                    Some(mark) => {
+                        let query = sqlx::query("INSERT OR REPLACE INTO marks (mark, sync, table_name, side) VALUES (?, ?, ?, ?)");
+                        query.bind(*mark)
+                    }
+                    None => sqlx::query("DELETE FROM marks WHERE sync = ? AND table_name = ? AND side = ?"),
+                };
+                change.run(query.bind(&lease.sync).bind(table).bind(side.as_str())).await?;
+            }
+            let query = sqlx::query(
+                "INSERT OR REPLACE INTO table_states (sync, table_name, adopted, mapping_version, columns, last_full) VALUES (?, ?, ?, ?, ?, ?)",
+            );
+            let query = query.bind(&lease.sync).bind(table).bind(known.adopted).bind(&known.mapping_version);
+            change.run(query.bind(known.columns.to_string()).bind(known.last_full)).await?;
+        }
         change.commit().await
     }
 

@@ -4,6 +4,7 @@
 //! - [`lease`]: one run per sync at a time; the lease's token fences off a run that lost it, here and in both databases;
 //! - [`runs`]: the run's line in the audit log, with its counts;
 //! - [`marks`]: up to where each side was read, which database it was, and with which mapping;
+//! - [`pairs`]: which tables each sync ties together;
 //! - [`base`]: per row, what both sides last agreed on; beside it the origins, where a copied row's time really comes from;
 //! - [`journal`]: what is about to be written, durable before it is; then what became of it, in one transaction with the base;
 //! - [`conflicts`]: every conflict with its full rows; the parked ones wait for a person;
@@ -31,6 +32,7 @@ pub mod journal;
 pub mod lease;
 pub mod marks;
 mod open;
+pub mod pairs;
 pub mod pending;
 pub mod runs;
 mod wire;
@@ -40,7 +42,7 @@ pub use conflicts::{Conflict, ConflictCounts, ConflictFilter, ConflictState, Con
 pub use error::StateError;
 pub use journal::{BatchClose, JournalEntry, JournalOp, JournalStatus, Outcome, PlannedBase};
 pub use lease::{Held, Lease};
-pub use marks::{SideState, TableState};
+pub use marks::{SideState, TableProgress, TableState};
 pub use open::StateOptions;
 pub use pending::{PendingKey, Quarantined};
 pub use runs::{NewRun, Run, RunEnd, RunMode, RunStatus, TableCounts};

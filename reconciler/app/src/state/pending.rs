@@ -6,7 +6,7 @@ use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
     Result, State,
-    wire::{Change, hash, hex, keys_text, read_count, read_hash, read_some_json, read_word},
+    wire::{Change, hash, hex, read_count, read_hash, read_some_json, read_word},
 };
 
 /// A key that the next run reads, whatever its marks say.
@@ -86,20 +86,6 @@ impl State {
     pub async fn pending(&self, sync: &str, table: &str) -> Result<Vec<PendingKey>> {
         let query = sqlx::query_as("SELECT * FROM pending WHERE sync = ? AND table_name = ? ORDER BY key");
         self.all("reading pending keys", query.bind(sync).bind(table)).await
-    }
-
-    /// Which of these keys' rows are refused, each with what was said of it.
-    ///
-    /// # Errors
-    /// Those of every read.
-    pub async fn quarantined_among(&self, sync: &str, table: &str, keys: &[Vec<u8>]) -> Result<Vec<Quarantined>> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let query = sqlx::query_as(
-            "SELECT * FROM quarantine WHERE sync = ? AND table_name = ? AND key IN (SELECT unhex(value) FROM json_each(?)) ORDER BY key",
-        );
-        self.all("reading the quarantine", query.bind(sync).bind(table).bind(keys_text(keys))).await
     }
 
     /// The refused rows of a table, or of all the sync's tables, in the order of table and key.

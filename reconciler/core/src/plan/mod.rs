@@ -181,6 +181,12 @@ impl PlannedRow {
         matches!(self.step, Step::Nothing)
     }
 
+    /// Whether carrying it out takes the right to write: all but leaving things as they are.
+    #[must_use]
+    pub fn needs_fence(&self) -> bool {
+        !matches!(self.step, Step::Nothing | Step::NotCarried { .. })
+    }
+
     /// The row that a write copies, or that an adoption agrees on: the other side's, for a write.
     #[must_use]
     pub fn source(&self) -> Option<&StoredRow> {

@@ -1,4 +1,4 @@
-//! Types and keys: a document against the schema that [`file`](super::file) gives, each error told in plain words at its place.
+//! Types and keys: a document against the schema that [`super::file`] gives, each error told in plain words at its place.
 //!
 //! Deserializing stops at the first error; the schema finds all of them, and it is the one that editors show too. Where a value
 //! may be short or long (`customers` or `{name: customers}`) the errors are those of the form that was begun.

@@ -4,7 +4,7 @@
 //! text ── yaml ──→ values with places ── check ──→ types are right ── file, resolve ──→ SyncSpec ── set ──→ no two clash
 //! ```
 //!
-//! [`read`] goes that way for one file and reports all its faults at once: a fault of syntax ends the reading; duplicate keys,
+//! [`read()`] goes that way for one file and reports all its faults at once: a fault of syntax ends the reading; duplicate keys,
 //! faults of type and faults of meaning are told together, with stand-ins (`mend`) for values whose type is wrong.
 
 mod check;

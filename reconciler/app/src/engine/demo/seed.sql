@@ -1,3 +1,3 @@
-CREATE TABLE customers (customer_id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT, city TEXT, created_at DATETIME, updated_at DATETIME, is_deleted BOOLEAN DEFAULT 0);
-CREATE TABLE products (product_id INTEGER PRIMARY KEY, name TEXT NOT NULL, price DECIMAL(10,2) NOT NULL, stock INTEGER NOT NULL, created_at DATETIME, updated_at DATETIME, is_deleted BOOLEAN DEFAULT 0);
-CREATE TABLE orders (order_id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers (customer_id), product_id INTEGER NOT NULL REFERENCES products (product_id), quantity INTEGER NOT NULL, status TEXT NOT NULL, created_at DATETIME, updated_at DATETIME, is_deleted BOOLEAN DEFAULT 0);
+CREATE TABLE customers (customer_id INT NOT NULL PRIMARY KEY, name TEXT NOT NULL, email TEXT, city TEXT, created_at DATETIME, updated_at DATETIME, is_deleted BOOLEAN DEFAULT 0);
+CREATE TABLE products (product_id INT NOT NULL PRIMARY KEY, name TEXT NOT NULL, price DECIMAL(10,2) NOT NULL, stock INTEGER NOT NULL, created_at DATETIME, updated_at DATETIME, is_deleted BOOLEAN DEFAULT 0);
+CREATE TABLE orders (order_id INT NOT NULL PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers (customer_id), product_id INTEGER NOT NULL REFERENCES products (product_id), quantity INTEGER NOT NULL, status TEXT NOT NULL, created_at DATETIME, updated_at DATETIME, is_deleted BOOLEAN DEFAULT 0);

@@ -23,6 +23,17 @@ CREATE TABLE sides (
     PRIMARY KEY (sync, side)
 ) STRICT, WITHOUT ROWID;
 
+-- Which tables each sync ties together: the syncs of one state must form a forest over them.
+CREATE TABLE table_pairs (
+    sync           TEXT NOT NULL,
+    table_name     TEXT NOT NULL,
+    cloud_database TEXT NOT NULL,
+    cloud_table    TEXT NOT NULL,
+    local_database TEXT NOT NULL,
+    local_table    TEXT NOT NULL,
+    PRIMARY KEY (sync, table_name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE table_states (
     sync            TEXT NOT NULL,
     table_name      TEXT NOT NULL,

@@ -1,0 +1,79 @@
+//! The end of a run: marks move, then both sides and the state record it.
+
+use berqenas_core::value::{Pair, Side};
+
+use super::Run;
+use crate::{
+    endpoint::Floor,
+    engine::{reading::state_version, request::Step as Boundary},
+    error::EngineError,
+    state::{SideState, TableProgress, TableState},
+};
+
+impl Run<'_> {
+    /// Everything under the new marks is applied, parked, quarantined or pending, on disk.
+    pub(super) async fn move_marks(&mut self, read: Vec<(Option<TableState>, bool)>) -> Result<(), EngineError> {
+        let mut progress = Vec::with_capacity(read.len());
+        for (table, (known, full)) in self.context.session.tables.iter().zip(read) {
+            let mut marks = Pair::new(None, None);
+            for side in Side::BOTH {
+                let old = self.context.state.mark(self.sync(), &table.spec.name, side).await?;
+                *marks.get_mut(side) = next_mark(old, self.readings.floors.get(side), *table.mapping.stamp_digits.get(side), full);
+            }
+            let known = TableState {
+                adopted: true,
+                mapping_version: state_version(self.context.session, table),
+                columns: table.mapping.columns_for_state(),
+                last_full: if full { Some(self.now()) } else { known.and_then(|known| known.last_full) },
+            };
+            progress.push(TableProgress { table: table.spec.name.clone(), marks, known });
+        }
+        Ok(self.context.state.set_progress(self.context.lease, &progress).await?)
+    }
+
+    /// Records the end of the run: the state's intent first, then both sides, then the state.
+    pub(super) async fn end(&mut self) -> Result<(), EngineError> {
+        let context = self.context;
+        let last = |side: Side| self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch.max(known.pending_epoch.unwrap_or(0)));
+        let next = last(Side::Cloud).max(last(Side::Local)) + 1;
+        let side_state = |side: Side, epoch: i64, pending_epoch: Option<i64>| SideState {
+            database_id: self.readings.database_ids.get(side).clone(),
+            epoch,
+            pending_epoch,
+            clock: self.readings.floors.get(side).clock,
+            our_clock: *self.readings.read_at.get(side),
+        };
+        if self.fenced {
+            for side in Side::BOTH {
+                context.state.set_side(context.lease, side, &side_state(side, self.epoch_before(side), Some(next))).await?;
+            }
+            for side in Side::BOTH {
+                context.session.endpoints.get(side).record_end(self.sync(), context.lease.token, next).await?;
+                context.progress.step(Boundary::EndRecorded(side));
+            }
+        }
+        for side in Side::BOTH {
+            // A run with nothing to do leaves it open whether an earlier one, cut off here, reached the side with its end.
+            let left_open = || self.readings.sides.get(side).as_ref().and_then(|known| known.pending_epoch);
+            let (epoch, pending) = if self.fenced { (next, None) } else { (self.epoch_before(side), left_open()) };
+            context.state.set_side(context.lease, side, &side_state(side, epoch, pending)).await?;
+        }
+        Ok(())
+    }
+
+    fn epoch_before(&self, side: Side) -> i64 {
+        self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch)
+    }
+}
+
+/// Where a side of a table is read from next time: its floor, rounded down to one tick of the column. While a prepared transaction
+/// exists the mark stays.
+fn next_mark(old: Option<i64>, floor: &Floor, digits: u8, full: bool) -> Option<i64> {
+    let tick = 10_i64.pow(u32::from(6_u8.saturating_sub(digits)));
+    let reached = floor.floor.div_euclid(tick) * tick;
+    match old {
+        old if floor.frozen => old,
+        Some(old) if !full => Some(old.max(reached)),
+        _ => Some(reached),
+    }
+}
