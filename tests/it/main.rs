@@ -1,6 +1,7 @@
 //! The one integration binary.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agreements;
 mod bad_input;
 mod cli;
 mod cli_reference;

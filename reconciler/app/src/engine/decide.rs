@@ -211,10 +211,16 @@ impl Decider<'_> {
     }
 
     fn base_of(&self, row: BaseRow, columns: Option<Vec<usize>>) -> Result<(Vec<u8>, Base), EngineError> {
-        let rows = match (&row.rows, &columns) {
-            (Some(rows), None) => {
+        let rows = match &row.rows {
+            Some(rows) => {
                 let read = |json: &serde_json::Value| {
-                    let json = json.as_object().cloned().unwrap_or_else(serde_json::Map::new);
+                    let mut json = json.as_object().cloned().unwrap_or_else(serde_json::Map::new);
+                    if columns.is_some() {
+                        // Columns that joined since say nothing.
+                        for name in self.mapping().column_names() {
+                            json.entry(name).or_insert(serde_json::Value::Null);
+                        }
+                    }
                     self.mapping().row_from_json(&json).map_err(|fault| {
                         EngineError::failed(format!("the state holds a row of table {} that cannot be read", self.mapping().table))
                             .caused_by(fault)
@@ -222,7 +228,7 @@ impl Decider<'_> {
                 };
                 Some(Pair::new(read(&rows.cloud)?, read(&rows.local)?))
             }
-            _ => None,
+            None => None,
         };
         Ok((row.key, Base { hashes: Pair::new(row.cloud, row.local), deleted: row.deleted, columns, rows }))
     }

@@ -58,7 +58,7 @@ pub struct Base {
     pub deleted: bool,
     /// The base was taken under an earlier mapping: the numbers of the columns it covered, in its order. `None`: today's mapping.
     pub columns: Option<Vec<usize>>,
-    /// Both sides' rows, kept where a side stored something other than was sent.
+    /// Both sides' rows, kept where a side stored something other than was sent. Columns that the base does not cover mean nothing.
     pub rows: Option<Pair<Row>>,
 }
 
@@ -285,10 +285,10 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
     let equal = matches!(&rows, Pair { cloud: Some(cloud), local: Some(local) } if cloud == local);
     let facts = Facts { sides: presence, known, equal, first_sync: context.first_sync, key_generated: mapping.key_generated };
     let class = classify(&facts);
-    if let Some(covered) = covered {
-        return settle::settle_outdated(context, planned, &rows, &covered, class);
-    }
     let base_rows = candidate.base.and_then(|base| base.rows);
+    if let Some(covered) = covered {
+        return settle::settle_outdated(context, planned, &rows, (&covered, base_rows.as_ref()), class);
+    }
     settle::settle(context, planned, &rows, base_rows.as_ref(), class)
 }
 

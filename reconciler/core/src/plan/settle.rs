@@ -17,7 +17,7 @@ pub(super) fn settle_outdated(
     context: &TableContext<'_>,
     mut planned: PlannedRow,
     rows: &Pair<Option<Row>>,
-    covered: &[usize],
+    (covered, base_rows): (&[usize], Option<&Pair<Row>>),
     class: Class,
 ) -> PlannedRow {
     let both = match rows {
@@ -52,8 +52,10 @@ pub(super) fn settle_outdated(
     };
     let mut wanted = both.map(Clone::clone);
     if let Some(lead) = lead {
+        // As ever, only what changed at the leader since, where the sides are agreed on different rows.
+        let agreed = base_rows.filter(|_| matches!(class, Class::Update { .. })).map(|rows| rows.get(lead));
         let follower = wanted.get_mut(lead.other());
-        for column in covered {
+        for column in covered.iter().filter(|column| agreed.is_none_or(|row| row.values[**column] != both.get(lead).values[**column])) {
             follower.values[*column].clone_from(&both.get(lead).values[*column]);
         }
         follower.deleted = both.get(lead).deleted;

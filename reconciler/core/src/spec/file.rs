@@ -56,7 +56,7 @@ pub struct SpecFile {
     /// The names of the bookkeeping columns, where they are not the usual ones.
     pub bookkeeping: Option<BookkeepingEntry>,
     /// Rows in a batch.
-    #[schemars(range(min = 1, max = 100_000), extend("default" = 500))]
+    #[schemars(range(min = 1, max = 100_000), extend("default" = 2000))]
     pub batch_rows: Option<u32>,
     /// How far before its mark a side is read again.
     #[schemars(extend("examples" = ["2s"], "default" = "2s"))]

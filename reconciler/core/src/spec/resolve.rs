@@ -58,7 +58,7 @@ impl Resolver<'_> {
             direction: file.direction.unwrap_or(Direction::Both),
             initial: file.initial.unwrap_or(InitialPolicy::Manual),
             tables: self.tables(file.tables, strategy, &names),
-            batch_rows: file.batch_rows.map_or(500, |rows| rows as usize),
+            batch_rows: file.batch_rows.map_or(2000, |rows| rows as usize),
             overlap: self.duration("/overlap", file.overlap.as_deref(), Duration::from_secs(2), Duration::ZERO),
             timeout: self.duration("/timeout", file.timeout.as_deref(), Duration::from_secs(30), Duration::from_millis(1)),
             max_delete_percent: file.max_delete_percent.unwrap_or(10),

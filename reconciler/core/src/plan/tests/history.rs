@@ -92,7 +92,7 @@ struct Memory {
     agreed: BTreeMap<usize, Pair<Option<Row>>>,
     /// How many columns the agreement covers.
     covered: BTreeMap<usize, usize>,
-    /// Rows that stand in the conflict log.
+    /// Rows that lost a conflict: they stand in the log.
     logged: BTreeMap<usize, Vec<Row>>,
     /// Keys between the two writes of a merge.
     merging: BTreeSet<usize>,
@@ -114,13 +114,11 @@ pub(super) fn live(history: &History, observer: &mut dyn Observer) {
         let without = usize::from(round < history.widened_at);
         let mapping = history.schema.mapping(without);
         let plan = run(&mut world, &mapping, &mut memory, observer);
-        let mut merged: Vec<usize> = plan.iter().filter(|(_, row)| row.merges).map(|(key, _)| *key).collect();
-        if !merged.is_empty() {
+        if plan.iter().any(|(_, row)| row.merges) {
             let second = run(&mut world, &mapping, &mut memory, observer);
             for (key, row) in &second {
                 assert!(!row.merges, "key {key} is merged for ever: {row:?}");
             }
-            merged.clear();
         }
         for (key, row) in world.plan(&mapping) {
             let earlier = plan.iter().find(|(other, _)| *other == key).map(|(_, row)| row);
@@ -144,10 +142,10 @@ fn run(world: &mut World, mapping: &TableMapping, memory: &mut Memory, observer:
     let after = contents(world, &full);
     for (key, row) in &plan {
         let (before, after) = (&before[key], &after[key]);
-        if row.dispute.is_some() {
-            let seen = Side::BOTH.into_iter().filter_map(|side| before.get(side).clone());
-            memory.logged.entry(*key).or_default().extend(seen);
+        if let Some(winner) = row.dispute.as_ref().and_then(|dispute| dispute.winner) {
+            memory.logged.entry(*key).or_default().extend(before.get(winner.other()).clone());
         }
+        assert_only_changes(world, mapping, memory, (*key, row), before);
         assert_nothing_lost(world, &full, memory, (*key, row), before, after);
         assert_new_columns(world, mapping, memory, (*key, row), before, after);
         remember(mapping, memory, (*key, row), before, after);
@@ -210,7 +208,25 @@ fn assert_minimal(mapping: &TableMapping, row: &PlannedRow) {
             assert_ne!(meaning(value), meaning(&target.values[*index]), "column {index} is equal already: {row:?}");
         }
     }
-    assert!(data_set(mapping, *side, set).len() <= mapping.columns.len() - mapping.key_len);
+}
+
+/// Without a dispute, a write sets only columns that changed at its source since the sides agreed, or that are new to the agreement.
+fn assert_only_changes(
+    world: &World,
+    mapping: &TableMapping,
+    memory: &Memory,
+    (key, row): (usize, &PlannedRow),
+    before: &Pair<Option<Row>>,
+) {
+    let Step::Write { side, kind: WriteKind::Update(set) } = &row.step else { return };
+    if row.dispute.is_some() || (memory.merging.contains(&key) && world.has_triggers()) {
+        return;
+    }
+    let (Some(covered), Some(now)) = (memory.covered.get(&key), before.get(side.other())) else { return };
+    let Some(then) = memory.agreed.get(&key).and_then(|agreed| agreed.get(side.other()).as_ref()) else { return };
+    for column in data_set(mapping, *side, set).into_iter().filter(|column| column < covered) {
+        assert_ne!(then.values[column], now.values[column], "column {column} did not change at its source: {row:#?}");
+    }
 }
 
 /// How much a value says: nothing, what the column says by itself, or something.
@@ -238,21 +254,21 @@ fn assert_nothing_lost(
         if after.get(side).as_ref() == Some(held) || in_log {
             continue;
         }
-        let told = format!("{side} of key {key}: {held:?} became {:?} by {row:#?}", after.get(side));
+        let told = || format!("{side} of key {key}: {held:?} became {:?} by {row:#?}", after.get(side));
         let agreed = memory.agreed.get(&key);
         let Some(kept) = after.get(side) else {
-            assert_eq!(world.policy.hard_deletes, HardDeletes::Propagate, "{told}");
-            assert!(other.is_none(), "{told}");
+            assert_eq!(world.policy.hard_deletes, HardDeletes::Propagate, "{}", told());
+            assert!(other.is_none(), "{}", told());
             // The columns that take no part go with the row.
             let covered = |row: &Row| (row.values[..memory.covered[&key]].to_vec(), row.deleted);
-            assert_eq!(agreed.and_then(|agreed| agreed.get(side).as_ref()).map(covered), Some(covered(held)), "{told}");
+            assert_eq!(agreed.and_then(|agreed| agreed.get(side).as_ref()).map(covered), Some(covered(held)), "{}", told());
             continue;
         };
         if memory.merging.contains(&key) && world.has_triggers() {
             continue;
         }
-        let other = other.unwrap_or_else(|| panic!("overwritten by nothing: {told}"));
-        let covered = memory.covered.get(&key).copied().unwrap_or_else(|| panic!("overwritten without an agreement: {told}"));
+        let other = other.unwrap_or_else(|| panic!("overwritten by nothing: {}", told()));
+        let covered = memory.covered.get(&key).copied().unwrap_or_else(|| panic!("overwritten without an agreement: {}", told()));
         let agreed = agreed.unwrap().as_ref().map(|row| row.as_ref());
         let gave_way =
             |held: &Value, then: Option<&Value>, now: &Value, source_then: Option<&Value>| then == Some(held) && source_then != Some(now);
@@ -262,14 +278,14 @@ fn assert_nothing_lost(
                 continue;
             }
             if column >= covered {
-                assert!(says(full, side, column, held) < says(full, side.other(), column, now), "column {column}: {told}");
+                assert!(says(full, side, column, held) < says(full, side.other(), column, now), "column {column}: {}", told());
                 continue;
             }
             let then = |side: Side| agreed.get(side).map(|row| &row.values[column]);
-            assert!(gave_way(held, then(side), now, then(side.other())), "column {column}, agreed {agreed:?}: {told}");
+            assert!(gave_way(held, then(side), now, then(side.other())), "column {column}, agreed {agreed:?}: {}", told());
         }
         if kept.deleted != held.deleted {
-            assert_eq!(agreed.get(side).map(|row| row.deleted), Some(held.deleted), "{told}");
+            assert_eq!(agreed.get(side).map(|row| row.deleted), Some(held.deleted), "{}", told());
         }
     }
 }
@@ -291,14 +307,14 @@ fn assert_new_columns(
     for column in *covered..mapping.columns.len() {
         let values = Pair::new(&cloud.values[column], &local.values[column]);
         let says = Pair::new(says(mapping, Side::Cloud, column, values.cloud), says(mapping, Side::Local, column, values.local));
-        let told = format!("column {column} of key {key}: {values:?} by {row:#?}");
+        let told = || format!("column {column} of key {key}: {values:?} by {row:#?}");
         if values.cloud != values.local && says.cloud == says.local {
-            assert!(row.dispute.is_some(), "two values without a dispute: {told}");
+            assert!(row.dispute.is_some(), "two values without a dispute: {}", told());
         }
         let expected = if says.cloud > says.local { values.cloud } else { values.local };
         for side in Side::BOTH {
             let value = after.get(side).as_ref().map(|row| &row.values[column]);
-            assert!(says.cloud == says.local || value == Some(expected), "{side} has {value:?}: {told}");
+            assert!(says.cloud == says.local || value == Some(expected), "{side} has {value:?}: {}", told());
         }
     }
 }

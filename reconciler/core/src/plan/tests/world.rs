@@ -15,7 +15,7 @@ use crate::{
     shape::Engine,
     spec::{Direction, HardDeletes, InitialPolicy, StrategyName},
     strategy::BuiltIn,
-    value::{Pair, Side, Stored},
+    value::{Pair, Side, Stored, Value},
 };
 
 /// How many keys there are.
@@ -208,9 +208,12 @@ impl World {
         Some(StoredRow { values: columns.iter().map(|column| row.values[&column.name].clone()).collect(), stamp: row.stamp })
     }
 
-    /// A row in common terms; `None`: no row, or one that cannot be read.
+    /// A row in common terms; a value that has none is shown as it is stored.
     pub(super) fn common(&self, mapping: &TableMapping, side: Side, key: usize) -> Option<Row> {
-        mapping.decode(side, &self.read(mapping, side, key)?).ok()
+        let row = self.read(mapping, side, key)?;
+        let columns = mapping.columns.iter().zip(&row.values);
+        let values = columns.map(|(column, stored)| column.decode(side, stored).unwrap_or_else(|_| Value::Text(format!("{stored:?}"))));
+        Some(Row { values: values.collect(), deleted: mapping.access.get(side).is_deleted(&row) })
     }
 
     /// What a run finds of a key.
@@ -218,13 +221,16 @@ impl World {
         let sides = Pair::new(self.read(mapping, Side::Cloud, key), self.read(mapping, Side::Local, key));
         let base = self.bases.get(&key).and_then(|kept| {
             let columns = if kept.version == mapping.version { None } else { Some(mapping.columns_of_version(&kept.columns)?) };
-            let rows = kept.base.rows.clone().filter(|_| columns.is_none());
+            let mut rows = kept.base.rows.clone();
+            for row in rows.iter_mut().flat_map(|rows| [&mut rows.cloud, &mut rows.local]) {
+                row.values.resize(mapping.columns.len(), Value::Null);
+            }
             Some(Base { columns, rows, ..kept.base.clone() })
         });
         let common_key = Side::BOTH.iter().find_map(|side| mapping.key(*side, sides.get(*side).as_ref()?).ok());
         let common_key = match (common_key, &base) {
             (Some(key), _) => key,
-            (None, Some(_)) => Key(vec![crate::value::Value::Integer(i64::try_from(key).unwrap())]),
+            (None, Some(_)) => Key(vec![Value::Integer(i64::try_from(key).unwrap())]),
             (None, None) => return None,
         };
         let edited = sides.as_ref().map(|row| row.as_ref().and_then(|row| row.stamp));
