@@ -99,7 +99,7 @@ impl<'a> TableReading<'a> {
         let expected_rows =
             if full { Some(context.state.base_count(sync, &table.spec.name).await?).filter(|rows| *rows > 0) } else { None };
         let decider = decider(context, readings, number, known.as_ref()).await?;
-        let extra = extra_keys(context.state, sync, table, &decider, context.decides_anew).await?;
+        let extra = extra_keys(context.state, sync, table, &decider, context.decides_anew || full).await?;
         let scans = if full { Pair::new(Scan::Everything, Scan::Everything) } else { changed_since(context, readings, table).await? };
         let something_waits = !extra.is_empty() || !decider.waiting.is_empty() || context.state.conflict_counts(sync).await?.pending > 0;
         Ok(TableReading { known, full, expected_rows, decider, extra, something_waits, scans })
@@ -114,8 +114,7 @@ impl<'a> TableReading<'a> {
 
     /// The keys among those a scan came by that have to be looked at.
     pub(super) async fn keys(&self, context: &RunContext<'a>, sightings: Vec<Sighting>) -> Result<Vec<Key>, EngineError> {
-        let kept =
-            if self.full { sightings } else { changed(context.state, &context.session.spec.name, self.decider.table, sightings).await? };
+        let kept = if self.full { sightings } else { changed(context.state, &context.session.spec.name, &self.decider, sightings).await? };
         Ok(kept.into_iter().map(|sighting| sighting.key).collect())
     }
 }
@@ -187,17 +186,18 @@ fn overlap_us(session: &Session, table: &SyncTable, side: Side, floor: &Floor) -
 }
 
 /// Keys that a run looks at whatever the scan says: pending ones, refused ones whose time has come, parked ones whose strategy changed.
+/// A full run looks at every parked one: a row that is gone from both sides by now is in no scan and no base, and waits for nobody.
 async fn extra_keys(
     state: &State,
     sync: &str,
     table: &SyncTable,
     decider: &Decider<'_>,
-    decides_anew: bool,
+    every_parked: bool,
 ) -> Result<Vec<Key>, EngineError> {
     let name = &table.spec.name;
     let mut bytes: HashSet<Vec<u8>> = state.pending(sync, name).await?.into_iter().map(|pending| pending.key).collect();
     bytes.extend(decider.waiting.values().filter(|row| row.next_attempt <= decider.now).map(|row| row.key.clone()));
-    if decides_anew {
+    if every_parked {
         bytes.extend(state.parked_with_other_strategy(sync, name, "").await?);
     }
     let mut bytes: Vec<Vec<u8>> = bytes.into_iter().collect();
@@ -211,12 +211,19 @@ async fn extra_keys(
         .collect()
 }
 
-/// Leaves out rows that a scan of changes read again and that are still as the base says on the side it saw them on.
-async fn changed(state: &State, sync: &str, table: &SyncTable, sightings: Vec<Sighting>) -> Result<Vec<Sighting>, EngineError> {
+/// Leaves out rows that a scan of changes read again and that are still as the base says on the side it saw them on. Rows that wait stay
+/// in: an edit taken back is news to them.
+async fn changed(state: &State, sync: &str, decider: &Decider<'_>, sightings: Vec<Sighting>) -> Result<Vec<Sighting>, EngineError> {
+    let table = decider.table;
     let keys: Vec<Vec<u8>> = sightings.iter().map(|sighting| sighting.bytes.clone()).collect();
     let bases = state.base(sync, &table.spec.name, &keys).await?;
     let bases: HashMap<&[u8], _> = bases.iter().map(|base| (base.key.as_slice(), base)).collect();
+    let parked = state.parked(sync, &table.spec.name, &keys).await?;
+    let parked: HashSet<&[u8]> = parked.iter().map(|conflict| conflict.key.as_slice()).collect();
     let is_changed = |sighting: &Sighting| {
+        if parked.contains(sighting.bytes.as_slice()) || decider.waiting.contains_key(&sighting.bytes) {
+            return true;
+        }
         let Some(base) = bases.get(sighting.bytes.as_slice()) else { return true };
         let differs = |seen: Option<_>, agreed| seen.is_some() && seen != agreed;
         base.version != table.mapping.version || differs(sighting.hashes.cloud, base.cloud) || differs(sighting.hashes.local, base.local)

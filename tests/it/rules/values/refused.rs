@@ -25,8 +25,10 @@ async fn check(kinds: Pair<Kind>, cases: &[(&str, &str, &str)]) {
     assert_eq!(fault.kind().exit_code(), 1);
     let causes = fault.causes().join("\n");
     for (number, (cloud, local, value)) in cases.iter().enumerate() {
-        let line =
-            causes.lines().find(|line| line.contains(&format!("t{number}:"))).unwrap_or_else(|| panic!("t{number} is not told: {causes}"));
+        let line = causes
+            .lines()
+            .find(|line| line.contains(&format!("t{number}.v{number}:")))
+            .unwrap_or_else(|| panic!("t{number} is not told: {causes}"));
         let lower = line.to_lowercase();
         for part in [&format!("v{number}"), *cloud, *local, *value] {
             assert!(lower.contains(&part.to_lowercase()), "{line} lacks {part}");
