@@ -84,6 +84,9 @@ async fn every_session_prints_what_it_says() {
     let mut ran = 0;
     for mut document in Document::all() {
         let mut shell = Shell::new();
+        if document.path.starts_with("examples/") {
+            shell.copy(root().join(&document.path).parent().unwrap());
+        }
         let mut updates = Vec::new();
         for block in document.blocks() {
             match (block.language.as_str(), block.mark.as_str()) {
@@ -300,4 +303,25 @@ async fn the_grants_are_enough() {
     }
     let names: Vec<String> = sqlx::query_scalar("SELECT name FROM customers").fetch_all(&mut admin).await.unwrap();
     assert_eq!(names, ["Kaya"]);
+}
+
+/// ARCHITECTURE.md names walls that are tested, all of them, and files that are there.
+#[test]
+fn the_architecture_is_the_one_of_the_sources() {
+    let text = Document::open("ARCHITECTURE.md").text;
+    let tidy = std::fs::read_to_string(root().join("tests/it/tidy.rs")).unwrap();
+    let named: Vec<&str> = text.split("`tidy::").skip(1).filter_map(|rest| rest.split('`').next()).collect();
+    for name in &named {
+        assert!(tidy.contains(&format!("fn {name}()")), "there is no test tidy::{name}");
+    }
+    for wall in ["core_is_pure", "rooms_keep_their_doors_shut", "drivers_and_sql_stay_in_their_rooms", "only_cli_prints"] {
+        assert!(named.contains(&wall), "ARCHITECTURE.md does not name the wall {wall}");
+    }
+    let rooms = ["", "reconciler/app/src", "reconciler/core/src", "tests", "tests/it"].map(|folder| root().join(folder));
+    let words = text.split('`').skip(1).step_by(2);
+    for word in words.filter(|word| word.contains('.') && !word.contains(' ') && !word.contains('*')) {
+        let file = word.split("::").next().unwrap();
+        let is_file = [".rs", ".toml", ".md", ".sql"].iter().any(|extension| file.ends_with(extension));
+        assert!(!is_file || rooms.iter().any(|room| room.join(file).exists()), "there is no {file}");
+    }
 }

@@ -1,8 +1,10 @@
 //! The one integration binary.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bad_input;
 mod cli;
 mod cli_reference;
+mod commands;
 mod conformance;
 mod docs;
 mod endpoint_sqlite;

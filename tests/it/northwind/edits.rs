@@ -206,6 +206,12 @@ async fn the_later_edit_wins() {
     assert_eq!(world.lines(Side::Local, details).await, ["0.1|real|12|0.05", "19|integer|3|0"]);
     let product = "SELECT UnitPrice, Discontinued, typeof(Discontinued) FROM Products WHERE ProductID = 3";
     assert_eq!(world.lines(Side::Local, product).await, ["10.35|1|text"]);
+    // In the form that the other days of the column have: the port's own views compare them as text.
+    let days = "SELECT OrderDate, ShippedDate, Freight, is_deleted FROM Orders WHERE OrderID IN (11077, 11078) ORDER BY OrderID";
+    assert_eq!(
+        world.lines(Side::Local, days).await,
+        ["1998-05-06 00:00:00.000|1998-05-08 00:00:00.000|8|0", "2026-01-14 00:00:00.000|-|32.38|0"]
+    );
     let order = "SELECT shipped_date, freight, is_deleted FROM orders WHERE order_id IN (10250, 11077) ORDER BY order_id";
     assert_eq!(world.lines(Side::Cloud, order).await, ["1996-07-12|65.83|t", "1998-05-08|8|f"]);
     let employee = "SELECT last_name, birth_date, encode(photo, 'hex'), notes FROM employees WHERE employee_id = 10";

@@ -2,5 +2,7 @@
 
 pub(crate) mod markdown;
 pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod shell;
 pub(crate) mod world;

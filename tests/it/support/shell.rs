@@ -37,6 +37,21 @@ impl Shell {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Copies a folder, and those in it, into the shell's own.
+    pub(crate) fn copy(&self, folder: &Path) {
+        let mut open = vec![folder.to_owned()];
+        while let Some(next) = open.pop() {
+            for entry in std::fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                let inner = path.strip_prefix(folder).unwrap();
+                match path.is_dir() {
+                    true => open.push(path),
+                    false => self.write(inner.to_str().unwrap(), &std::fs::read_to_string(&path).unwrap()),
+                }
+            }
+        }
+    }
+
     /// Writes a file, and the folders it stands in.
     pub(crate) fn write(&self, file: &str, text: &str) {
         let place = self.folder().join(file);
@@ -46,9 +61,13 @@ impl Shell {
 
     /// Runs one line.
     pub(crate) async fn run(&mut self, line: &str) -> Answer {
-        let answer = match line.strip_prefix("sqlite3 ") {
-            Some(rest) => Answer { text: self.sqlite(rest).await, code: 0 },
-            None => self.sh(line),
+        let answer = match (line.strip_prefix("sqlite3 "), line.strip_prefix("export ").and_then(|rest| rest.split_once('='))) {
+            (Some(rest), _) => Answer { text: self.sqlite(rest).await, code: 0 },
+            (_, Some((name, value))) => {
+                self.set(name, value);
+                Answer { text: String::new(), code: 0 }
+            }
+            _ => self.sh(line),
         };
         self.last = answer.code;
         answer
@@ -77,6 +96,10 @@ impl Shell {
     /// `FILE "SQL"` as the program of that name does it: a row a line, values joined with `|`.
     async fn sqlite(&self, rest: &str) -> String {
         let (file, sql) = rest.split_once(' ').unwrap();
+        if let Some(script) = sql.strip_prefix("< ") {
+            let script = std::fs::read_to_string(self.folder().join(script)).unwrap();
+            return self.sql(file, &script).await;
+        }
         let sql = sql.trim().trim_matches('"');
         self.sql(file, sql).await
     }

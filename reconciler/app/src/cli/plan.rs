@@ -126,7 +126,9 @@ fn same_note(one: &Note, other: &Note) -> bool {
 fn render_totals(total: &Counts) -> String {
     if total.is_empty() {
         let held = if total.held > 0 { format!(" {} held back.", show::count(total.held, "row")) } else { String::new() };
-        return format!("  Nothing to do.{held} {} looked at.\n", show::count(total.unchanged, "row"));
+        // Rows that the scan itself found to be as agreed are not counted: nothing is said of none.
+        let looked_at = if total.unchanged > 0 { format!(" {} looked at.", show::count(total.unchanged, "row")) } else { String::new() };
+        return format!("  Nothing to do.{held}{looked_at}\n");
     }
     let mut text = format!("  Cloud → Local: {}\n  Local → Cloud: {}\n", records(total.cloud_to_local), records(total.local_to_cloud));
     let parts = [

@@ -103,13 +103,14 @@ impl PostgresEndpoint {
 /// What makes the text form of every value lossless and the same on every server, and bounds every statement.
 fn session_settings(session: &Session) -> String {
     let statement = session.limit.as_millis().max(1);
+    // The server also ends a transaction whose client has fallen silent: its locks would keep everybody from writing for hours.
     // A wait for a lock ends first, to be told apart from a slow statement and tried again.
     let lock = (statement / 2).max(1);
     format!(
         "SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
          SET extra_float_digits = 3; SET bytea_output = 'hex'; SET xmloption = 'content'; SET lc_monetary = 'C'; \
          SET standard_conforming_strings = on; SET row_security = off; \
-         SET statement_timeout = {statement}; SET lock_timeout = {lock}"
+         SET statement_timeout = {statement}; SET lock_timeout = {lock}; SET idle_in_transaction_session_timeout = {statement}"
     )
 }
 

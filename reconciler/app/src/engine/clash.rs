@@ -25,8 +25,8 @@ const PATIENCE: u32 = 5;
 
 /// Decides what becomes of a row that was refused because of other rows.
 ///
-/// A unique value held by another row: if that row is still on the source it is a conflict between two rows, parked, and never solved
-/// by deleting one. A missing parent that this sync brings: pending. Anything else is quarantined with the database's words.
+/// A unique value held by another row: if that row is still on the source, or the source never had it, it is a conflict between two
+/// rows, parked, and never solved by deleting one. A missing parent that this sync brings: pending. Anything else is quarantined with the database's words.
 pub(super) async fn settle_refusal(
     context: &RunContext<'_>,
     readings: &Readings,
@@ -81,7 +81,7 @@ fn parent_is_synced(context: &RunContext<'_>, table: &SyncTable, side: Side) -> 
     table.shapes.get(side).foreign_keys.iter().any(|key| synced(&key.parent))
 }
 
-/// The row of the target that holds a unique value of `row`, if it is still there on the source.
+/// The row of the target that holds a unique value of `row`, if it is still there on the source, or new on the target.
 async fn holder(
     context: &RunContext<'_>,
     table: &SyncTable,
@@ -107,7 +107,9 @@ async fn holder(
             }
             let Ok(asked) = mapping.key_spellings(side.other(), &other) else { continue };
             let on_source = context.session.endpoints.get(side.other()).fetch(mapping.access.get(side.other()), &asked).await?;
-            if !on_source.is_empty() {
+            // One that the source never had is on its way there, and refused because of this very row.
+            let agreed = context.state.base(&context.session.spec.name, &table.spec.name, &[other.to_bytes()]).await?;
+            if !on_source.is_empty() || agreed.is_empty() {
                 return Ok(Some((found, other)));
             }
         }

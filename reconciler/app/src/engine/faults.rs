@@ -26,6 +26,7 @@ impl EngineError {
 impl From<EndpointError> for EngineError {
     fn from(fault: EndpointError) -> EngineError {
         let hint = match &fault {
+            EndpointError::Connect { target, .. } if target.starts_with("sqlite:") => "a database to sync is never made: is the path right (a relative one is relative to the spec file), and may the file be read?".to_owned(),
             EndpointError::Connect { .. } => "is the server running, and are host, port and database name right? `berqenas sync test-connection NAME` looks at both sides".to_owned(),
             EndpointError::Login { .. } => "check user and password: where the spec gets them from, and that the login may connect".to_owned(),
             EndpointError::Timeout { .. } => "the next run tries again; if the database is only slow, set a longer `timeout` in the spec".to_owned(),

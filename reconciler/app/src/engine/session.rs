@@ -214,7 +214,12 @@ pub(super) fn find_table(spec: &SyncSpec, table: &TableSpec, side: Side, listed:
 
 fn mapping_error(sync: &str, faults: &[MappingFault]) -> EngineError {
     let error = EngineError::new(ErrorKind::Failed, format!("sync {sync}: its tables cannot be synced as they are"));
-    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    // Most faults share a hint: hints are told once, below.
+    let line = |fault: &MappingFault| {
+        let column = fault.column.as_ref().map(|column| format!(".{column}")).unwrap_or_default();
+        format!("{}{column}: {}", fault.table, fault.message)
+    };
+    let lines: Vec<String> = faults.iter().map(line).collect();
     let mut error = error.caused_by(lines.join("\n"));
     let mut hints: Vec<&String> = Vec::new();
     for hint in faults.iter().map(|fault| &fault.hint) {

@@ -17,7 +17,8 @@ use super::{
 use crate::endpoint::{Result, Scan};
 
 /// A transaction that keeps one snapshot and expects to read all of its cursor.
-const BEGIN_SCAN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL cursor_tuple_fraction = 1";
+const BEGIN_SCAN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL cursor_tuple_fraction = 1; \
+    SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// An open scan.
 struct Cursor {
