@@ -122,7 +122,7 @@ impl Kind {
             Kind::Decimal => number_of(["0.00", "12.50", "-3.10", "7.00", "99999999.99"][number], {
                 [Stored::Int(0), Stored::Real(12.5), Stored::Real(-3.1), Stored::Int(7), Stored::Real(0.125)][number].clone()
             }),
-            Kind::Float => number_of(["0", "0.1", "-2.5", "1e300", "NaN"][number], { Stored::Real([0.0, 0.1, -2.5, 1e300, 3.0][number]) }),
+            Kind::Float => number_of(["0", "0.1", "-2.5", "1e300", "NaN"][number], Stored::Real([0.0, 0.1, -2.5, 1e300, 3.0][number])),
             Kind::Text | Kind::Padded => text(["", "a", "A", "é𝄞", "bc"][number]),
             Kind::Boolean => number_of(["true", "false", "true", "false", "true"][number], {
                 [Stored::Int(1), Stored::Int(0), text("true"), text("f"), Stored::Int(1)][number].clone()
