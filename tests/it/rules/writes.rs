@@ -272,5 +272,5 @@ async fn two_specs_on_one_pair_of_tables_are_refused() {
     let fault = world.engine().sync("again", &request, &berqenas::engine::request::Silent).await.unwrap_err();
     assert_eq!(fault.kind(), ErrorKind::InvalidSpec);
     let told = format!("{fault:?}");
-    assert!(told.contains("sync test") && told.contains("customers"), "{told}");
+    assert!(told.contains("already synced by") && told.contains("customers") && told.contains("again.yaml"), "{told}");
 }
