@@ -226,7 +226,7 @@ async fn overtaken_at(world: &Arc<World>, step: Step, target: Side, id: &str) ->
     };
     let outcome = world.sync_with(act).await.map(|outcome| format!("{outcome:?}")).map_err(|fault| fault.to_string());
     let left = std::mem::take(&mut *left.lock().unwrap());
-    assert_ne!(left, [String::new(); 0], "it did not come to {step:?}");
+    assert!(!left.is_empty(), "it did not come to {step:?}");
     (left, outcome)
 }
 

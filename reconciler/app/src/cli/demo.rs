@@ -70,10 +70,10 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
 fn what_next(program: &str, dir: &Path, folder: &DemoFolder) -> String {
     let berqenas = format!("{} --specs {}", quoted(program), quoted(&folder.specs.display().to_string()));
     let local = quoted(&dir.join("local.db").display().to_string());
-    let sync = &folder.sync;
+    let (sync, edit) = (&folder.sync, &folder.next_edit);
     format!(
         "  Write on either side, with any SQLite client:\n    \
-         sqlite3 {local} \"UPDATE customers SET city = 'Adana' WHERE customer_id = 125\"\n  \
+         sqlite3 {local} \"{edit}\"\n  \
          See what that means, and do it:\n    \
          {berqenas} plan {sync}\n    \
          {berqenas} sync bidirectional {sync}\n  \

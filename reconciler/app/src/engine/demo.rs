@@ -42,7 +42,7 @@ pub async fn demo_build(folder: &Path) -> Result<DemoFolder> {
         "local.db: the same tables, empty".to_owned(),
         "specs/musteri_erp.yaml: the spec that keeps them in step".to_owned(),
     ];
-    Ok(DemoFolder { sync: SYNC.to_owned(), specs, contents })
+    Ok(DemoFolder { sync: SYNC.to_owned(), specs, contents, next_edit: include_str!("demo/next.sql").trim().to_owned() })
 }
 
 /// Writes on both sides of the demo, as people would; answers what was done, one line each.

@@ -602,6 +602,8 @@ pub struct DemoFolder {
     pub specs: std::path::PathBuf,
     /// What was put there, one line each.
     pub contents: Vec<String>,
+    /// An edit for the user to try, as SQL.
+    pub next_edit: String,
 }
 
 /// A duration as reports give it: seconds, to the millisecond.

@@ -152,7 +152,7 @@ impl Kind {
                 [Stored::Int(10), Stored::Int(11), text("1970-01-01 00:00:10"), text("1970-01-01 00:00:10.4"), Stored::Int(0)][number]
                     .clone(),
             ),
-            Kind::Uuid => text(&if strict || number % 2 == 0 { UUIDS[number].to_owned() } else { UUIDS[number].to_uppercase() }),
+            Kind::Uuid => text(&if strict || number.is_multiple_of(2) { UUIDS[number].to_owned() } else { UUIDS[number].to_uppercase() }),
             Kind::Json => text([r#"{"a": 1}"#, r#"{"a":1.0}"#, "[]", "null", r#"{"b":[true,{"c":"é"}]}"#][number]),
             Kind::Bytes => Stored::Bytes([&[][..], &[0], &[0, 255], &[1, 2, 3], b"abc"][number].to_vec()),
         }

@@ -1,0 +1,1 @@
+UPDATE customers SET city = 'Adana' WHERE customer_id = 125
