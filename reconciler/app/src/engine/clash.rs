@@ -12,12 +12,13 @@ use super::{
     decide::Decider,
     reading::{Readings, RunContext},
     run::RunTally,
-    session::SyncTable,
+    session::{Session, SyncTable},
 };
 use crate::{
     apply::Applier,
     endpoint::{Refusal, RefusalKind},
     error::EngineError,
+    state::State,
 };
 
 /// How many runs a row waits for its parent before it counts as refused.
@@ -53,7 +54,7 @@ pub(super) async fn settle_refusal(
     let Some(row) = planned.into_iter().next() else { return Ok(()) };
     let Step::Write { side, .. } = row.step else { return Ok(()) };
     if refusal.kind == RefusalKind::Unique
-        && let Some((holder, other)) = holder(context, table, side, &row).await?
+        && let Some((holder, other)) = holder(context.session, context.state, table, side, &row).await?
     {
         let parked = unique_clash(table, row, side, holder, &other, refusal);
         return applier.record(&table.mapping, &[parked], now).await;
@@ -82,8 +83,9 @@ fn parent_is_synced(context: &RunContext<'_>, table: &SyncTable, side: Side) -> 
 }
 
 /// The row of the target that holds a unique value of `row`, if it is still there on the source, or new on the target.
-async fn holder(
-    context: &RunContext<'_>,
+pub(super) async fn holder(
+    session: &Session,
+    state: &State,
     table: &SyncTable,
     side: Side,
     row: &PlannedRow,
@@ -91,7 +93,7 @@ async fn holder(
     let Some(wanted) = row.expected_after(&table.mapping) else { return Ok(None) };
     let mapping = &table.mapping;
     let access = mapping.access.get(side);
-    let endpoint = context.session.endpoints.get(side);
+    let endpoint = session.endpoints.get(side);
     for unique in &table.shapes.get(side).uniques {
         let positions: Option<Vec<usize>> =
             unique.columns.iter().map(|name| access.columns.iter().position(|column| column.name == *name)).collect();
@@ -106,9 +108,9 @@ async fn holder(
                 continue;
             }
             let Ok(asked) = mapping.key_spellings(side.other(), &other) else { continue };
-            let on_source = context.session.endpoints.get(side.other()).fetch(mapping.access.get(side.other()), &asked).await?;
+            let on_source = session.endpoints.get(side.other()).fetch(mapping.access.get(side.other()), &asked).await?;
             // One that the source never had is on its way there, and refused because of this very row.
-            let agreed = context.state.base(&context.session.spec.name, &table.spec.name, &[other.to_bytes()]).await?;
+            let agreed = state.base(&session.spec.name, &table.spec.name, &[other.to_bytes()]).await?;
             if !on_source.is_empty() || agreed.is_empty() {
                 return Ok(Some((found, other)));
             }

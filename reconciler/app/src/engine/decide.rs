@@ -116,7 +116,8 @@ impl Decider<'_> {
                     plan_row(&context, Candidate { key: key.clone(), sides, base, edited })
                 }
             };
-            planned.push(self.still_waiting(row, bytes, parked.get(bytes)));
+            let row = self.still_waiting(row, bytes, parked.get(bytes));
+            planned.push(self.still_clashing(row, parked.get(bytes)).await?);
         }
         Ok(planned)
     }
@@ -161,6 +162,21 @@ impl Decider<'_> {
                 if parked_already { "its conflict waits for a person" } else { "a database refused it; it is tried again later" }.into();
         }
         row
+    }
+
+    /// A row that another row's unique value keeps out is left alone as long as that row has it.
+    async fn still_clashing(&self, mut row: PlannedRow, parked: Option<&Conflict>) -> Result<PlannedRow, EngineError> {
+        let (Step::Write { side, .. }, Some(parked)) = (&row.step, parked) else { return Ok(row) };
+        let same = Pair::new(parked.cloud_hash, parked.local_hash) == row.hashes;
+        if same
+            && parked.kind == ConflictKind::UniqueClash.as_str()
+            && super::clash::holder(self.session, self.state, self.table, *side, &row).await?.is_some()
+        {
+            row.step = Step::Nothing;
+            row.dispute = None;
+            row.reason = "its conflict waits for a person".into();
+        }
+        Ok(row)
     }
 
     async fn fetch(&self, side: Side, keys: &[Key]) -> Result<Vec<Fetched>, EngineError> {

@@ -253,7 +253,7 @@ impl Engine {
 
     /// Takes the sync's lease, records the run, does the work, and gives the lease back.
     async fn leased(&self, loaded: &LoadedSpec, state: &State, work: Work<'_>, progress: &dyn Progress) -> Result<SyncOutcome> {
-        let lease = acquire(state, &loaded.spec.name).await?;
+        let mut lease = acquire(state, &loaded.spec.name).await?;
         let strategy = work.strategy().unwrap_or(loaded.spec.strategy);
         let decides_anew = self.decides_anew(state, loaded, work.strategy()).await?;
         let new = NewRun {
@@ -265,7 +265,7 @@ impl Engine {
             generation: loaded.spec.generation.clone(),
         };
         let run = state.start_run(&lease, &new).await?;
-        let result = self.attempt(loaded, state, &lease, &run, &work, decides_anew, progress).await;
+        let result = self.attempt(loaded, state, &mut lease, &run, &work, decides_anew, progress).await;
         let (status, error) = match &result {
             Ok(tally) if !tally.held.is_empty() => (RunStatus::Failed, Some(tally.held.join("; "))),
             Ok(_) => (RunStatus::Success, None),
@@ -287,7 +287,7 @@ impl Engine {
         &self,
         loaded: &LoadedSpec,
         state: &State,
-        lease: &Lease,
+        lease: &mut Lease,
         run: &str,
         work: &Work<'_>,
         decides_anew: bool,
@@ -313,7 +313,7 @@ impl Engine {
         &self,
         loaded: &LoadedSpec,
         state: &State,
-        lease: &Lease,
+        lease: &mut Lease,
         run: &str,
         work: &Work<'_>,
         decides_anew: bool,
@@ -322,19 +322,18 @@ impl Engine {
         let narrowing = Narrowing { tables: work.tables(), strategy: work.strategy() };
         let session = Session::open(loaded, &narrowing).await?;
         let trust = work.trust();
-        let mut lease = lease.clone();
         if trust.is_some() {
             let mut above = 0;
             for side in Side::BOTH {
                 above = session.endpoints.get(side).ledger(&lease.sync).await?.token.max(above);
             }
-            lease = state.outbid(&lease, above).await?;
-            state.forget(&lease).await?;
+            *lease = state.outbid(lease, above).await?;
+            state.forget(lease).await?;
         }
         let context = RunContext {
             session: &session,
             state,
-            lease: &lease,
+            lease,
             run,
             initial: match trust {
                 None => loaded.spec.initial,

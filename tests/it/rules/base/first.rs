@@ -5,10 +5,15 @@ use berqenas_core::value::Side;
 use super::super::{FILES, MIXED, named, parked};
 use crate::support::world::World;
 
+/// Rows of earlier times; `created_at` is given too, or a database would stamp the row afresh.
 async fn with_rows(policy: &str) -> World {
     let world = World::customers(MIXED, &format!("initial: {policy}")).await;
-    world.sql(Side::Cloud, "INSERT INTO customers (id, name, updated_at) VALUES ('same', 'Su', '2026-01-01 00:00:00'), ('c', 'Cem', '2026-01-01 00:00:00'), ('x', 'Cloud', '2026-01-02 00:00:00')").await;
-    world.sql(Side::Local, "INSERT INTO customers (id, name, updated_at) VALUES ('same', 'Su', '2026-01-03 00:00:00'), ('l', 'Lale', '2026-01-01 00:00:00'), ('x', 'Local', '2026-01-01 00:00:00')").await;
+    let insert = |rows: &[(&str, &str, u8)]| {
+        let rows = rows.iter().map(|(id, name, day)| format!("('{id}', '{name}', '2026-01-01 00:00:00', '2026-01-{day:02} 00:00:00')"));
+        format!("INSERT INTO customers (id, name, created_at, updated_at) VALUES {}", rows.collect::<Vec<_>>().join(", "))
+    };
+    world.sql(Side::Cloud, &insert(&[("same", "Su", 1), ("c", "Cem", 1), ("x", "Cloud", 2)])).await;
+    world.sql(Side::Local, &insert(&[("same", "Su", 3), ("l", "Lale", 1), ("x", "Local", 1)])).await;
     world
 }
 
@@ -23,10 +28,10 @@ async fn equal_rows_are_adopted_missing_ones_copied_and_the_others_follow_the_po
     ] {
         let world = with_rows(policy).await;
         let outcome = world.sync().await;
-        named(&world, "x", expected.0, expected.1).await;
         world.both("SELECT id, name FROM customers WHERE id <> 'x' ORDER BY id", &["c|Cem", "l|Lale", "same|Su"]).await;
         let entry = world.conflicts().await.remove(0);
-        assert_eq!((entry.kind.as_str(), entry.strategy.as_str()), ("initial", asked), "{policy}");
+        assert_eq!((entry.kind.as_str(), entry.strategy.as_str()), ("initial", asked), "{policy}: {entry:?}");
+        named(&world, "x", expected.0, expected.1).await;
         assert_eq!(outcome.conflicts_waiting, u64::from(policy == "manual"));
         world.quiet().await;
     }

@@ -86,12 +86,14 @@ type Outcomes = BTreeMap<usize, RowOutcome>;
 pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, batch: &WriteBatch) -> Result<Vec<RowOutcome>> {
     let mut refused = Outcomes::new();
     let mut deferred = batch.defer_foreign_keys;
+    // Foreign keys that are declared to wait break only the commit; which rows they are has to be looked up.
+    let mut late = false;
     loop {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| context.fail("beginning to write", error))?;
         let mut writer = Writer { connection: &mut transaction, context, outcomes: refused.clone(), deferred, doomed: HashSet::new() };
         ledger::check_token(writer.connection, context, &batch.sync, batch.token).await?;
         writer.tables(batch).await?;
-        let broken = if deferred { writer.broken_foreign_keys(batch).await? } else { Outcomes::new() };
+        let broken = if deferred || late { writer.broken_foreign_keys(batch).await? } else { Outcomes::new() };
         if !broken.is_empty() {
             transaction.rollback().await.map_err(|error| context.fail("rolling back", error))?;
             refused.extend(broken);
@@ -103,6 +105,7 @@ pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, 
             Ok(()) => return Ok(outcomes.into_values().collect()),
             // Some check that could wait fails for a reason not seen above: without waiting, the statement that breaks it shows.
             Err(error) if deferred && refusal(&error).is_some() => deferred = false,
+            Err(error) if !late && refusal(&error).is_some() => late = true,
             Err(error) => return Err(context.fail("committing", error)),
         }
     }
