@@ -6,7 +6,7 @@ use berqenas_core::value::Side;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use super::{Expected, SYNC, USUAL, check, world};
-use crate::support::{shell::berqenas, world::World};
+use crate::support::{process::berqenas, world::World};
 
 /// A state that cannot be used is refused by every command that needs it, and stays as it is.
 async fn check_refused(world: &World, parts: &[&str]) {
