@@ -5,8 +5,8 @@ use berqenas_core::value::{Pair, Side};
 use super::{Expected, SYNC, USUAL, check, edit_spec, world};
 use crate::support::{
     postgres::free_port,
-    proxy::{Proxy, mute},
     process::{berqenas, dump},
+    proxy::{Proxy, mute},
     world::{Kind, World},
 };
 
