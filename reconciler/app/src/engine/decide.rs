@@ -108,7 +108,7 @@ impl Decider<'_> {
                 Some(row) => row,
                 None => {
                     let sides = Pair::new(fetched.cloud.exact, fetched.local.exact);
-                    let base = bases.get(bytes).map(|base| base.clone());
+                    let base = bases.get(bytes).cloned();
                     // Rows that have differed since the first sync do so until somebody decides.
                     let initial = parked.get(bytes).is_some_and(|parked| parked.kind == ConflictKind::Initial.as_str())
                         || self.waiting.get(bytes).is_some_and(|waiting| waiting.kind == INITIAL_VALUE);
