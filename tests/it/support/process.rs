@@ -183,6 +183,11 @@ pub(crate) fn masked(world: &World, text: &str) -> String {
             }
         }
     }
+    // Who packaged the server is told in brackets behind its version.
+    while let Some((before, after)) = masked.split_once("<version> (") {
+        let after = after.split_once(')').map_or("", |(_, after)| after);
+        masked = format!("{before}<version>{after}");
+    }
     masked
 }
 
@@ -220,7 +225,7 @@ fn length(pattern: &str, text: &str) -> Option<usize> {
     for wanted in pattern.chars() {
         let run = |is: fn(&u8) -> bool| text.as_bytes()[at..].iter().take_while(|byte| is(byte)).count();
         at += match wanted {
-            '#' => usize::from(run(u8::is_ascii_digit) > 0).checked_sub(0).filter(|length| *length > 0)?,
+            '#' => (run(u8::is_ascii_digit) > 0).then_some(1)?,
             '*' => Some(run(u8::is_ascii_digit)).filter(|length| *length > 0)?,
             '%' => Some(run(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))).filter(|length| *length >= 16)?,
             other => text[at..].starts_with(other).then_some(other.len_utf8())?,

@@ -236,12 +236,25 @@ fn readiness(table: &TableSpec, shape: &TableShape) -> TableReadiness {
     let lacks: Vec<String> = match mapping::map_table(&alone, Pair::new(shape, shape)) {
         Ok(_) => Vec::new(),
         Err(faults) => {
-            let mut lacks: Vec<String> = faults.into_iter().map(|fault| format!("{} ({})", fault.message, fault.hint)).collect();
-            lacks.dedup();
+            // Both of its sides are this one: each fault comes twice.
+            let mut lacks: Vec<String> = Vec::new();
+            for lack in faults.iter().map(|fault| lack(&fault.message, &fault.hint)) {
+                if !lacks.contains(&lack) {
+                    lacks.push(lack);
+                }
+            }
             lacks
         }
     };
     TableReadiness { table: table.name.clone(), name: shape.name.to_string(), ready: lacks.is_empty(), lacks }
+}
+
+/// What a fault says is lacking, in the fewest words; one of another kind in full.
+fn lack(message: &str, hint: &str) -> String {
+    match message.split_once(" has no ") {
+        Some((_, what)) => what.strip_prefix("column ").map_or_else(|| format!("a {what}"), |name| format!("the column {name}")),
+        None => format!("{message} ({hint})"),
+    }
 }
 
 fn time(micros: i64) -> Result<Timestamp> {
