@@ -1,6 +1,7 @@
 //! Order and refusals: rows that need other rows, and rows that a database does not take.
 
 use berqenas_core::value::Side;
+use sqlx::Connection as _;
 
 use super::{FILES, MIXED, parked, status};
 use crate::support::world::{Kind, World};
@@ -172,4 +173,26 @@ async fn a_refused_row_blocks_no_other_and_is_told_in_the_databases_words() {
             world.quiet().await;
         }
     }
+}
+
+/// What was refused is tried again when its time has come, and is let go of once the database takes it: nobody has to touch the row.
+#[tokio::test]
+async fn a_refused_row_is_tried_again_when_its_time_has_come() {
+    let world = World::empty(MIXED).await;
+    world.sql(Side::Cloud, "CREATE TABLE t (id VARCHAR(20) PRIMARY KEY, price INTEGER CHECK (price >= 0))").await;
+    world.sql(Side::Local, "CREATE TABLE t (id VARCHAR(20) PRIMARY KEY, price INTEGER)").await;
+    world.spec("tables: [t]");
+    world.prepare().await;
+    world.sql(Side::Local, "INSERT INTO t (id, price) VALUES ('a', -1)").await;
+    assert_eq!(world.sync().await.quarantined, 1);
+    world.sql(Side::Cloud, "ALTER TABLE t DROP CONSTRAINT t_price_check").await;
+    // Not before: a row that is refused again and again must not be sent with every run.
+    assert_eq!(world.sync().await.report.total_synced, 0);
+    let mut state = sqlx::SqliteConnection::connect(&format!("sqlite://{}", world.state().display())).await.unwrap();
+    sqlx::raw_sql("UPDATE quarantine SET next_attempt = 0").execute(&mut state).await.unwrap();
+    state.close().await.unwrap();
+    let outcome = world.sync().await;
+    assert_eq!((outcome.report.total_synced, outcome.quarantined), (1, 0), "{outcome:?}");
+    world.both("SELECT id, price FROM t", &["a|-1"]).await;
+    world.quiet().await;
 }

@@ -351,7 +351,7 @@ impl Engine {
         let pairs = self.check_forest(state, &session, &readings).await?;
         let known = state.table_pairs().await?;
         if !pairs.iter().all(|pair| known.contains(pair)) {
-            state.set_table_pairs(&lease, &pairs).await?;
+            state.set_table_pairs(lease, &pairs).await?;
         }
         let run = Run::begin(&context, &readings).await?;
         let tally = match work {
