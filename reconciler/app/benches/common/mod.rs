@@ -1,8 +1,10 @@
 //! Scenes to measure: two real databases with a table of generated rows on the cloud side.
 #![allow(dead_code, reason = "each benchmark uses its own part")]
 
-#[path = "../../../../tests/it/support/mod.rs"]
-mod support;
+#[path = "../../../../tests/it/support/postgres.rs"]
+mod postgres;
+#[path = "../../../../tests/it/support/world.rs"]
+mod world;
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use berqenas_core::value::{Pair, Side};
 use futures::StreamExt as _;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
-use support::world::{Kind, World};
+use world::{Kind, World};
 
 /// The pairs that are measured: those whose server is here.
 pub(crate) fn pairs() -> Vec<(&'static str, Pair<Kind>)> {
