@@ -95,6 +95,15 @@ impl EngineError {
         self
     }
 
+    /// Says of which sync it is: hints that tell what to type name it.
+    #[must_use]
+    pub(crate) fn about(mut self, sync: &str) -> Self {
+        for hint in &mut self.hints {
+            *hint = hint.replace("NAME", sync);
+        }
+        self
+    }
+
     /// What kind it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -194,7 +194,7 @@ async fn runs_and_the_audit_log() {
     }
     assert_eq!(state.last_run(SYNC).await.unwrap().unwrap().tables[0].cloud_to_local, 6);
     let tables = vec![counts("customers", 10), counts("orders", 5)];
-    let end = RunEnd { finished: NOW + 1_500_002, status: RunStatus::Conflicts, tables: tables.clone(), error: None };
+    let end = RunEnd { finished: NOW + 1_500_002, status: RunStatus::Held, tables: tables.clone(), error: None };
     state.finish_run(&lease, &third, &end).await.unwrap();
     let error = state.finish_run(&lease, &third, &end).await.unwrap_err();
     assert!(matches!(error, StateError::NoSuch { .. }), "{error:?}");
@@ -202,7 +202,7 @@ async fn runs_and_the_audit_log() {
     let runs = state.runs(Some(SYNC), 10).await.unwrap();
     let seen: Vec<_> = runs.iter().map(|run| (run.status, run.mode, run.finished, run.tables.len())).collect();
     let interrupted = (RunStatus::Interrupted, RunMode::Incremental, None, 0);
-    assert_eq!(seen, [(RunStatus::Conflicts, RunMode::Full, Some(end.finished), 2), interrupted, interrupted]);
+    assert_eq!(seen, [(RunStatus::Held, RunMode::Full, Some(end.finished), 2), interrupted, interrupted]);
     assert_eq!((runs[0].tables.clone(), runs[0].trigger.as_str()), (tables, "person"));
     assert_eq!(state.runs(None, 1).await.unwrap(), runs[..1]);
     assert_eq!(state.runs(Some("another sync"), 10).await.unwrap(), []);

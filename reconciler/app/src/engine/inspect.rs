@@ -148,7 +148,10 @@ impl Engine {
     /// # Errors
     /// Whatever keeps a side from being read, or a statement from being run.
     pub async fn prepare(&self, name: &str, side: Option<Side>, apply: bool) -> Result<PrepareReport> {
-        let loaded = self.find(name)?;
+        self.prepare_sides(self.find(name)?, side, apply).await.map_err(|fault| fault.about(name))
+    }
+
+    async fn prepare_sides(&self, loaded: &LoadedSpec, side: Option<Side>, apply: bool) -> Result<PrepareReport> {
         let mut prepared = Vec::new();
         for side in sides(side) {
             let endpoint = open_side(loaded, side).await?;
@@ -310,7 +313,8 @@ fn last_run(run: &Run) -> LastRun {
         duration_seconds: run.finished.map(|finished| (finished - run.started) as f64 / 1e6),
         status: match run.status {
             state::RunStatus::Running => RunStatus::Running,
-            state::RunStatus::Success | state::RunStatus::Conflicts => RunStatus::Success,
+            state::RunStatus::Success => RunStatus::Success,
+            state::RunStatus::Held => RunStatus::Held,
             state::RunStatus::Failed => RunStatus::Failed,
             state::RunStatus::Interrupted => RunStatus::Interrupted,
         },

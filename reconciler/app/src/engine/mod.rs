@@ -148,7 +148,7 @@ impl Engine {
         };
         let mut reports = Vec::new();
         for loaded in specs {
-            reports.push(self.plan_one(loaded, request, None).await?);
+            reports.push(self.plan_one(loaded, request, None).await.map_err(|fault| fault.about(&loaded.spec.name))?);
         }
         Ok(reports)
     }
@@ -158,7 +158,7 @@ impl Engine {
     /// # Errors
     /// Whatever keeps a side from being read, or the file from being written.
     pub async fn plan_to_file(&self, name: &str, request: &PlanRequest, file: &Path) -> Result<PlanReport> {
-        self.plan_one(self.find(name)?, request, Some(file)).await
+        self.plan_one(self.find(name)?, request, Some(file)).await.map_err(|fault| fault.about(name))
     }
 
     async fn plan_one(&self, loaded: &LoadedSpec, request: &PlanRequest, file: Option<&Path>) -> Result<PlanReport> {
@@ -267,7 +267,7 @@ impl Engine {
         let run = state.start_run(&lease, &new).await?;
         let result = self.attempt(loaded, state, &mut lease, &run, &work, decides_anew, progress).await;
         let (status, error) = match &result {
-            Ok(tally) if !tally.held.is_empty() => (RunStatus::Failed, Some(tally.held.join("; "))),
+            Ok(tally) if !tally.held.is_empty() => (RunStatus::Held, Some(tally.held.join("; "))),
             Ok(_) => (RunStatus::Success, None),
             Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
         };
@@ -275,7 +275,7 @@ impl Engine {
         // The counts stand in the state already: each batch added its own.
         let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables: Vec::new(), error }).await;
         let released = state.release(&lease, finished).await;
-        let tally = result?;
+        let tally = result.map_err(|fault| fault.about(&loaded.spec.name))?;
         ended?;
         released?;
         outcome(loaded, state, &run, tally, finished - new.started).await

@@ -17,10 +17,10 @@ use super::{
 pub enum RunStatus {
     /// It has not.
     Running,
-    /// Everything is in step.
+    /// It came to its end; conflicts and refused rows may wait.
     Success,
-    /// Done, but conflicts or refused rows wait.
-    Conflicts,
+    /// It came to its end, and a safety limit held rows back.
+    Held,
     /// It gave up.
     Failed,
     /// The program died during it.

@@ -143,7 +143,7 @@ CREATE TABLE runs (
     started      INTEGER NOT NULL,
     finished     INTEGER,
     cause        TEXT NOT NULL,
-    status       TEXT NOT NULL CHECK (status IN ('running', 'success', 'conflicts', 'failed', 'interrupted')),
+    status       TEXT NOT NULL CHECK (status IN ('running', 'success', 'held', 'failed', 'interrupted')),
     mode         TEXT NOT NULL CHECK (mode IN ('incremental', 'full')),
     strategy     TEXT NOT NULL,
     generation   TEXT NOT NULL,
