@@ -66,7 +66,7 @@ async fn check(kinds: Pair<Kind>, seed: u64) {
         let mut fields = line.split('|');
         let (id, name) = (fields.next().unwrap(), fields.next().unwrap());
         let number: u64 = id[1..].parse().unwrap();
-        let expected = if number % 2 == 0 { format!("cloud {last}") } else { format!("local {last}") };
+        let expected = if number.is_multiple_of(2) { format!("cloud {last}") } else { format!("local {last}") };
         // A row made in the last round on the side that does not write its number keeps its maker's name.
         let made = number == last && !id.starts_with('c');
         assert!(name == expected || made, "{line}: a user wrote {expected}");

@@ -122,7 +122,7 @@ impl Kind {
             Kind::Decimal => number_of(["0.00", "12.50", "-3.10", "7.00", "99999999.99"][number], {
                 [Stored::Int(0), Stored::Real(12.5), Stored::Real(-3.1), Stored::Int(7), Stored::Real(0.125)][number].clone()
             }),
-            Kind::Float => number_of(["0", "0.1", "-2.5", "1e300", "NaN"][number], { Stored::Real([0.0, 0.1, -2.5, 1e300, 3.0][number]) }),
+            Kind::Float => number_of(["0", "0.1", "-2.5", "1e300", "NaN"][number], Stored::Real([0.0, 0.1, -2.5, 1e300, 3.0][number])),
             Kind::Text | Kind::Padded => text(["", "a", "A", "é𝄞", "bc"][number]),
             Kind::Boolean => number_of(["true", "false", "true", "false", "true"][number], {
                 [Stored::Int(1), Stored::Int(0), text("true"), text("f"), Stored::Int(1)][number].clone()
@@ -152,7 +152,7 @@ impl Kind {
                 [Stored::Int(10), Stored::Int(11), text("1970-01-01 00:00:10"), text("1970-01-01 00:00:10.4"), Stored::Int(0)][number]
                     .clone(),
             ),
-            Kind::Uuid => text(&if strict || number % 2 == 0 { UUIDS[number].to_owned() } else { UUIDS[number].to_uppercase() }),
+            Kind::Uuid => text(&if strict || number.is_multiple_of(2) { UUIDS[number].to_owned() } else { UUIDS[number].to_uppercase() }),
             Kind::Json => text([r#"{"a": 1}"#, r#"{"a":1.0}"#, "[]", "null", r#"{"b":[true,{"c":"é"}]}"#][number]),
             Kind::Bytes => Stored::Bytes([&[][..], &[0], &[0, 255], &[1, 2, 3], b"abc"][number].to_vec()),
         }
