@@ -216,7 +216,7 @@ async fn runs_and_the_audit_log() {
     assert_eq!(log[0].get::<String, _>("sync_id"), third);
     assert_eq!(log[0].get::<String, _>("sync_timestamp"), "2026-01-14T15:30:00.000002Z");
     assert_eq!(log[0].get::<String, _>("sync_name"), SYNC);
-    assert_eq!(log[0].get::<String, _>("status"), "conflicts");
+    assert_eq!(log[0].get::<String, _>("status"), "held");
     for (column, expected) in [("cloud_to_local", 15), ("local_to_cloud", 2), ("conflicts", 4)] {
         assert_eq!(log[0].get::<i64, _>(column), expected, "{column}");
     }

@@ -1,5 +1,7 @@
 //! Clash: rows that other rows keep from being written, once trying again no longer helps.
 
+use std::collections::HashMap;
+
 use berqenas_core::{
     access::StoredRow,
     classify::ConflictKind,
@@ -9,8 +11,7 @@ use berqenas_core::{
 };
 
 use super::{
-    decide::Decider,
-    reading::{Readings, RunContext},
+    reading::RunContext,
     run::RunTally,
     session::{Session, SyncTable},
 };
@@ -18,63 +19,52 @@ use crate::{
     apply::Applier,
     endpoint::{Refusal, RefusalKind},
     error::EngineError,
-    state::State,
+    state::{BatchClose, PendingKey, State},
 };
 
 /// How many runs a row waits for its parent before it counts as refused.
 const PATIENCE: u32 = 5;
 
-/// Decides what becomes of a row that was refused because of other rows.
+/// Decides what becomes of rows of a table that were refused because of other rows, each with its plan of today.
 ///
-/// A unique value held by another row: if that row is still on the source, or the source never had it, it is a conflict between two
-/// rows, parked, and never solved by deleting one. A missing parent that this sync brings: pending. Anything else is quarantined with the database's words.
-pub(super) async fn settle_refusal(
+/// A unique value held by another row: if that row is still on the source, or the source never had it, it is a conflict between two rows,
+/// parked, and never solved by deleting one. A missing parent that this sync brings: pending, for a while. Anything else is quarantined
+/// with the database's words.
+pub(super) async fn settle_refusals<'r>(
     context: &RunContext<'_>,
-    readings: &Readings,
     applier: &mut Applier<'_>,
     tally: &mut RunTally,
-    number: usize,
-    key: &Key,
-    refusal: &Refusal,
+    table: &SyncTable,
+    refused: impl Iterator<Item = (PlannedRow, &'r Refusal)>,
 ) -> Result<(), EngineError> {
-    let table = &context.session.tables[number];
-    let now = (context.clock)();
-    let decider = Decider {
-        session: context.session,
-        state: context.state,
-        table,
-        database_ids: &readings.database_ids,
-        clocks: readings.clocks,
-        first_sync: context.state.table(&context.session.spec.name, &table.spec.name).await?.is_none_or(|known| !known.adopted),
-        initial: context.initial,
-        waiting: std::collections::HashMap::new(),
-        now,
-    };
-    let planned = decider.plan(std::slice::from_ref(key)).await?;
-    let Some(row) = planned.into_iter().next() else { return Ok(()) };
-    let Step::Write { side, .. } = row.step else { return Ok(()) };
-    if refusal.kind == RefusalKind::Unique
-        && let Some((holder, other)) = holder(context.session, context.state, table, side, &row).await?
-    {
-        let parked = unique_clash(table, row, side, holder, &other, refusal);
-        return applier.record(&table.mapping, &[parked], now).await;
-    }
-    if refusal.kind == RefusalKind::ForeignKey && parent_is_synced(context, table, side) {
-        let pending = context.state.pending(&context.session.spec.name, &table.spec.name).await?;
-        let bytes = key.to_bytes();
-        let attempts = pending.iter().find(|known| known.key == bytes).map_or(1, |known| known.attempts);
-        if attempts < PATIENCE {
-            tally
-                .warnings
-                .push(format!("table {}: row {key} waits for the row it refers to on {side}: {}", table.spec.name, refusal.message));
-            return Ok(());
+    let (sync, name, now) = (&context.session.spec.name, &table.spec.name, (context.clock)());
+    let pending = context.state.pending(sync, name).await?;
+    let mut attempts: HashMap<Vec<u8>, PendingKey> = pending.into_iter().map(|pending| (pending.key.clone(), pending)).collect();
+    let mut waits = Vec::new();
+    let mut settled = Vec::new();
+    for (mut row, refusal) in refused {
+        let Step::Write { side, .. } = row.step else { continue };
+        let key = table.mapping.show_key(&row.key);
+        if refusal.kind == RefusalKind::Unique
+            && let Some((holder, other)) = holder(context.session, context.state, table, side, &row).await?
+        {
+            settled.push(unique_clash(table, row, side, holder, &other, refusal));
+            continue;
         }
+        let known = attempts.remove(&row.key.to_bytes()).filter(|pending| pending.attempts < PATIENCE);
+        if let (RefusalKind::ForeignKey, true, Some(pending)) = (refusal.kind, parent_is_synced(context, table, side), known) {
+            tally.warnings.push(format!("table {name}: row {key} waits for the row it refers to on {side}: {}", refusal.message));
+            waits.push((name.clone(), PendingKey { attempts: pending.attempts + 1, reason: refusal.message.clone(), ..pending }));
+            continue;
+        }
+        tally.warnings.push(format!("table {name}: row {key} was refused by {side}: {}", refusal.message));
+        row.dispute = None;
+        row.step = Step::Quarantine { side, message: refusal.message.clone() };
+        settled.push(row);
     }
-    tally.warnings.push(format!("table {}: row {key} was refused by {side}: {}", table.spec.name, refusal.message));
-    let mut refused = row;
-    refused.dispute = None;
-    refused.step = Step::Quarantine { side, message: refusal.message.clone() };
-    applier.record(&table.mapping, &[refused], now).await
+    let close = BatchClose { run: context.run.to_owned(), pending_add: waits, ..BatchClose::default() };
+    context.state.commit(context.lease, &close).await?;
+    applier.record(&table.mapping, &settled, now).await
 }
 
 fn parent_is_synced(context: &RunContext<'_>, table: &SyncTable, side: Side) -> bool {

@@ -16,7 +16,7 @@ pub struct PendingKey {
     pub key: Vec<u8>,
     /// Why it waits.
     pub reason: String,
-    /// How often it was tried.
+    /// In how many runs it was tried. A key that waits already keeps the greater number.
     pub attempts: u32,
     /// Since when it waits, in microseconds since 1970 UTC. A key that waits already keeps its earlier time.
     pub since: i64,
@@ -109,7 +109,8 @@ impl Change<'_> {
         const UPSERT: &str = "INSERT INTO pending (sync, table_name, key, reason, attempts, since)
              SELECT ?1, value ->> 'table', unhex(value ->> 'key'), value ->> 'reason', value ->> 'attempts', value ->> 'since'
              FROM json_each(?2) WHERE true
-             ON CONFLICT DO UPDATE SET reason = excluded.reason, attempts = excluded.attempts, since = min(since, excluded.since)";
+             ON CONFLICT DO UPDATE SET reason = excluded.reason, attempts = max(attempts, excluded.attempts),
+                 since = min(since, excluded.since)";
         let line = |(table, pending): &(String, PendingKey)| {
             json!({
                 "table": table, "key": hex(&pending.key), "reason": pending.reason,

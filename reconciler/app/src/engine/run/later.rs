@@ -11,6 +11,7 @@ use berqenas_core::{
 use super::{PASSES, Run};
 use crate::{
     apply::OnRefusal,
+    endpoint::Refusal,
     engine::{clash, reading::decider},
     error::EngineError,
     state::{BatchClose, PendingKey},
@@ -64,8 +65,20 @@ impl Run<'_> {
     /// What still waits: a unique value that another row rightly holds is a conflict between two rows; a missing parent that comes
     /// with this sync stays pending; anything else is the row's own fault and quarantined.
     async fn give_up_for_now(&mut self) -> Result<(), EngineError> {
+        let mut by_table: BTreeMap<usize, Vec<(Key, Refusal)>> = BTreeMap::new();
         for (number, key, refusal) in std::mem::take(&mut self.waiting) {
-            clash::settle_refusal(self.context, self.readings, &mut self.applier, &mut self.tally, number, &key, &refusal).await?;
+            by_table.entry(number).or_default().push((key, refusal));
+        }
+        for (number, refused) in by_table {
+            let table = &self.context.session.tables[number];
+            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
+            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
+            for refused in refused.chunks(self.context.session.spec.batch_rows) {
+                let keys: Vec<Key> = refused.iter().map(|(key, _)| key.clone()).collect();
+                let planned = decider.plan(&keys).await?;
+                let refused = planned.into_iter().zip(refused.iter().map(|(_, refusal)| refusal));
+                clash::settle_refusals(self.context, &mut self.applier, &mut self.tally, table, refused).await?;
+            }
         }
         Ok(())
     }
