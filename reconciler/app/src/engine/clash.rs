@@ -10,16 +10,12 @@ use berqenas_core::{
     value::{Pair, Side},
 };
 
-use super::{
-    reading::RunContext,
-    run::RunTally,
-    session::{Session, SyncTable},
-};
+use super::{reading::RunContext, rival::holder, session::SyncTable, tally::RunTally};
 use crate::{
     apply::Applier,
     endpoint::{Refusal, RefusalKind},
     error::EngineError,
-    state::{BatchClose, PendingKey, State},
+    state::{BatchClose, PendingKey},
 };
 
 /// How many runs a row waits for its parent before it counts as refused.
@@ -70,43 +66,6 @@ pub(super) async fn settle_refusals<'r>(
 fn parent_is_synced(context: &RunContext<'_>, table: &SyncTable, side: Side) -> bool {
     let synced = |name: &berqenas_core::shape::TableName| context.session.tables.iter().any(|other| other.shapes.get(side).name == *name);
     table.shapes.get(side).foreign_keys.iter().any(|key| synced(&key.parent))
-}
-
-/// The row of the target that holds a unique value of `row`, if it is still there on the source, or new on the target.
-pub(super) async fn holder(
-    session: &Session,
-    state: &State,
-    table: &SyncTable,
-    side: Side,
-    row: &PlannedRow,
-) -> Result<Option<(StoredRow, Key)>, EngineError> {
-    let Some(wanted) = row.expected_after(&table.mapping) else { return Ok(None) };
-    let mapping = &table.mapping;
-    let access = mapping.access.get(side);
-    let endpoint = session.endpoints.get(side);
-    for unique in &table.shapes.get(side).uniques {
-        let positions: Option<Vec<usize>> =
-            unique.columns.iter().map(|name| access.columns.iter().position(|column| column.name == *name)).collect();
-        let Some(positions) = positions else { continue };
-        let values: Vec<_> = positions.iter().map(|index| wanted.values[*index].clone()).collect();
-        if values.iter().any(berqenas_core::value::Stored::is_null) {
-            continue;
-        }
-        for found in endpoint.fetch_by_columns(access, &unique.columns, &values).await? {
-            let Ok(other) = mapping.key(side, &found) else { continue };
-            if other == row.key {
-                continue;
-            }
-            let Ok(asked) = mapping.key_spellings(side.other(), &other) else { continue };
-            let on_source = session.endpoints.get(side.other()).fetch(mapping.access.get(side.other()), &asked).await?;
-            // One that the source never had is on its way there, and refused because of this very row.
-            let agreed = state.base(&session.spec.name, &table.spec.name, &[other.to_bytes()]).await?;
-            if !on_source.is_empty() || agreed.is_empty() {
-                return Ok(Some((found, other)));
-            }
-        }
-    }
-    Ok(None)
 }
 
 fn unique_clash(table: &SyncTable, mut row: PlannedRow, side: Side, holder: StoredRow, other: &Key, refusal: &Refusal) -> PlannedRow {

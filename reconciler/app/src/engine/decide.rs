@@ -170,7 +170,7 @@ impl Decider<'_> {
         let same = Pair::new(parked.cloud_hash, parked.local_hash) == row.hashes;
         if same
             && parked.kind == ConflictKind::UniqueClash.as_str()
-            && super::clash::holder(self.session, self.state, self.table, *side, &row).await?.is_some()
+            && super::rival::holder(self.session, self.state, self.table, *side, &row).await?.is_some()
         {
             row.step = Step::Nothing;
             row.dispute = None;

@@ -28,6 +28,7 @@ use super::{
     request::Step as Boundary,
     scan::{UNREADABLE_KEY, UnreadableKey},
     session::SyncTable,
+    tally::RunTally,
 };
 use crate::{
     apply::{Applier, OnRefusal, Reached, RefusedRow, TableRows},
@@ -38,17 +39,6 @@ use crate::{
 
 /// How often rows that wait for other rows are tried again in one run.
 const PASSES: usize = 4;
-
-/// What a run did.
-#[derive(Debug, Default)]
-pub(super) struct RunTally {
-    /// The tables, in the order of the spec.
-    pub(super) tables: Vec<String>,
-    /// What a person should know.
-    pub(super) warnings: Vec<String>,
-    /// Rows that a safety limit held back, with the limit in words.
-    pub(super) held: Vec<String>,
-}
 
 /// One run, under way.
 pub(super) struct Run<'a> {

@@ -1,0 +1,246 @@
+//! Leased: what is done under a sync's lease. The lease is taken, the run recorded, the work tried, and tried again after passing
+//! faults; then the run's end is recorded and the lease given back.
+
+use std::path::Path;
+
+use berqenas_core::{
+    spec::{InitialPolicy, StrategyName},
+    value::Side,
+};
+
+use super::{
+    Engine, Result, inspect, now,
+    outcome::{Named, SyncOutcome, SyncReport, TableResult},
+    planfile::PlanFile,
+    reading::{RunContext, read_sides},
+    request::{Progress, SyncRequest},
+    run::Run,
+    session::{Narrowing, Session},
+    tally::RunTally,
+};
+use crate::{
+    error::{EngineError, ErrorKind},
+    specs::LoadedSpec,
+    state::{Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError},
+};
+
+/// How long a lease lasts unless renewed: a minute, in microseconds.
+const LEASE_US: i64 = 60 * 1_000_000;
+/// How often a run that broke on a passing fault is tried again.
+const RETRIES: usize = 3;
+/// The pause before the first of them; each further one is twice as long.
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// What is done under a lease.
+pub(super) enum Work<'a> {
+    /// A run of the sync.
+    Sync(&'a SyncRequest),
+    /// A saved plan.
+    Apply(&'a PlanFile),
+}
+
+impl Work<'_> {
+    fn strategy(&self) -> Option<StrategyName> {
+        match self {
+            Work::Sync(request) => request.strategy,
+            Work::Apply(plan) => plan.strategy,
+        }
+    }
+
+    fn tables(&self) -> Vec<String> {
+        match self {
+            Work::Sync(request) => request.tables.clone(),
+            Work::Apply(plan) => plan.tables.iter().map(|table| table.table.clone()).collect(),
+        }
+    }
+
+    fn trust(&self) -> Option<Side> {
+        match self {
+            Work::Sync(request) => request.trust,
+            Work::Apply(_) => None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self, Work::Sync(request) if request.full_sync || request.trust.is_some())
+    }
+
+    fn trigger(&self) -> &'static str {
+        match self {
+            Work::Sync(_) => "command",
+            Work::Apply(_) => "plan",
+        }
+    }
+}
+
+/// Takes the sync's lease, records the run, does the work, and gives the lease back.
+pub(super) async fn run(
+    engine: &Engine,
+    loaded: &LoadedSpec,
+    state: &State,
+    work: &Work<'_>,
+    progress: &dyn Progress,
+) -> Result<SyncOutcome> {
+    let mut lease = acquire(state, &loaded.spec.name).await?;
+    let strategy = work.strategy().unwrap_or(loaded.spec.strategy);
+    let decides_anew = engine.decides_anew(state, loaded, work.strategy()).await?;
+    let new = NewRun {
+        remote_db_id: loaded.spec.id,
+        started: now(),
+        trigger: work.trigger().to_owned(),
+        mode: if work.is_full() { RunMode::Full } else { RunMode::Incremental },
+        strategy: strategy.as_str().to_owned(),
+        generation: loaded.spec.generation.clone(),
+    };
+    let run = state.start_run(&lease, &new).await?;
+    let leased = Leased { engine, loaded, state, run: &run, work, decides_anew, progress };
+    let result = leased.until_done(&mut lease).await;
+    let (status, error) = match &result {
+        Ok(tally) if !tally.held.is_empty() => (RunStatus::Held, Some(tally.held.join("; "))),
+        Ok(_) => (RunStatus::Success, None),
+        Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
+    };
+    let finished = now();
+    // The counts stand in the state already: each batch added its own.
+    let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables: Vec::new(), error }).await;
+    let released = state.release(&lease, finished).await;
+    let tally = result.map_err(|fault| fault.about(&loaded.spec.name))?;
+    ended?;
+    released?;
+    outcome(loaded, state, &run, tally, finished - new.started).await
+}
+
+/// A run that holds the lease.
+struct Leased<'a> {
+    engine: &'a Engine,
+    loaded: &'a LoadedSpec,
+    state: &'a State,
+    run: &'a str,
+    work: &'a Work<'a>,
+    decides_anew: bool,
+    progress: &'a dyn Progress,
+}
+
+impl Leased<'_> {
+    /// Tries the work, and again after passing faults, with growing pauses.
+    async fn until_done(&self, lease: &mut Lease) -> Result<RunTally> {
+        let pauses = backon::ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_jitter().with_max_times(RETRIES);
+        let mut pauses = backon::BackoffBuilder::build(pauses);
+        loop {
+            let tried = Box::pin(self.once(lease)).await;
+            match (tried, pauses.next()) {
+                (Err(fault), Some(pause)) if fault.is_transient() => {
+                    self.progress.note(&format!("{fault}; trying again in {:.1} s", pause.as_secs_f64()));
+                    tokio::time::sleep(pause).await;
+                    self.state.renew(lease, now()).await?;
+                }
+                (tried, _) => return tried,
+            }
+        }
+    }
+
+    async fn once(&self, lease: &mut Lease) -> Result<RunTally> {
+        let Leased { engine, loaded, state, run, work, decides_anew, progress } = *self;
+        let narrowing = Narrowing { tables: work.tables(), strategy: work.strategy() };
+        let session = Session::open(loaded, &narrowing).await?;
+        let trust = work.trust();
+        if trust.is_some() {
+            let mut above = 0;
+            for side in Side::BOTH {
+                above = session.endpoints.get(side).ledger(&lease.sync).await?.token.max(above);
+            }
+            *lease = state.outbid(lease, above).await?;
+            state.forget(lease).await?;
+        }
+        let context = RunContext {
+            session: &session,
+            state,
+            lease,
+            run,
+            initial: match trust {
+                None => loaded.spec.initial,
+                Some(Side::Cloud) => InitialPolicy::Cloud,
+                Some(Side::Local) => InitialPolicy::Local,
+            },
+            full: work.is_full(),
+            decides_anew,
+            trusts: trust.is_some(),
+            deletes_approved: matches!(work, Work::Apply(_)),
+            progress,
+            clock: now,
+        };
+        let readings = read_sides(&session, state, true, trust.is_some(), now).await?;
+        let pairs = engine.check_forest(state, &session, &readings).await?;
+        let known = state.table_pairs().await?;
+        if !pairs.iter().all(|pair| known.contains(pair)) {
+            state.set_table_pairs(lease, &pairs).await?;
+        }
+        let run = Run::begin(&context, &readings).await?;
+        let tally = match work {
+            Work::Sync(_) => run.execute().await,
+            Work::Apply(plan) => run.execute_plan(plan).await,
+        };
+        session.close().await;
+        tally
+    }
+}
+
+/// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
+async fn acquire(state: &State, sync: &str) -> Result<Lease> {
+    let host =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned());
+    let holder = format!("process {} on {host} ({})", std::process::id(), uuid::Uuid::new_v4().simple());
+    match state.acquire(sync, &holder, now(), LEASE_US).await {
+        Err(StateError::Busy { holder: other, until, .. }) if is_dead(&other, &host) => {
+            let lease = state.acquire(sync, &holder, until.saturating_add(1), LEASE_US).await?;
+            state.renew(&lease, now()).await?;
+            Ok(lease)
+        }
+        taken => Ok(taken?),
+    }
+}
+
+/// Whether a holder was a process of this machine that is no more.
+fn is_dead(holder: &str, host: &str) -> bool {
+    let process = holder.strip_prefix("process ").and_then(|rest| rest.split_once(" on "));
+    let Some((process, place)) = process else { return false };
+    place.split(" (").next() == Some(host) && Path::new("/proc/self").exists() && !Path::new("/proc").join(process).exists()
+}
+
+async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally, took_us: i64) -> Result<SyncOutcome> {
+    let sync = &loaded.spec.name;
+    let waits = inspect::waiting(state, loaded).await?;
+    if !tally.held.is_empty() {
+        let mut fault = EngineError::new(ErrorKind::Held, format!("sync {sync}: a safety limit held rows back: {}", tally.held.join("; ")))
+            .hint(format!("look at it with `berqenas plan {sync} --full-sync --out FILE` and, if it is right, `berqenas apply FILE`; or set max_delete_percent"));
+        for warning in &tally.warnings {
+            fault = fault.hint(warning.clone());
+        }
+        return Err(fault);
+    }
+    let counted = state.runs(Some(sync), 1).await?.pop().map(|run| run.tables).unwrap_or_default();
+    let result = |table: &String| {
+        let counts = counted.iter().find(|counts| counts.table == *table);
+        counts.map_or_else(TableResult::default, |counts| TableResult {
+            cloud_to_local: counts.cloud_to_local,
+            local_to_cloud: counts.local_to_cloud,
+            conflicts_detected: counts.conflicts_detected,
+            conflicts_resolved: counts.conflicts_resolved,
+        })
+    };
+    let results: Named<TableResult> = tally.tables.iter().map(|table| (table.clone(), result(table))).collect();
+    let total = results.iter().map(|(_, result)| result.cloud_to_local + result.local_to_cloud).sum();
+    Ok(SyncOutcome {
+        report: SyncReport {
+            success: true,
+            sync_id: run.to_owned(),
+            results,
+            total_synced: total,
+            duration_seconds: (took_us as f64 / 1e6 * 1000.0).round() / 1000.0,
+        },
+        conflicts_waiting: waits.conflicts,
+        quarantined: waits.quarantined,
+        pending: waits.pending,
+        warnings: tally.warnings,
+    })
+}
