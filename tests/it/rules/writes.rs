@@ -127,6 +127,30 @@ async fn inserts_and_vanished_rows_are_guarded_too() {
     }
 }
 
+/// A delete that is carried over is as guarded as any write: an edit at the last moment is kept, and goes back to where the row is gone.
+#[tokio::test]
+async fn a_propagated_delete_is_guarded_too() {
+    for target in Side::BOTH {
+        let world = World::customers(MIXED, "").await;
+        world.spec("tables: [{name: customers, detect: hash, hard_deletes: propagate}]");
+        world.sql(target, "INSERT INTO customers (id, name) VALUES ('a', 'Ada'), ('b', 'Bora')").await;
+        world.sync().await;
+        world.sql(target.other(), "DELETE FROM customers WHERE id = 'a'").await;
+        let (world, done) = (Arc::new(world), Arc::new(AtomicBool::new(false)));
+        let user = Arc::clone(&world);
+        let outcome = world.sync_with(move |step| {
+            if step == Step::Journaled(target) && !done.swap(true, Ordering::SeqCst) {
+                meanwhile(async || user.sql(target, "UPDATE customers SET city = 'Adana' WHERE id = 'a'").await);
+            }
+        });
+        assert_eq!(outcome.await.unwrap().pending, 1, "the row moved: it is read afresh");
+        assert_eq!(world.lines(target, "SELECT city FROM customers WHERE id = 'a'").await, ["Adana"]);
+        world.sync().await;
+        world.both("SELECT id, city FROM customers ORDER BY id", &["a|Adana", "b|-"]).await;
+        world.quiet().await;
+    }
+}
+
 /// A run that lost its lease to another cannot write any more.
 #[tokio::test]
 async fn a_run_that_was_overtaken_writes_nothing() {
