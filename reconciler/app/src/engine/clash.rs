@@ -33,7 +33,7 @@ pub(super) async fn settle_refusals<'r>(
     table: &SyncTable,
     refused: impl Iterator<Item = (PlannedRow, &'r Refusal)>,
 ) -> Result<(), EngineError> {
-    let (sync, name, now) = (&context.session.spec.name, &table.spec.name, (context.clock)());
+    let (sync, name, now) = (&context.session.spec.name, &table.spec.name, context.environment.now());
     let pending = context.state.pending(sync, name).await?;
     let mut attempts: HashMap<Vec<u8>, PendingKey> = pending.into_iter().map(|pending| (pending.key.clone(), pending)).collect();
     let mut waits = Vec::new();

@@ -12,7 +12,8 @@ use berqenas_core::{
 use jiff::Timestamp;
 
 use super::{
-    Engine, Result, now,
+    Engine, Result,
+    environment::Environment,
     outcome::{
         ConflictEntry, ConflictStatus, ConnectionReport, HistoryEntry, LastRun, PrepareReport, Row, RunStatus, SidePreparation, SideReport,
         StatusReport, TablePreparation, TableReadiness, Winner,
@@ -76,7 +77,7 @@ impl Engine {
         (report.conflicts_waiting, report.quarantined, report.pending) = (waits.conflicts, waits.quarantined, waits.pending);
         if let Some(run) = state.last_run(name).await? {
             report.last_sync = Some(time(run.started)?);
-            report.next_sync = next_run(spec.schedule.as_ref(), run.started)?;
+            report.next_sync = next_run(spec.schedule.as_ref(), run.started, self.environment.now())?;
             if run.generation != spec.generation {
                 report.warnings.push("the spec has changed since the last run".into());
             }
@@ -138,8 +139,8 @@ impl Engine {
     /// # Errors
     /// If the sync is not known.
     pub async fn test_connection(&self, name: &str) -> Result<ConnectionReport> {
-        let loaded = self.find(name)?;
-        let (cloud, local) = futures::join!(test_side(loaded, Side::Cloud), test_side(loaded, Side::Local));
+        let (loaded, environment) = (self.find(name)?, self.environment.as_ref());
+        let (cloud, local) = futures::join!(test_side(environment, loaded, Side::Cloud), test_side(environment, loaded, Side::Local));
         Ok(ConnectionReport { sync: loaded.spec.name.clone(), cloud, local })
     }
 
@@ -152,9 +153,10 @@ impl Engine {
     }
 
     async fn prepare_sides(&self, loaded: &LoadedSpec, side: Option<Side>, apply: bool) -> Result<PrepareReport> {
+        let environment = self.environment.as_ref();
         let mut prepared = Vec::new();
         for side in sides(side) {
-            let endpoint = open_side(loaded, side).await?;
+            let endpoint = open_side(environment, loaded, side).await?;
             let tables = preparations(loaded, side, endpoint.as_ref()).await?;
             if apply {
                 for table in &tables {
@@ -197,9 +199,9 @@ async fn shapes<'a>(loaded: &'a LoadedSpec, side: Side, endpoint: &dyn Endpoint)
     if faults.is_empty() { Ok(shapes) } else { Err(EngineError::failed(format!("sync {}: {}", loaded.spec.name, faults.join("; ")))) }
 }
 
-async fn test_side(loaded: &LoadedSpec, side: Side) -> SideReport {
+async fn test_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Side) -> SideReport {
     let mut report = SideReport { target: side.to_string(), ..SideReport::default() };
-    if let Err(fault) = fill_side(loaded, side, &mut report).await {
+    if let Err(fault) = fill_side(environment, loaded, side, &mut report).await {
         let causes = fault.causes();
         let causes = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(": ")) };
         report.error = Some(format!("{fault}{causes}"));
@@ -207,9 +209,9 @@ async fn test_side(loaded: &LoadedSpec, side: Side) -> SideReport {
     report
 }
 
-async fn fill_side(loaded: &LoadedSpec, side: Side, report: &mut SideReport) -> Result<()> {
+async fn fill_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Side, report: &mut SideReport) -> Result<()> {
     report.target = resolve_side(loaded, side)?.display;
-    let endpoint = open_side(loaded, side).await?;
+    let endpoint = open_side(environment, loaded, side).await?;
     let probe = endpoint.probe().await?;
     report.reachable = true;
     report.version = Some(probe.version);
@@ -283,7 +285,7 @@ fn direction_name(direction: Direction) -> &'static str {
 }
 
 /// When the next run would be due, counted from the last one's start.
-fn next_run(schedule: Option<&Schedule>, started: i64) -> Result<Option<Timestamp>> {
+fn next_run(schedule: Option<&Schedule>, started: i64, now: i64) -> Result<Option<Timestamp>> {
     match schedule {
         None => Ok(None),
         Some(Schedule::Interval(every)) => {
@@ -294,7 +296,7 @@ fn next_run(schedule: Option<&Schedule>, started: i64) -> Result<Option<Timestam
             let untold = |fault: &dyn std::fmt::Display| {
                 EngineError::failed(format!("the next time of cron {expression:?} cannot be told: {fault}"))
             };
-            let zoned = time(now())?.in_tz(timezone).map_err(|fault| untold(&fault))?;
+            let zoned = time(now)?.in_tz(timezone).map_err(|fault| untold(&fault))?;
             let cron: croner::Cron = expression.parse().map_err(|fault| untold(&fault))?;
             let next = cron.find_next_occurrence(&zoned, false).map_err(|fault| untold(&fault))?;
             Ok(Some(next.timestamp()))

@@ -9,7 +9,9 @@ use berqenas_core::{
 };
 
 use super::{
-    Engine, Result, inspect, now,
+    Engine, Result,
+    environment::Environment,
+    inspect,
     outcome::{Named, SyncOutcome, SyncReport, TableResult},
     planfile::PlanFile,
     reading::{RunContext, read_sides},
@@ -81,12 +83,12 @@ pub(super) async fn run(
     work: &Work<'_>,
     progress: &dyn Progress,
 ) -> Result<SyncOutcome> {
-    let mut lease = acquire(state, &loaded.spec.name).await?;
+    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref()).await?;
     let strategy = work.strategy().unwrap_or(loaded.spec.strategy);
     let decides_anew = engine.decides_anew(state, loaded, work.strategy()).await?;
     let new = NewRun {
         remote_db_id: loaded.spec.id,
-        started: now(),
+        started: engine.environment.now(),
         trigger: work.trigger().to_owned(),
         mode: if work.is_full() { RunMode::Full } else { RunMode::Incremental },
         strategy: strategy.as_str().to_owned(),
@@ -100,7 +102,7 @@ pub(super) async fn run(
         Ok(_) => (RunStatus::Success, None),
         Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
     };
-    let finished = now();
+    let finished = engine.environment.now();
     // The counts stand in the state already: each batch added its own.
     let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables: Vec::new(), error }).await;
     let released = state.release(&lease, finished).await;
@@ -131,8 +133,8 @@ impl Leased<'_> {
             match (tried, pauses.next()) {
                 (Err(fault), Some(pause)) if fault.is_transient() => {
                     self.progress.note(&format!("{fault}; trying again in {:.1} s", pause.as_secs_f64()));
-                    tokio::time::sleep(pause).await;
-                    self.state.renew(lease, now()).await?;
+                    self.engine.environment.sleep(pause).await;
+                    self.state.renew(lease, self.engine.environment.now()).await?;
                 }
                 (tried, _) => return tried,
             }
@@ -142,7 +144,7 @@ impl Leased<'_> {
     async fn once(&self, lease: &mut Lease) -> Result<RunTally> {
         let Leased { engine, loaded, state, run, work, decides_anew, progress } = *self;
         let narrowing = Narrowing { tables: work.tables(), strategy: work.strategy() };
-        let session = Session::open(loaded, &narrowing).await?;
+        let session = Session::open(engine.environment.as_ref(), loaded, &narrowing).await?;
         let trust = work.trust();
         if trust.is_some() {
             let mut above = 0;
@@ -167,9 +169,9 @@ impl Leased<'_> {
             trusts: trust.is_some(),
             deletes_approved: matches!(work, Work::Apply(_)),
             progress,
-            clock: now,
+            environment: engine.environment.as_ref(),
         };
-        let readings = read_sides(&session, state, true, trust.is_some(), now).await?;
+        let readings = read_sides(&session, state, true, trust.is_some(), engine.environment.as_ref()).await?;
         let pairs = engine.check_forest(state, &session, &readings).await?;
         let known = state.table_pairs().await?;
         if !pairs.iter().all(|pair| known.contains(pair)) {
@@ -186,14 +188,14 @@ impl Leased<'_> {
 }
 
 /// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
-async fn acquire(state: &State, sync: &str) -> Result<Lease> {
+async fn acquire(state: &State, sync: &str, environment: &dyn Environment) -> Result<Lease> {
     let host =
         std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned());
     let holder = format!("process {} on {host} ({})", std::process::id(), uuid::Uuid::new_v4().simple());
-    match state.acquire(sync, &holder, now(), LEASE_US).await {
+    match state.acquire(sync, &holder, environment.now(), LEASE_US).await {
         Err(StateError::Busy { holder: other, until, .. }) if is_dead(&other, &host) => {
             let lease = state.acquire(sync, &holder, until.saturating_add(1), LEASE_US).await?;
-            state.renew(&lease, now()).await?;
+            state.renew(&lease, environment.now()).await?;
             Ok(lease)
         }
         taken => Ok(taken?),

@@ -8,6 +8,7 @@
 mod clash;
 mod decide;
 mod demo;
+pub mod environment;
 mod faults;
 mod identity;
 mod inspect;
@@ -26,11 +27,15 @@ mod tally;
 mod view;
 
 pub use self::demo::{demo_build, demo_edit};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use berqenas_core::{spec::StrategyName, topology::TablePair, value::Side};
 
 use self::{
+    environment::{Environment, System},
     leased::Work,
     outcome::{PlanReport, SpecEntry, SpecFault, SyncOutcome, ValidateReport},
     planfile::PlanFile,
@@ -52,6 +57,7 @@ pub struct Engine {
     specs: LoadedSpecs,
     folder: PathBuf,
     state: PathBuf,
+    environment: Arc<dyn Environment>,
 }
 
 /// The JSON Schema of spec files.
@@ -70,11 +76,6 @@ fn spec_fault(fault: &berqenas_core::spec::Fault) -> SpecFault {
     }
 }
 
-/// Our clock, in microseconds since 1970 UTC.
-fn now() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
-}
-
 impl Engine {
     /// Reads the specs; nothing is connected yet. Faulty specs are known, and reported by whatever needs them.
     ///
@@ -88,7 +89,13 @@ impl Engine {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
         };
-        Ok(Engine { specs, folder: options.specs, state })
+        Ok(Engine { specs, folder: options.specs, state, environment: Arc::new(System) })
+    }
+
+    /// An engine over specs that are read already, in an environment of the caller's: for simulations.
+    #[must_use]
+    pub fn within(environment: Arc<dyn Environment>, specs: LoadedSpecs, state: PathBuf) -> Engine {
+        Engine { specs, folder: PathBuf::new(), state, environment }
     }
 
     /// The folder of the specs.
@@ -164,7 +171,7 @@ impl Engine {
             }
         };
         let narrowing = Narrowing { tables: request.tables.clone(), strategy: request.strategy };
-        let session = Session::open(loaded, &narrowing).await?;
+        let session = Session::open(self.environment.as_ref(), loaded, &narrowing).await?;
         let lease = Lease { sync: loaded.spec.name.clone(), token: 0, holder: "plan".into() };
         let context = RunContext {
             session: &session,
@@ -177,9 +184,9 @@ impl Engine {
             trusts: false,
             deletes_approved: false,
             progress: &Silent,
-            clock: now,
+            environment: self.environment.as_ref(),
         };
-        let readings = read_sides(&session, &state, false, false, now).await?;
+        let readings = read_sides(&session, &state, false, false, self.environment.as_ref()).await?;
         self.check_forest(&state, &session, &readings).await?;
         let planned = planner::plan(&context, &readings, request.row_limit, file.is_some()).await?;
         state.ensure_unmoved()?;

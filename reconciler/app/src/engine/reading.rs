@@ -11,6 +11,7 @@ use berqenas_core::{
 
 use super::{
     decide::{Clocks, Decider},
+    environment::Environment,
     identity,
     request::Progress,
     scan::{Sighting, TableScan},
@@ -53,7 +54,7 @@ pub(super) struct RunContext<'a> {
     /// Hears how far the run is.
     pub(super) progress: &'a dyn Progress,
     /// Our clock.
-    pub(super) clock: fn() -> i64,
+    pub(super) environment: &'a dyn Environment,
 }
 
 /// A reading of both sides' clocks, floors and identities.
@@ -168,7 +169,7 @@ pub(super) async fn decider<'a>(
         first_sync: known.is_none_or(|known| !known.adopted),
         initial: context.initial,
         waiting: waiting.into_iter().map(|row| (row.key.clone(), row)).collect(),
-        now: (context.clock)(),
+        now: context.environment.now(),
     })
 }
 
@@ -237,7 +238,7 @@ pub(super) async fn read_sides(
     state: &State,
     floors: bool,
     trusted: bool,
-    clock: fn() -> i64,
+    environment: &dyn Environment,
 ) -> Result<Readings, EngineError> {
     let sync = &session.spec.name;
     let mut database_ids = Pair::new(String::new(), String::new());
@@ -253,16 +254,16 @@ pub(super) async fn read_sides(
             identity::check(sync, side, endpoint.target(), known.as_ref(), &ledger)?;
         }
         // Asking for the clock takes no lock, so half the round trip is all that the offset can be wrong by.
-        let asked = clock();
+        let asked = environment.now();
         let theirs = endpoint.clock().await?;
-        let ours = asked + (clock() - asked) / 2;
+        let ours = asked + (environment.now() - asked) / 2;
         let floor = if floors {
             endpoint.floor().await?
         } else {
             Floor { clock: theirs, floor: theirs, guaranteed: true, remedy: None, frozen: false }
         };
         // An offset that the round trip and the clock's own tick may explain is none.
-        let blur = (clock() - asked) + CLOCK_TICK_US;
+        let blur = (environment.now() - asked) + CLOCK_TICK_US;
         *offsets.get_mut(side) = if (theirs - ours).abs() <= blur { 0 } else { theirs - ours };
         if let Some(known) = &known {
             clock_set_back |= (theirs - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;

@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
     }
 
     fn now(&self) -> i64 {
-        (self.context.clock)()
+        self.context.environment.now()
     }
 
     /// Raises the token on both sides, then settles what an earlier run left.

@@ -5,15 +5,16 @@ use std::{path::Path, sync::Arc};
 use berqenas_core::{
     mapping::{self, MappingFault, TableMapping},
     order::parents_first,
-    shape::{Engine as DatabaseEngine, TableName, TableShape},
+    shape::{TableName, TableShape},
     spec::{Connection, StrategyName, SyncSpec, TableSpec},
     strategy::BuiltIn,
     topology::{TableNode, TablePair},
     value::{Pair, Side},
 };
 
+use super::environment::Environment;
 use crate::{
-    endpoint::{ConnectOptions, Endpoint, postgres::PostgresEndpoint, sqlite::SqliteEndpoint},
+    endpoint::{ConnectOptions, Endpoint},
     error::{EngineError, ErrorKind},
     specs::{self, LoadedSpec},
 };
@@ -53,10 +54,10 @@ pub(super) struct Narrowing {
 
 impl Session {
     /// Opens both sides, finds and maps the tables. All faults of all tables are reported at once.
-    pub(super) async fn open(loaded: &LoadedSpec, narrowing: &Narrowing) -> Result<Session, EngineError> {
+    pub(super) async fn open(environment: &dyn Environment, loaded: &LoadedSpec, narrowing: &Narrowing) -> Result<Session, EngineError> {
         let spec = loaded.spec.clone();
         let wanted = wanted_tables(&spec, narrowing)?;
-        let endpoints = open_both(loaded).await?;
+        let endpoints = open_both(environment, loaded).await?;
         let found = find_tables(&spec, &endpoints, &wanted).await?;
         let mut faults: Vec<MappingFault> = Vec::new();
         let mut tables = Vec::new();
@@ -140,8 +141,8 @@ fn wanted_tables(spec: &SyncSpec, narrowing: &Narrowing) -> Result<Vec<TableSpec
 }
 
 /// Opens both databases of a sync at once.
-pub(super) async fn open_both(loaded: &LoadedSpec) -> Result<Pair<Arc<dyn Endpoint>>, EngineError> {
-    let (cloud, local) = futures::join!(open_side(loaded, Side::Cloud), open_side(loaded, Side::Local));
+pub(super) async fn open_both(environment: &dyn Environment, loaded: &LoadedSpec) -> Result<Pair<Arc<dyn Endpoint>>, EngineError> {
+    let (cloud, local) = futures::join!(open_side(environment, loaded, Side::Cloud), open_side(environment, loaded, Side::Local));
     Ok(Pair::new(cloud?, local?))
 }
 
@@ -154,7 +155,7 @@ pub(super) fn resolve_side(loaded: &LoadedSpec, side: Side) -> Result<specs::Res
 }
 
 /// Opens one database of a sync.
-pub(super) async fn open_side(loaded: &LoadedSpec, side: Side) -> Result<Arc<dyn Endpoint>, EngineError> {
+pub(super) async fn open_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Side) -> Result<Arc<dyn Endpoint>, EngineError> {
     let spec = &loaded.spec;
     let resolved = resolve_side(loaded, side)?;
     let options = ConnectOptions {
@@ -164,11 +165,7 @@ pub(super) async fn open_side(loaded: &LoadedSpec, side: Side) -> Result<Arc<dyn
         ca_file: resolved.ca_file.clone(),
         timeout: spec.timeout,
     };
-    let opened: Arc<dyn Endpoint> = match resolved.engine {
-        DatabaseEngine::Postgres => Arc::new(PostgresEndpoint::connect(options).await?),
-        DatabaseEngine::Sqlite => Arc::new(SqliteEndpoint::connect(options).await?),
-    };
-    Ok(opened)
+    Ok(environment.connect(resolved.engine, options).await?)
 }
 
 /// The connection of one side, as the spec gives it.
