@@ -1,0 +1,430 @@
+//! A batch of guarded writes. The real endpoints write many rows in one statement and split it where it is refused; what comes of it is
+//! the same as when each row is tried alone, those that lack another row of the batch again, and exchanges of unique values together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use berqenas::endpoint::{LedgerRow, Refusal, RefusalKind, RowOutcome, RowWrite, WriteBatch};
+use berqenas_core::{
+    access::{Role, StoredRow, TableAccess},
+    shape::Engine,
+    value::Stored,
+};
+
+use super::{
+    cell::{self, Cell},
+    database::{Inner, Line, Sabotage, State},
+    view::{Checks, Key, Moment, Overlay, Row, Table, Trouble, View},
+};
+
+/// How often rows that are refused for good are set aside and the rest of an exchange tried again.
+const ROUNDS: usize = 16;
+
+/// Why nothing of a batch was written, or of the ledger.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The ledger is missing.
+    NotPrepared,
+    /// A higher token stands.
+    Fenced(i64),
+    /// An open transaction is in the way.
+    Busy,
+    /// The request makes no sense here.
+    Unexpected(String),
+}
+
+/// A table as a run reads it, bound to the table that there is.
+pub(super) struct Bound<'a> {
+    pub(super) table: usize,
+    pub(super) compiled: &'a Table,
+    pub(super) access: &'a TableAccess,
+    engine: Engine,
+    /// For each column of the access, the table's.
+    columns: Vec<usize>,
+}
+
+impl<'a> Bound<'a> {
+    pub(super) fn new(inner: &'a Inner, access: &'a TableAccess) -> Result<Bound<'a>, Failed> {
+        let name = &access.name;
+        let is = |table: &Table| table.def.name == name.name && name.schema == inner.def.schema();
+        let missing = || Failed::Unexpected(format!("there is no table {name}"));
+        let table = inner.tables.iter().position(is).ok_or_else(missing)?;
+        let def = &inner.tables[table].def;
+        let column = |name: &String| def.position(name).ok_or_else(|| Failed::Unexpected(format!("{} has no column {name}", access.name)));
+        let columns = access.columns.iter().map(|wanted| column(&wanted.name)).collect::<Result<_, _>>()?;
+        Ok(Bound { table, compiled: &inner.tables[table], access, engine: inner.def.engine, columns })
+    }
+
+    /// A row as the engine's endpoint hands it over.
+    pub(super) fn stored(&self, row: &Row) -> StoredRow {
+        let stored = |index: &usize| cell::to_stored(&self.compiled.def.columns[*index], self.engine, &row[*index]);
+        let stamp = self.access.position(Role::UpdatedAt).and_then(|index| match &row[self.columns[index]] {
+            Cell::Time(micros) => Some(*micros),
+            _ => None,
+        });
+        StoredRow { values: self.columns.iter().map(stored).collect(), stamp }
+    }
+
+    /// A value for one of the access's columns, as the table stores it.
+    pub(super) fn cell(&self, column: usize, stored: &Stored) -> Result<Cell, String> {
+        cell::from_stored(&self.compiled.def.columns[self.columns[column]], self.engine, stored)
+    }
+
+    /// The table's key, from the key's values in the order of the access; `None`: no row can have it.
+    pub(super) fn key<'s>(&self, values: impl Iterator<Item = &'s Stored>) -> Option<Key> {
+        let given: BTreeMap<usize, Cell> = self
+            .access
+            .key_columns()
+            .zip(values)
+            .map(|(column, stored)| Some((self.columns[column], self.cell(column, stored).ok()?)))
+            .collect::<Option<_>>()?;
+        self.compiled.key.iter().map(|index| given.get(index).cloned()).collect()
+    }
+
+    /// Whether the access lists the key's columns in the table's own order, which its rows are in.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.access.key_columns().map(|column| self.columns[column]).eq(self.compiled.key.iter().copied())
+    }
+
+    /// The key in the order of the access.
+    pub(super) fn sort_key(&self, row: &Row) -> Key {
+        self.access.key_columns().map(|column| row[self.columns[column]].clone()).collect()
+    }
+
+    fn key_before(&self, before: &StoredRow) -> Option<Key> {
+        self.key(self.access.key_columns().filter_map(|column| before.values.get(column)))
+    }
+
+    /// Whether the row is exactly as it was read.
+    fn holds(&self, row: &Row, before: &StoredRow) -> bool {
+        let guarded = |role| matches!(role, Role::Key | Role::Data | Role::IsDeleted);
+        let columns = self.access.columns.iter().zip(&self.columns).zip(&before.values);
+        let mut columns = columns.filter(|((column, _), _)| guarded(column.role));
+        columns.all(|((_, index), was)| cell::to_stored(&self.compiled.def.columns[*index], self.engine, &row[*index]) == *was)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Item<'b> {
+    position: usize,
+    table: usize,
+    write: &'b RowWrite,
+}
+
+#[derive(Clone, Debug)]
+enum Verdict {
+    /// With the key of the row, if it was not deleted.
+    Written(Option<Key>),
+    Moved,
+    Refused(Refusal),
+}
+
+type Verdicts = BTreeMap<usize, Verdict>;
+
+struct Writer<'v, 'b> {
+    view: View<'v>,
+    bound: &'b [Bound<'v>],
+    moment: Moment,
+    unguarded: bool,
+    verdicts: Verdicts,
+}
+
+/// Writes a batch, or nothing of it.
+pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Result<Vec<RowOutcome>, Failed> {
+    let sabotage = state.options.sabotage;
+    check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?;
+    if state.options.single_writer && state.is_writing(None) {
+        return Err(Failed::Busy);
+    }
+    let (outcomes, applied, own) = {
+        let bound = batch.tables.iter().map(|table| Bound::new(inner, &table.access)).collect::<Result<Vec<_>, _>>()?;
+        let rows = batch.tables.iter().enumerate().flat_map(|(table, writes)| writes.rows.iter().map(move |write| (table, write)));
+        let items: Vec<Item<'_>> = rows.enumerate().map(|(position, (table, write))| Item { position, table, write }).collect();
+        let now = state.now(inner.def.engine);
+        let mut writer = Writer {
+            view: state.view(inner, Overlay::new(), Checks::Immediate),
+            bound: &bound,
+            moment: Moment { begun: now, now },
+            unguarded: sabotage == Some(Sabotage::GuardOff),
+            verdicts: Verdicts::new(),
+        };
+        writer.settle(&items, batch.defer_foreign_keys)?;
+        let outcomes = writer.outcomes(&items, sabotage == Some(Sabotage::ReadsBackWhatWasSent));
+        let applied =
+            items.iter().zip(&outcomes).filter_map(|(item, outcome)| ledger_row(bound[item.table].access, item.position, outcome));
+        let applied: Vec<LedgerRow> = applied.collect();
+        (outcomes, applied, writer.view.own)
+    };
+    if sabotage != Some(Sabotage::OutcomeNotRecorded) {
+        let line = line(state, &batch.sync)?;
+        line.run = Some(batch.run.clone());
+        line.batch = batch.batch;
+        line.applied = applied;
+        if inner.def.engine == Engine::Sqlite {
+            line.token = batch.token;
+        }
+    }
+    state.content.apply(own);
+    Ok(outcomes)
+}
+
+fn ledger_row(access: &TableAccess, position: usize, outcome: &RowOutcome) -> Option<LedgerRow> {
+    let RowOutcome::Applied(row) = outcome else { return None };
+    let hash = row.as_ref().map(|row| access.hash(row).to_hex());
+    Some(LedgerRow { position: u32::try_from(position).unwrap_or(u32::MAX), hash, stamp: row.as_ref().and_then(|row| row.stamp) })
+}
+
+impl<'b> Writer<'_, 'b> {
+    fn settle(&mut self, items: &[Item<'b>], defer: bool) -> Result<(), Failed> {
+        let mut refused = Verdicts::new();
+        while defer {
+            self.view.checks = Checks::DeferForeignKeys;
+            self.passes(items, &refused)?;
+            let broken: BTreeMap<(usize, Key), Refusal> =
+                self.view.broken().into_iter().map(|(table, key, refusal)| ((table, key), refusal)).collect();
+            if broken.is_empty() {
+                return Ok(());
+            }
+            let before = refused.len();
+            for item in items {
+                if let Some(Verdict::Written(Some(key))) = self.verdicts.get(&item.position)
+                    && let Some(refusal) = broken.get(&(self.bound[item.table].table, key.clone()))
+                {
+                    refused.insert(item.position, Verdict::Refused(refusal.clone()));
+                }
+            }
+            // Broken, but by no row of the batch: without waiting, the write that breaks it shows.
+            if refused.len() == before {
+                break;
+            }
+        }
+        self.view.checks = Checks::Immediate;
+        self.passes(items, &Verdicts::new())
+    }
+
+    /// Tries all rows; those refused for another row's sake again, for as long as that gets anything written.
+    fn passes(&mut self, items: &[Item<'b>], refused: &Verdicts) -> Result<(), Failed> {
+        self.view.own.clear();
+        self.verdicts = refused.clone();
+        let mut waiting: BTreeSet<usize> = items.iter().map(|item| item.position).filter(|at| !refused.contains_key(at)).collect();
+        loop {
+            let mut written = false;
+            for run in items.chunk_by(|a, b| a.table == b.table) {
+                let run: Vec<Item<'b>> = run.iter().filter(|item| waiting.contains(&item.position)).copied().collect();
+                for item in &run {
+                    let verdict = self.attempt(item)?;
+                    self.verdicts.insert(item.position, verdict);
+                }
+                self.exchange(&run)?;
+                written |= run.iter().any(|item| matches!(self.verdicts.get(&item.position), Some(Verdict::Written(_))));
+            }
+            waiting.retain(|at| {
+                let kind = if let Some(Verdict::Refused(refusal)) = self.verdicts.get(at) { Some(refusal.kind) } else { None };
+                matches!(kind, Some(RefusalKind::ForeignKey | RefusalKind::Unique))
+            });
+            if !written || waiting.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn attempt(&mut self, item: &Item<'b>) -> Result<Verdict, Failed> {
+        let done = match item.write {
+            RowWrite::Insert { values } => self.insert(item, values),
+            RowWrite::Update { before, set } => self.update(item, before, set),
+            RowWrite::Delete { before } => self.delete(item, before),
+        };
+        verdict(done)
+    }
+
+    /// What is to be set, by the table's own columns, with the time where the write is to stamp.
+    fn given(&self, item: &Item<'b>, values: &[(usize, Stored)], stamp: bool) -> Result<BTreeMap<usize, Cell>, Trouble> {
+        let bound = &self.bound[item.table];
+        let stamped = bound.access.position(Role::UpdatedAt).filter(|_| stamp);
+        let mut given = BTreeMap::new();
+        for (column, stored) in values.iter().filter(|(column, _)| Some(*column) != stamped) {
+            let refused = |message| Trouble::Refused(Refusal { kind: RefusalKind::Value, message, constraint: None });
+            given.insert(bound.columns[*column], bound.cell(*column, stored).map_err(refused)?);
+        }
+        if let Some(column) = stamped {
+            let index = bound.columns[column];
+            let now = cell::accept(&bound.compiled.def.columns[index], bound.engine, Cell::Time(self.moment.now));
+            given.insert(index, now.unwrap_or(Cell::Null));
+        }
+        Ok(given)
+    }
+
+    fn insert(&mut self, item: &Item<'b>, values: &[(usize, Stored)]) -> Result<Verdict, Trouble> {
+        let bound = &self.bound[item.table];
+        let given = self.given(item, values, bound.access.stamp_inserts)?;
+        let row = self.view.born(bound.table, given.clone(), 0, self.moment);
+        let key = bound.compiled.key_of(&row);
+        if bound.engine == Engine::Sqlite && key.iter().any(Cell::is_null) {
+            let message = "a key cannot be NULL".to_owned();
+            return Err(Trouble::Refused(Refusal { kind: RefusalKind::Value, message, constraint: None }));
+        }
+        match self.view.get(bound.table, &key).cloned() {
+            Some(there) if self.unguarded => {
+                let row = self.view.changed(bound.table, &there, &given, self.moment);
+                self.view.update(bound.table, &there, row)?;
+            }
+            _ => {
+                self.view.insert(bound.table, row)?;
+            }
+        }
+        Ok(Verdict::Written(Some(key)))
+    }
+
+    /// The row that is there, if it is as it was read.
+    fn standing(&self, item: &Item<'b>, before: &StoredRow) -> Result<Option<Row>, Trouble> {
+        let bound = &self.bound[item.table];
+        let Some(key) = bound.key_before(before) else { return Ok(None) };
+        let Some(row) = self.view.get(bound.table, &key) else { return Ok(None) };
+        // Whoever waits for a row looks at its guard when it has the lock, not before.
+        if self.view.is_locked(bound.table, &key) {
+            return Err(Trouble::Busy);
+        }
+        Ok((self.unguarded || bound.holds(row, before)).then(|| row.clone()))
+    }
+
+    fn update(&mut self, item: &Item<'b>, before: &StoredRow, set: &[(usize, Stored)]) -> Result<Verdict, Trouble> {
+        let bound = &self.bound[item.table];
+        let Some(row) = self.standing(item, before)? else { return Ok(Verdict::Moved) };
+        let given = self.given(item, set, bound.access.stamp_updates)?;
+        let after = self.view.changed(bound.table, &row, &given, self.moment);
+        let key = bound.compiled.key_of(&after);
+        self.view.update(bound.table, &row, after)?;
+        Ok(Verdict::Written(Some(key)))
+    }
+
+    fn delete(&mut self, item: &Item<'b>, before: &StoredRow) -> Result<Verdict, Trouble> {
+        let Some(row) = self.standing(item, before)? else { return Ok(Verdict::Moved) };
+        self.view.delete(self.bound[item.table].table, &row, true)?;
+        Ok(Verdict::Written(None))
+    }
+
+    /// Tries updates that were refused for a unique key once more, together: first all let go of their values, then each takes its
+    /// new one.
+    fn exchange(&mut self, run: &[Item<'b>]) -> Result<(), Failed> {
+        let clashing = |item: &&Item<'b>| {
+            matches!(item.write, RowWrite::Update { .. })
+                && matches!(self.verdicts.get(&item.position), Some(Verdict::Refused(refusal)) if refusal.kind == RefusalKind::Unique)
+        };
+        let mut rows: Vec<Item<'b>> = run.iter().filter(clashing).copied().collect();
+        for _ in 0..ROUNDS {
+            if rows.len() < 2 {
+                return Ok(());
+            }
+            let saved = self.view.own.clone();
+            let mut released = Vec::new();
+            for item in &rows {
+                let RowWrite::Update { before, set } = item.write else { continue };
+                match self.standing(item, before).map_err(fatal)? {
+                    Some(row) => released.push((item.position, *item, row, set)),
+                    None => drop(self.verdicts.insert(item.position, Verdict::Moved)),
+                }
+            }
+            for (_, item, row, _) in &released {
+                let bound = &self.bound[item.table];
+                self.view.put(bound.table, bound.compiled.key_of(row), None);
+            }
+            let mut verdicts = Verdicts::new();
+            for (position, item, row, set) in released {
+                verdicts.insert(position, verdict(self.finish(&item, &row, set))?);
+            }
+            let failed = verdicts.values().any(|verdict| !matches!(verdict, Verdict::Written(_)));
+            if !failed {
+                self.verdicts.extend(verdicts);
+                return Ok(());
+            }
+            self.view.own = saved;
+            rows.retain(|item| matches!(verdicts.get(&item.position), Some(Verdict::Written(_))));
+            self.verdicts.extend(verdicts.into_iter().filter(|(_, verdict)| !matches!(verdict, Verdict::Written(_))));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, item: &Item<'b>, row: &Row, set: &[(usize, Stored)]) -> Result<Verdict, Trouble> {
+        let bound = &self.bound[item.table];
+        let given = self.given(item, set, bound.access.stamp_updates)?;
+        let after = self.view.changed(bound.table, row, &given, self.moment);
+        let key = bound.compiled.key_of(&after);
+        self.view.insert(bound.table, after)?;
+        Ok(Verdict::Written(Some(key)))
+    }
+
+    /// What is told of the batch: rows as they are now, or, if that is sabotaged, as they were sent.
+    fn outcomes(&self, items: &[Item<'b>], as_sent: bool) -> Vec<RowOutcome> {
+        let outcome = |item: &Item<'b>| match self.verdicts.get(&item.position) {
+            Some(Verdict::Written(Some(key))) => {
+                let bound = &self.bound[item.table];
+                let mut row = self.view.get(bound.table, key).map(|row| bound.stored(row));
+                if let (true, Some(row), RowWrite::Insert { values: sent } | RowWrite::Update { set: sent, .. }) =
+                    (as_sent, &mut row, item.write)
+                {
+                    sent.iter().for_each(|(column, stored)| row.values[*column] = stored.clone());
+                }
+                RowOutcome::Applied(row)
+            }
+            Some(Verdict::Written(None)) => RowOutcome::Applied(None),
+            Some(Verdict::Refused(refusal)) => RowOutcome::Refused(refusal.clone()),
+            Some(Verdict::Moved) | None => RowOutcome::Moved,
+        };
+        items.iter().map(outcome).collect()
+    }
+}
+
+fn verdict(done: Result<Verdict, Trouble>) -> Result<Verdict, Failed> {
+    match done {
+        Ok(verdict) => Ok(verdict),
+        Err(Trouble::KeyTaken) => Ok(Verdict::Moved),
+        Err(Trouble::Refused(refusal)) => Ok(Verdict::Refused(refusal)),
+        Err(Trouble::Busy) => Err(Failed::Busy),
+    }
+}
+
+fn fatal(trouble: Trouble) -> Failed {
+    match trouble {
+        Trouble::Busy => Failed::Busy,
+        Trouble::Refused(refusal) => Failed::Unexpected(refusal.message),
+        Trouble::KeyTaken => Failed::Unexpected("a key is taken".to_owned()),
+    }
+}
+
+/// Which token must stand in the ledger.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// Ours or a lower one.
+    AtMost,
+    /// Ours; PostgreSQL's endpoint tells a lower one apart from it.
+    Exactly,
+}
+
+/// The sync's line, made if there is none.
+pub(super) fn line<'s>(state: &'s mut State, sync: &str) -> Result<&'s mut Line, Failed> {
+    let lines = state.content.ledger.as_mut().ok_or(Failed::NotPrepared)?;
+    Ok(lines.entry(sync.to_owned()).or_default())
+}
+
+/// Looks whether this run may still write.
+pub(super) fn check_token(inner: &Inner, state: &State, sync: &str, token: i64, expect: Expect) -> Result<(), Failed> {
+    let lines = state.content.ledger.as_ref().ok_or(Failed::NotPrepared)?;
+    if matches!(state.options.sabotage, Some(Sabotage::FenceOff | Sabotage::TokenNotRaised)) {
+        return Ok(());
+    }
+    let held = lines.get(sync).map(|line| line.token);
+    if let Some(held) = held.filter(|held| *held > token) {
+        return Err(Failed::Fenced(held));
+    }
+    if inner.def.engine == Engine::Postgres && expect == Expect::Exactly {
+        match held {
+            None => return Err(Failed::Unexpected(format!("berqenas_sync has no line for {sync}, whose token this run raised"))),
+            Some(held) if held < token => {
+                let what =
+                    format!("the token of {sync} is {held}, though this run raised it to {token}: was the database restored meanwhile?");
+                return Err(Failed::Unexpected(what));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
