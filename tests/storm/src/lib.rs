@@ -1,11 +1,22 @@
-//! The storm: a seeded model test that tries to make the engine lose a write.
+//! The storm: a model test that tries to lose a write.
 //!
-//! Users write to two databases, runs of the sync come and go, calls are cut off, clocks step, transactions commit late; afterwards an
-//! oracle, who saw every write, looks for what is missing. One seed makes one storm, and the same one every time: there is no real
-//! time, no chance and no I/O in it.
+//! A seed makes a [`script`]: a world of databases, tables and syncs, and a list of events in which users write, runs start, go on
+//! step by step and are killed, connections break, clocks are set, backups come back. An [`arena`] plays it ([`simulated`]: the engine
+//! against databases in memory, thousands of storms a minute). [`play()`](play::play) writes down what users did ([`record`]); when the
+//! weather is calm the [`oracle`] says whether anything was lost. What fails is shrunk ([`shrink()`](shrink::shrink)) to a script short enough to read.
 //!
-//! [`sim`] has the databases: in memory, written to by users directly and by the engine through its own `Endpoint` trait, with the
-//! transactions, triggers, constraints, stamps and faults that real ones have. Read [`sim::SimDatabase`] first.
+//! Whoever adds an engine, a strategy or a loop adds it here: an engine in [`generate`] and in the arenas, a strategy in
+//! [`script::SyncRules`] and in the oracle's judgement of winners, an event in [`script::Event`], [`generate`] and both arenas.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
+pub mod arena;
+pub mod generate;
+pub mod oracle;
+pub mod play;
+pub mod record;
+pub mod schema;
+pub mod script;
+pub mod shrink;
 pub mod sim;
+pub mod simulated;
+pub mod specs;

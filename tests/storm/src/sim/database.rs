@@ -338,6 +338,19 @@ impl SimDatabase {
         Ok(state.content.rows[index].get(key).map(|row| self.shown(index, row)))
     }
 
+    /// The row with that key as a transaction sees it, its own writes included.
+    ///
+    /// # Errors
+    /// Where there is no such table or transaction.
+    pub fn row_in(&self, tx: TxId, table: &str, key: &[Cell]) -> Result<Option<Values>, SimError> {
+        let index = self.table(table)?;
+        let state = self.state();
+        let open = state.open.get(&tx).ok_or(SimError::NoTransaction)?;
+        let own = open.overlay.get(&index).and_then(|rows| rows.get(key));
+        let row = own.map_or_else(|| state.content.rows[index].get(key).cloned(), Clone::clone);
+        Ok(row.map(|row| self.shown(index, &row)))
+    }
+
     /// A copy of all that is committed, `berqenas_sync` with it.
     #[must_use]
     pub fn backup(&self) -> Snapshot {

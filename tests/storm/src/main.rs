@@ -1,0 +1,132 @@
+//! `storm`: blows for as long as it is told to, and prints what it broke as a script to keep.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use berqenas_storm::{
+    generate::{self, Climate},
+    oracle::Finding,
+    play::{Verdict, play},
+    script::Script,
+    shrink::shrink,
+    simulated::Simulation,
+};
+use clap::Parser;
+
+/// Tries to make Berqenas Sync lose a write: seeded storms of users, faults and runs, judged by an oracle.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The first seed; each further storm has the next.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many storms; without it and without --minutes: one.
+    #[arg(long)]
+    storms: Option<u64>,
+    /// For how many minutes.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// A script to play instead: one that failed before.
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// Where scripts that fail are saved, shrunk.
+    #[arg(long, value_name = "FOLDER", default_value = "target/storms")]
+    save: PathBuf,
+    /// Goes on after a failure, and counts.
+    #[arg(long)]
+    keep_going: bool,
+    /// Tells every event of a replay, and the script of a single seed.
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(fault) => {
+            eprintln!("error: {fault}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn blow(script: &Script) -> Result<Verdict, String> {
+    let mut arena = Simulation::new(script)?;
+    Ok(play(script, &mut arena).await)
+}
+
+async fn run(arguments: &Arguments) -> Result<bool, String> {
+    if let Some(file) = &arguments.replay {
+        let text = std::fs::read_to_string(file).map_err(|fault| format!("{}: {fault}", file.display()))?;
+        let script: Script = serde_yaml::from_str(&text).map_err(|fault| format!("{}: {fault}", file.display()))?;
+        let verdict = blow(&script).await?;
+        tell(&verdict.findings);
+        if arguments.verbose {
+            println!("{:#?}", verdict.record);
+        }
+        return Ok(verdict.findings.is_empty());
+    }
+    let begun = Instant::now();
+    let minutes = arguments.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
+    let storms = arguments.storms.unwrap_or(if minutes.is_some() { u64::MAX } else { 1 });
+    let mut failed: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
+    let (mut played, mut deeds, mut runs, mut kills) = (0, 0, 0, 0);
+    for seed in arguments.seed..arguments.seed.saturating_add(storms) {
+        if minutes.is_some_and(|minutes| begun.elapsed() > minutes) {
+            break;
+        }
+        let script = generate::script(seed, &Climate::SIMULATED);
+        let verdict = blow(&script).await?;
+        played += 1;
+        deeds += verdict.record.deeds.len();
+        runs += verdict.record.runs;
+        kills += verdict.record.kills;
+        if let Some(first) = verdict.findings.first() {
+            let entry = failed.entry(first.what).or_insert((0, seed));
+            entry.0 += 1;
+            if !arguments.keep_going {
+                println!("seed {seed}:");
+                tell(&verdict.findings);
+                let short = shortest(&script, first.what).await?;
+                tell(&blow(&short).await?.findings);
+                save(&short, &arguments.save)?;
+                return Ok(false);
+            }
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{played} storms in {seconds:.1} s: {deeds} writes of users, {runs} runs, {kills} killed");
+    for (what, (count, seed)) in &failed {
+        println!("{count} times: {what} (first: seed {seed})");
+    }
+    Ok(failed.is_empty())
+}
+
+/// The shortest script found that breaks the same promise.
+async fn shortest(script: &Script, what: &'static str) -> Result<Script, String> {
+    let fails =
+        async |candidate: &Script| blow(candidate).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what));
+    let mut short = shrink(script, fails).await;
+    short.story = format!("seed {}: {what}", script.seed);
+    Ok(short)
+}
+
+fn save(script: &Script, folder: &Path) -> Result<(), String> {
+    let text = serde_yaml::to_string(script).map_err(|fault| fault.to_string())?;
+    println!("{text}");
+    let file = folder.join(format!("seed-{}.yaml", script.seed));
+    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, &text)).map_err(|fault| format!("{}: {fault}", file.display()))?;
+    println!("saved as {}; replay it with --replay, keep it by copying it to tests/cases/", file.display());
+    Ok(())
+}
+
+fn tell(findings: &[Finding]) {
+    for finding in findings {
+        println!("{}: {}", finding.what, finding.detail);
+    }
+}

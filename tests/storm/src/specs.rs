@@ -1,0 +1,71 @@
+//! The specs of a script, as a user would write them.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use berqenas::specs::LoadedSpec;
+use berqenas_core::{
+    shape::Engine,
+    spec::{self, HardDeletes, InitialPolicy},
+};
+
+use crate::{
+    arena::sync_name,
+    schema::table,
+    script::{Script, SyncRules},
+};
+
+/// The text of a sync's spec; `address` gives each database's URL.
+#[must_use]
+pub fn text(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(usize, Engine) -> String) -> String {
+    let plan = &script.world.syncs[sync];
+    let url = |number: usize| address(number, script.world.databases[number].engine);
+    let initial = match rules.initial {
+        InitialPolicy::Manual => "manual",
+        InitialPolicy::Cloud => "cloud",
+        InitialPolicy::Local => "local",
+        InitialPolicy::Strategy => "strategy",
+    };
+    let hard_deletes = match rules.hard_deletes {
+        HardDeletes::Restore => "restore",
+        HardDeletes::Propagate => "propagate",
+        HardDeletes::Manual => "manual",
+    };
+    let mut text = format!(
+        "version: 1\nname: {}\nid: {}\ncloud: {}\nlocal: {}\nstrategy: {}\ninitial: {initial}\nbatch_rows: {}\noverlap: {}s\n\
+         max_delete_percent: 100\ntables:\n",
+        sync_name(sync),
+        sync + 1,
+        url(plan.cloud),
+        url(plan.local),
+        rules.strategy.as_str(),
+        rules.batch_rows,
+        rules.overlap_seconds,
+    );
+    for kind in &script.world.tables {
+        let shape = table(*kind);
+        let _ = write!(text, "  - {{name: {}, local: {}, hard_deletes: {hard_deletes}", shape.name, shape.local_name);
+        if plan.cloud != 0 {
+            let _ = write!(text, ", cloud: {}", shape.local_name);
+        }
+        if rules.by_hash {
+            text.push_str(", detect: hash");
+        }
+        if let (true, Some(column)) = (rules.narrow, shape.optional) {
+            let _ = write!(text, ", columns: {{exclude: [{column}]}}");
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+/// The same, read.
+///
+/// # Errors
+/// What is wrong with it: the script's fault, not the engine's.
+pub fn loaded(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(usize, Engine) -> String) -> Result<LoadedSpec, String> {
+    let text = text(script, sync, rules, address);
+    let told = |faults: Vec<spec::Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let placed = spec::read_bytes("storm.yaml", text.as_bytes()).map_err(|faults| format!("{}\nin\n{text}", told(faults)))?;
+    let spec = placed.into_iter().next().ok_or("a spec is empty")?.spec;
+    Ok(LoadedSpec { spec, path: PathBuf::from("/storm/storm.yaml") })
+}
