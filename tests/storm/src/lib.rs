@@ -14,6 +14,7 @@ pub mod generate;
 pub mod oracle;
 pub mod play;
 pub mod record;
+pub mod sabotage;
 pub mod schema;
 pub mod script;
 pub mod shrink;

@@ -11,8 +11,10 @@ use berqenas_storm::{
     generate::{self, Climate},
     oracle::Finding,
     play::{Verdict, play},
+    sabotage::{self, Broken},
     script::Script,
     shrink::shrink,
+    sim::Sabotage,
     simulated::Simulation,
 };
 use clap::Parser;
@@ -38,6 +40,9 @@ struct Arguments {
     /// Goes on after a failure, and counts.
     #[arg(long)]
     keep_going: bool,
+    /// A rule that is broken on purpose, to see whether the storm finds out.
+    #[arg(long, value_name = "RULE")]
+    without: Option<String>,
     /// Tells every event of a replay, and the script of a single seed.
     #[arg(long)]
     verbose: bool,
@@ -55,16 +60,24 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn blow(script: &Script) -> Result<Verdict, String> {
-    let mut arena = Simulation::new(script)?;
+async fn blow(script: &Script, sabotage: Option<Sabotage>) -> Result<Verdict, String> {
+    let mut arena = Simulation::new(script, sabotage)?;
     Ok(play(script, &mut arena).await)
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, String> {
+    let sabotage = match arguments.without.as_deref().map(sabotage::named).transpose()? {
+        None => None,
+        Some(Broken::Database(sabotage)) => Some(sabotage),
+        Some(Broken::Engine(rule)) => {
+            sabotage::switch_off(rule)?;
+            None
+        }
+    };
     if let Some(file) = &arguments.replay {
         let text = std::fs::read_to_string(file).map_err(|fault| format!("{}: {fault}", file.display()))?;
         let script: Script = serde_yaml::from_str(&text).map_err(|fault| format!("{}: {fault}", file.display()))?;
-        let verdict = blow(&script).await?;
+        let verdict = blow(&script, sabotage).await?;
         tell(&verdict.findings);
         if arguments.verbose {
             println!("{:#?}", verdict.record);
@@ -81,7 +94,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
             break;
         }
         let script = generate::script(seed, &Climate::SIMULATED);
-        let verdict = blow(&script).await?;
+        let verdict = blow(&script, sabotage).await?;
         played += 1;
         deeds += verdict.record.deeds.len();
         runs += verdict.record.runs;
@@ -92,8 +105,8 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
             if !arguments.keep_going {
                 println!("seed {seed}:");
                 tell(&verdict.findings);
-                let short = shortest(&script, first.what).await?;
-                tell(&blow(&short).await?.findings);
+                let short = shortest(&script, first.what, sabotage).await?;
+                tell(&blow(&short, sabotage).await?.findings);
                 save(&short, &arguments.save)?;
                 return Ok(false);
             }
@@ -108,9 +121,10 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
 }
 
 /// The shortest script found that breaks the same promise.
-async fn shortest(script: &Script, what: &'static str) -> Result<Script, String> {
-    let fails =
-        async |candidate: &Script| blow(candidate).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what));
+async fn shortest(script: &Script, what: &'static str, sabotage: Option<Sabotage>) -> Result<Script, String> {
+    let fails = async |candidate: &Script| {
+        blow(candidate, sabotage).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what))
+    };
     let mut short = shrink(script, fails).await;
     short.story = format!("seed {}: {what}", script.seed);
     Ok(short)
