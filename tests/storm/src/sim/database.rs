@@ -472,6 +472,6 @@ impl State {
     /// What a transaction sees that is not among the open ones (any more).
     pub(super) fn view<'a>(&'a self, inner: &'a Inner, own: Overlay, checks: Checks) -> View<'a> {
         let others = self.open.values().map(|open| &open.overlay).filter(|overlay| !overlay.is_empty()).collect();
-        View { engine: inner.def.engine, tables: &inner.tables, committed: &self.content.rows, others, own, checks }
+        View { engine: inner.def.engine, tables: &inner.tables, committed: &self.content.rows, others, own, checks, amid_statement: false }
     }
 }

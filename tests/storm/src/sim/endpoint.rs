@@ -305,7 +305,11 @@ impl Endpoint for SimEndpoint {
             self.check_free(state)?;
             let fail = |failed| self.failed(sync, token, failed);
             write::check_token(&database.0, state, sync, token, Expect::Exactly).map_err(fail)?;
-            write::line(state, sync).map_err(fail)?.epoch = epoch;
+            let line = write::line(state, sync).map_err(fail)?;
+            line.epoch = epoch;
+            if self.engine() == Engine::Sqlite {
+                line.token = token;
+            }
             Ok(())
         };
         self.gated(Call::RecordEnd, record).await

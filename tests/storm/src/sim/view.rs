@@ -122,6 +122,8 @@ pub(super) struct View<'a> {
     /// What this one has.
     pub(super) own: Overlay,
     pub(super) checks: Checks,
+    /// A statement of many rows is at work: its foreign keys are looked at when it has ended, by [`View::check_foreign`].
+    pub(super) amid_statement: bool,
 }
 
 impl View<'_> {
@@ -183,19 +185,30 @@ impl View<'_> {
         Ok(row)
     }
 
-    /// Deletes a row that is there. Foreign keys that wait are looked at in the end, unless the caller asks for more.
+    /// Deletes a row that is there; strictly, it is held to foreign keys that could wait too.
     pub(super) fn delete(&mut self, table: usize, before: &Row, strictly: bool) -> Result<(), Trouble> {
         let key = self.tables[table].key_of(before);
         if self.is_locked(table, &key) {
             return Err(Trouble::Busy);
         }
-        for link in &self.tables[table].children {
-            if strictly || !self.waits(link) {
-                self.check_children(link, &key, before)?;
-            }
+        if strictly {
+            self.tables[table].children.iter().try_for_each(|link| self.check_children(link, &key, before))?;
+        } else if !self.amid_statement {
+            self.check_foreign(table, Some(before), None)?;
         }
         self.put(table, key, None);
         Ok(())
+    }
+
+    /// Whether a row is referred to by rows that are not among those (table and key), other than itself.
+    pub(super) fn is_referred(&self, table: usize, row: &Row, except: &BTreeSet<(usize, Key)>) -> bool {
+        let key = self.tables[table].key_of(row);
+        self.tables[table].children.iter().any(|link| {
+            let refers = |child: &[Cell]| same(&link.columns, child, &link.parent_columns, row);
+            let itself = |child: &Key| link.child == table && *child == key;
+            let mut children = self.rows(link.child).filter(|(child_key, child)| refers(child) && !itself(child_key));
+            children.any(|(child_key, _)| !except.contains(&(link.child, child_key.clone())))
+        })
     }
 
     fn waits(&self, link: &Link) -> bool {
@@ -226,9 +239,20 @@ impl View<'_> {
                 self.check_unique(table, number, before, row)?;
             }
         }
-        let changed = |columns: &[usize]| before.is_none_or(|before| columns.iter().any(|index| before[*index] != row[*index]));
+        if self.amid_statement { Ok(()) } else { self.check_foreign(table, before, Some(row)) }
+    }
+
+    /// Whether the foreign keys that do not wait hold for a row that was written, or deleted.
+    pub(super) fn check_foreign(&self, table: usize, before: Option<&Row>, row: Option<&[Cell]>) -> Result<(), Trouble> {
+        let changed = |columns: &[usize]| match (before, row) {
+            (Some(before), Some(row)) => columns.iter().any(|index| before[*index] != row[*index]),
+            _ => true,
+        };
         for link in &self.tables[table].parents {
-            if changed(&link.columns) && !self.waits(link) {
+            if let Some(row) = row
+                && changed(&link.columns)
+                && !self.waits(link)
+            {
                 self.check_parent(link, row)?;
             }
         }
