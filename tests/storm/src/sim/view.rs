@@ -79,6 +79,11 @@ impl Table {
     pub(super) fn key_of(&self, row: &[Cell]) -> Key {
         self.key.iter().map(|index| row[*index].clone()).collect()
     }
+
+    /// Whether a column is part of a unique key beside the primary key.
+    pub(super) fn is_unique(&self, column: usize) -> bool {
+        self.uniques.iter().any(|unique| unique.contains(&column))
+    }
 }
 
 /// When a constraint is held.
@@ -159,6 +164,10 @@ impl View<'_> {
             return Err(Trouble::Busy);
         }
         if self.get(table, &key).is_some() {
+            // PostgreSQL looks at the values first, SQLite's endpoint at the key.
+            if self.engine == Engine::Postgres {
+                self.check_values(table, &row)?;
+            }
             return Err(Trouble::KeyTaken);
         }
         self.check(table, None, &row)?;
@@ -219,7 +228,13 @@ impl View<'_> {
         }
     }
 
-    fn check(&self, table: usize, before: Option<&Row>, row: &[Cell]) -> Result<(), Trouble> {
+    /// SQLite has no unique keys that wait.
+    fn unique_waits(&self, table: usize, number: usize) -> bool {
+        self.engine == Engine::Postgres && self.checks == Checks::Declared && self.tables[table].def.uniques[number].deferrable
+    }
+
+    /// NOT NULL and CHECK.
+    fn check_values(&self, table: usize, row: &[Cell]) -> Result<(), Trouble> {
         let def = &self.tables[table].def;
         for (index, column) in def.columns.iter().enumerate() {
             let required = !column.nullable || self.tables[table].key.contains(&index);
@@ -234,8 +249,14 @@ impl View<'_> {
                 return Err(refused(RefusalKind::Constraint, message, Some(column.name.clone())));
             }
         }
+        Ok(())
+    }
+
+    fn check(&self, table: usize, before: Option<&Row>, row: &[Cell]) -> Result<(), Trouble> {
+        self.check_values(table, row)?;
+        let def = &self.tables[table].def;
         for number in 0..def.uniques.len() {
-            if !(def.uniques[number].deferrable && self.checks == Checks::Declared) {
+            if !self.unique_waits(table, number) {
                 self.check_unique(table, number, before, row)?;
             }
         }
@@ -378,10 +399,7 @@ impl View<'_> {
             }
         }
         for &table in &touched {
-            for (number, unique) in self.tables[table].def.uniques.iter().enumerate() {
-                if !(unique.deferrable && self.checks == Checks::Declared) {
-                    continue;
-                }
+            for number in (0..self.tables[table].uniques.len()).filter(|number| self.unique_waits(table, *number)) {
                 for (key, row) in written(&self.own, table).filter_map(|(key, row)| Some((key, row.as_ref()?))) {
                     let columns = &self.tables[table].uniques[number];
                     let held = |(other, held): (&Key, &Row)| other != key && same(columns, held, columns, row);

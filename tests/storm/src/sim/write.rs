@@ -2,7 +2,10 @@
 //! refused is split down to the rows at fault, rows that lack another row of the batch are tried again, and rows that hand unique
 //! values to each other are written in two steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use berqenas::endpoint::{LedgerRow, Refusal, RefusalKind, RowOutcome, RowWrite, WriteBatch};
 use berqenas_core::{
@@ -12,97 +15,15 @@ use berqenas_core::{
 };
 
 use super::{
+    bound::Bound,
     cell::{self, Cell},
-    database::{Inner, Line, Sabotage, State},
-    view::{Checks, Key, Moment, Overlay, Row, Table, Trouble, View},
+    database::{Inner, Sabotage, State},
+    ledger::{self, Expect, Failed},
+    view::{Checks, Key, Moment, Overlay, Row, Trouble, View},
 };
 
 /// How often rows that are refused for good are set aside and the rest of an exchange tried again.
 const ROUNDS: usize = 16;
-
-/// Why nothing of a batch was written, or of the ledger.
-#[derive(Debug)]
-pub(super) enum Failed {
-    /// The ledger is missing.
-    NotPrepared,
-    /// A higher token stands.
-    Fenced(i64),
-    /// An open transaction is in the way.
-    Busy,
-    /// The request makes no sense here.
-    Unexpected(String),
-}
-
-/// A table as a run reads it, bound to the table that there is.
-pub(super) struct Bound<'a> {
-    pub(super) table: usize,
-    pub(super) compiled: &'a Table,
-    pub(super) access: &'a TableAccess,
-    engine: Engine,
-    /// For each column of the access, the table's.
-    columns: Vec<usize>,
-}
-
-impl<'a> Bound<'a> {
-    pub(super) fn new(inner: &'a Inner, access: &'a TableAccess) -> Result<Bound<'a>, Failed> {
-        let name = &access.name;
-        let is = |table: &Table| table.def.name == name.name && name.schema == inner.def.schema();
-        let missing = || Failed::Unexpected(format!("there is no table {name}"));
-        let table = inner.tables.iter().position(is).ok_or_else(missing)?;
-        let def = &inner.tables[table].def;
-        let column = |name: &String| def.position(name).ok_or_else(|| Failed::Unexpected(format!("{} has no column {name}", access.name)));
-        let columns = access.columns.iter().map(|wanted| column(&wanted.name)).collect::<Result<_, _>>()?;
-        Ok(Bound { table, compiled: &inner.tables[table], access, engine: inner.def.engine, columns })
-    }
-
-    /// A row as the engine's endpoint hands it over.
-    pub(super) fn stored(&self, row: &Row) -> StoredRow {
-        let stored = |index: &usize| cell::to_stored(&self.compiled.def.columns[*index], self.engine, &row[*index]);
-        let stamp = self.access.position(Role::UpdatedAt).and_then(|index| match &row[self.columns[index]] {
-            Cell::Time(micros) => Some(*micros),
-            _ => None,
-        });
-        StoredRow { values: self.columns.iter().map(stored).collect(), stamp }
-    }
-
-    /// A value for one of the access's columns, as the table stores it.
-    pub(super) fn cell(&self, column: usize, stored: &Stored) -> Result<Cell, String> {
-        cell::from_stored(&self.compiled.def.columns[self.columns[column]], self.engine, stored)
-    }
-
-    /// The table's key, from the key's values in the order of the access; `None`: no row can have it.
-    pub(super) fn key<'s>(&self, values: impl Iterator<Item = &'s Stored>) -> Option<Key> {
-        let given: BTreeMap<usize, Cell> = self
-            .access
-            .key_columns()
-            .zip(values)
-            .map(|(column, stored)| Some((self.columns[column], self.cell(column, stored).ok()?)))
-            .collect::<Option<_>>()?;
-        self.compiled.key.iter().map(|index| given.get(index).cloned()).collect()
-    }
-
-    /// Whether the access lists the key's columns in the table's own order, which its rows are in.
-    pub(super) fn is_in_order(&self) -> bool {
-        self.access.key_columns().map(|column| self.columns[column]).eq(self.compiled.key.iter().copied())
-    }
-
-    /// The key in the order of the access.
-    pub(super) fn sort_key(&self, row: &Row) -> Key {
-        self.access.key_columns().map(|column| row[self.columns[column]].clone()).collect()
-    }
-
-    fn key_before(&self, before: &StoredRow) -> Option<Key> {
-        self.key(self.access.key_columns().filter_map(|column| before.values.get(column)))
-    }
-
-    /// Whether the row is exactly as it was read.
-    fn holds(&self, row: &Row, before: &StoredRow) -> bool {
-        let guarded = |role| matches!(role, Role::Key | Role::Data | Role::IsDeleted);
-        let columns = self.access.columns.iter().zip(&self.columns).zip(&before.values);
-        let mut columns = columns.filter(|((column, _), _)| guarded(column.role));
-        columns.all(|((_, index), was)| cell::to_stored(&self.compiled.def.columns[*index], self.engine, &row[*index]) == *was)
-    }
-}
 
 #[derive(Clone, Copy)]
 struct Item<'b> {
@@ -176,7 +97,7 @@ struct Writer<'v, 'b> {
 /// Writes a batch, or nothing of it.
 pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Result<Vec<RowOutcome>, Failed> {
     let sabotage = state.options.sabotage;
-    check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?;
+    ledger::check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?;
     if state.options.single_writer && state.is_writing(None) {
         return Err(Failed::Busy);
     }
@@ -200,7 +121,7 @@ pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Res
         (outcomes, applied, writer.view.own)
     };
     if sabotage != Some(Sabotage::OutcomeNotRecorded) {
-        let line = line(state, &batch.sync)?;
+        let line = ledger::line(state, &batch.sync)?;
         line.run = Some(batch.run.clone());
         line.batch = batch.batch;
         line.applied = applied;
@@ -220,17 +141,21 @@ fn ledger_row(access: &TableAccess, position: usize, outcome: &RowOutcome) -> Op
 
 impl<'b> Writer<'_, 'b> {
     fn settle(&mut self, items: &[Item<'b>], defer: bool) -> Result<(), Failed> {
-        if defer && self.settle_deferred(items)? {
+        if defer && self.settle_waiting(items, Checks::DeferForeignKeys)? {
+            return Ok(());
+        }
+        // SQLite cannot be told not to wait with foreign keys that are declared so.
+        if self.view.engine == Engine::Sqlite && self.settle_waiting(items, Checks::Declared)? {
             return Ok(());
         }
         self.view.checks = Checks::Immediate;
         self.passes(items, &Verdicts::new())
     }
 
-    /// Settles the batch with its foreign keys waiting for the end; rows that have no parent there are refused, and the batch is settled
+    /// Settles the batch with foreign keys waiting for the end; rows that have no parent there are refused, and the batch is settled
     /// again without them. False: something is broken, but by no row of the batch; without waiting, the write that breaks it shows.
-    fn settle_deferred(&mut self, items: &[Item<'b>]) -> Result<bool, Failed> {
-        self.view.checks = Checks::DeferForeignKeys;
+    fn settle_waiting(&mut self, items: &[Item<'b>], checks: Checks) -> Result<bool, Failed> {
+        self.view.checks = checks;
         let mut refused = Verdicts::new();
         loop {
             self.passes(items, &refused)?;
@@ -488,11 +413,22 @@ impl<'b> Writer<'_, 'b> {
             }
             for (_, item, row, _) in &released {
                 let bound = &self.bound[item.table];
-                self.view.put(bound.table, bound.compiled.key_of(row), None);
+                self.view.put(bound.table, bound.compiled.key_of(row), Some(self.letting_go(item, row)));
             }
-            let mut verdicts = Verdicts::new();
+            let (mut verdicts, mut written) = (Verdicts::new(), Vec::new());
+            self.view.amid_statement = true;
             for (position, item, row, set) in released {
-                verdicts.insert(position, verdict(self.finish(&item, &row, set))?);
+                let finished = self.finish(&item, &row, set).map(|(key, after)| {
+                    written.push((position, self.bound[item.table].table, row, after));
+                    Verdict::Written(Some(key))
+                });
+                verdicts.insert(position, verdict(finished)?);
+            }
+            self.view.amid_statement = false;
+            for (position, table, before, after) in written {
+                if let Err(trouble) = self.view.check_foreign(table, Some(&before), Some(&after)) {
+                    verdicts.insert(position, verdict(Err(trouble))?);
+                }
             }
             let failed = verdicts.values().any(|verdict| !matches!(verdict, Verdict::Written(_)));
             if !failed {
@@ -506,13 +442,23 @@ impl<'b> Writer<'_, 'b> {
         Ok(())
     }
 
-    fn finish(&mut self, item: &Item<'b>, row: &Row, set: &[(usize, Stored)]) -> Result<Verdict, Trouble> {
+    /// The row without the unique values that the write replaces.
+    fn letting_go(&self, item: &Item<'b>, row: &Row) -> Row {
+        let bound = &self.bound[item.table];
+        let mut row = row.as_ref().clone();
+        for index in item.columns().map(|column| bound.columns[column]).filter(|index| bound.compiled.is_unique(*index)) {
+            row[index] = Cell::Null;
+        }
+        Arc::new(row)
+    }
+
+    fn finish(&mut self, item: &Item<'b>, row: &Row, set: &[(usize, Stored)]) -> Result<(Key, Row), Trouble> {
         let bound = &self.bound[item.table];
         let given = self.given(item, set, bound.access.stamp_updates)?;
         let after = self.view.changed(bound.table, row, &given, self.moment);
         let key = bound.compiled.key_of(&after);
-        self.view.insert(bound.table, after)?;
-        Ok(Verdict::Written(Some(key)))
+        let after = self.view.update(bound.table, &self.letting_go(item, row), after)?;
+        Ok((key, after))
     }
 
     /// What is told of the batch: rows as they are now, or, if that is sabotaged, as they were sent.
@@ -551,43 +497,4 @@ fn fatal(trouble: Trouble) -> Failed {
         Trouble::Refused(refusal) => Failed::Unexpected(refusal.message),
         Trouble::KeyTaken => Failed::Unexpected("a key is taken".to_owned()),
     }
-}
-
-/// Which token must stand in the ledger.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expect {
-    /// Ours or a lower one.
-    AtMost,
-    /// Ours; PostgreSQL's endpoint tells a lower one apart from it.
-    Exactly,
-}
-
-/// The sync's line, made if there is none.
-pub(super) fn line<'s>(state: &'s mut State, sync: &str) -> Result<&'s mut Line, Failed> {
-    let lines = state.content.ledger.as_mut().ok_or(Failed::NotPrepared)?;
-    Ok(lines.entry(sync.to_owned()).or_default())
-}
-
-/// Looks whether this run may still write.
-pub(super) fn check_token(inner: &Inner, state: &State, sync: &str, token: i64, expect: Expect) -> Result<(), Failed> {
-    let lines = state.content.ledger.as_ref().ok_or(Failed::NotPrepared)?;
-    if matches!(state.options.sabotage, Some(Sabotage::FenceOff | Sabotage::TokenNotRaised)) {
-        return Ok(());
-    }
-    let held = lines.get(sync).map(|line| line.token);
-    if let Some(held) = held.filter(|held| *held > token) {
-        return Err(Failed::Fenced(held));
-    }
-    if inner.def.engine == Engine::Postgres && expect == Expect::Exactly {
-        match held {
-            None => return Err(Failed::Unexpected(format!("berqenas_sync has no line for {sync}, whose token this run raised"))),
-            Some(held) if held < token => {
-                let what =
-                    format!("the token of {sync} is {held}, though this run raised it to {token}: was the database restored meanwhile?");
-                return Err(Failed::Unexpected(what));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ mod conformance;
 #[allow(dead_code, reason = "the integration tests, whose server this is, use all of it")]
 #[path = "../../../../it/support/postgres.rs"]
 mod postgres;
+mod random;
 mod twins;
 mod users;
 

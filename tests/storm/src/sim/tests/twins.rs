@@ -225,7 +225,7 @@ impl Twin {
         for put in puts {
             let (Put::Insert(table, _) | Put::Update(table, ..) | Put::Delete(table, _)) = put;
             let access = self.accesses[*table].clone();
-            let write = self.row_write(&access, put);
+            let Some(write) = self.row_write(&access, put) else { continue };
             match tables.last_mut().filter(|last| last.access.name == access.name) {
                 Some(last) => last.rows.push(write),
                 None => tables.push(TableWrites { access, rows: vec![write] }),
@@ -248,7 +248,8 @@ impl Twin {
         }
     }
 
-    fn row_write(&self, access: &TableAccess, put: &Put) -> RowWrite {
+    /// `None`: the row it is about was not there when rows were read.
+    fn row_write(&self, access: &TableAccess, put: &Put) -> Option<RowWrite> {
         let (Put::Insert(table, _) | Put::Update(table, ..) | Put::Delete(table, _)) = put;
         let def = self.table(table);
         let set = |cells: &[(&'static str, Cell)]| {
@@ -260,12 +261,12 @@ impl Twin {
         };
         let before = |id: i64| {
             let id = cell::to_stored(&def.columns[0], self.def.engine, &Cell::Int(id));
-            self.read[*table].iter().find(|row| row.values[0] == id).unwrap().clone()
+            self.read.get(*table)?.iter().find(|row| row.values[0] == id).cloned()
         };
         match put {
-            Put::Insert(_, cells) => RowWrite::Insert { values: set(cells) },
-            Put::Update(_, id, cells) => RowWrite::Update { before: before(*id), set: set(cells) },
-            Put::Delete(_, id) => RowWrite::Delete { before: before(*id) },
+            Put::Insert(_, cells) => Some(RowWrite::Insert { values: set(cells) }),
+            Put::Update(_, id, cells) => Some(RowWrite::Update { before: before(*id)?, set: set(cells) }),
+            Put::Delete(_, id) => Some(RowWrite::Delete { before: before(*id)? }),
         }
     }
 
