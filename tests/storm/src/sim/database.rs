@@ -6,12 +6,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use berqenas::endpoint::{Floor, Ledger, LedgerRow, Refusal, RefusalKind};
+use berqenas::endpoint::{Floor, Refusal, RefusalKind};
 use berqenas_core::shape::{Engine, TableShape};
 
 use super::{
     cell::{self, Cell},
     hook::{Hook, Quiet},
+    ledger::Line,
     schema::{DatabaseDef, Default as ColumnDefault},
     view::{self, Checks, Key, Moment, Overlay, Row, Rows, Table, Trouble, View},
 };
@@ -85,23 +86,6 @@ pub enum SimError {
 struct Open {
     begun: i64,
     overlay: Overlay,
-}
-
-/// A sync's line in `berqenas_sync`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) token: i64,
-    pub(super) epoch: i64,
-    pub(super) run: Option<String>,
-    pub(super) batch: i64,
-    pub(super) applied: Vec<LedgerRow>,
-}
-
-impl Line {
-    pub(super) fn ledger(&self, database_id: &str) -> Ledger {
-        let Line { token, epoch, run, batch, applied } = self.clone();
-        Ledger { database_id: database_id.to_owned(), token, epoch, run, batch, applied }
-    }
 }
 
 /// All that is committed.
@@ -485,6 +469,6 @@ impl State {
     /// What a transaction sees that is not among the open ones (any more).
     pub(super) fn view<'a>(&'a self, inner: &'a Inner, own: Overlay, checks: Checks) -> View<'a> {
         let others = self.open.values().map(|open| &open.overlay).filter(|overlay| !overlay.is_empty()).collect();
-        View { engine: inner.def.engine, tables: &inner.tables, committed: &self.content.rows, others, own, checks }
+        View { engine: inner.def.engine, tables: &inner.tables, committed: &self.content.rows, others, own, checks, amid_statement: false }
     }
 }

@@ -9,10 +9,12 @@
 //! - [`database`]: users, transactions, clocks, backups. [`view`]: what a transaction sees, and the constraints.
 //! - [`endpoint`], [`write`](mod@write): what the engine sees. [`hook`]: where it can be stopped, cut off and met by others.
 
+mod bound;
 pub mod cell;
 pub mod database;
 pub mod endpoint;
 pub mod hook;
+mod ledger;
 pub mod schema;
 #[cfg(test)]
 mod tests;
