@@ -12,7 +12,8 @@ use super::{
     cell::{self, Cell},
     database::Inner,
     ledger::Failed,
-    view::{Key, Row, Table},
+    table::Table,
+    view::{Key, Row},
 };
 
 /// A table as a run reads it, bound to the table that there is.

@@ -14,7 +14,8 @@ use super::{
     hook::{Hook, Quiet},
     ledger::Line,
     schema::{DatabaseDef, Default as ColumnDefault},
-    view::{self, Checks, Key, Moment, Overlay, Row, Rows, Table, Trouble, View},
+    table::{self, Table},
+    view::{Checks, Key, Moment, Overlay, Row, Rows, Trouble, View},
 };
 
 /// A row as users write and read it: column names and values.
@@ -141,7 +142,7 @@ impl SimDatabase {
     /// [`configure`](SimDatabase::configure) says otherwise.
     #[must_use]
     pub fn new(name: &str, def: DatabaseDef, clock: i64) -> SimDatabase {
-        let tables = view::compile(&def);
+        let tables = table::compile(&def);
         let content = Content { rows: vec![Rows::new(); tables.len()], ledger: Some(BTreeMap::new()), numbers: vec![0; tables.len()] };
         let options = Options { single_writer: def.engine == Engine::Sqlite, ..Options::default() };
         let state = State { options, clock, content, open: BTreeMap::new(), next_transaction: 1, generation: 0, connections: 0 };

@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod hook;
 mod ledger;
 pub mod schema;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod view;

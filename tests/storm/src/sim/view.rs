@@ -12,7 +12,8 @@ use berqenas_core::shape::Engine;
 
 use super::{
     cell::{self, Cell},
-    schema::{DatabaseDef, Default, Normalise, Stamping, TableDef},
+    schema::{Default, Normalise, Stamping},
+    table::{Link, Table},
 };
 
 /// The values of a row's primary key.
@@ -26,65 +27,6 @@ pub(super) type Rows = BTreeMap<Key, Row>;
 
 /// What a transaction wrote: by table and key, the row that is there now.
 pub(super) type Overlay = BTreeMap<usize, BTreeMap<Key, Option<Row>>>;
-
-/// A table with its names looked up.
-#[derive(Debug)]
-pub(super) struct Table {
-    pub(super) def: TableDef,
-    pub(super) key: Vec<usize>,
-    uniques: Vec<Vec<usize>>,
-    parents: Vec<Link>,
-    children: Vec<Link>,
-    created_at: Option<usize>,
-    pub(super) updated_at: Option<usize>,
-}
-
-/// A foreign key as seen from either of its tables.
-#[derive(Clone, Debug)]
-struct Link {
-    number: usize,
-    child: usize,
-    columns: Vec<usize>,
-    parent: usize,
-    parent_columns: Vec<usize>,
-    deferrable: bool,
-}
-
-/// All tables of a database, in the order of its definition.
-pub(super) fn compile(def: &DatabaseDef) -> Vec<Table> {
-    let place = |name: &str| def.tables.iter().position(|table| table.name == name);
-    let mut links = Vec::new();
-    for (child, table) in def.tables.iter().enumerate() {
-        for (number, key) in table.foreign_keys.iter().enumerate() {
-            if let Some(parent) = place(&key.parent) {
-                let (columns, parent_columns) = (table.positions(&key.columns), def.tables[parent].positions(&key.parent_columns));
-                let deferrable = key.deferrable || def.engine == Engine::Sqlite;
-                links.push(Link { number, child, columns, parent, parent_columns, deferrable });
-            }
-        }
-    }
-    let table = |(index, def): (usize, &TableDef)| Table {
-        key: def.positions(&def.key),
-        uniques: def.uniques.iter().map(|unique| def.positions(&unique.columns)).collect(),
-        parents: links.iter().filter(|link| link.child == index).cloned().collect(),
-        children: links.iter().filter(|link| link.parent == index).cloned().collect(),
-        created_at: def.position(&def.names.0),
-        updated_at: def.position(&def.names.1),
-        def: def.clone(),
-    };
-    def.tables.iter().enumerate().map(table).collect()
-}
-
-impl Table {
-    pub(super) fn key_of(&self, row: &[Cell]) -> Key {
-        self.key.iter().map(|index| row[*index].clone()).collect()
-    }
-
-    /// Whether a column is part of a unique key beside the primary key.
-    pub(super) fn is_unique(&self, column: usize) -> bool {
-        self.uniques.iter().any(|unique| unique.contains(&column))
-    }
-}
 
 /// When a constraint is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod calls;
 mod conformance;
+mod pairs;
 #[allow(dead_code, reason = "the integration tests, whose server this is, use all of it")]
 #[path = "../../../../it/support/postgres.rs"]
 mod postgres;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::sim::{Cell, ForeignKeyDef, Normalise, TableDef, UniqueDef};
 
-/// Stories for each engine. Both were compared over many more; each real database takes its time to be made.
+/// The stories told on each engine: few, for each takes a real database of its own.
 const STORIES: std::ops::Range<u64> = 12..22;
 
 /// The generator that Knuth gives: enough to mix cases.
