@@ -20,6 +20,7 @@ mod keys;
 mod light;
 mod marks;
 mod people;
+mod settled;
 mod triggers;
 
 /// The pairs that a story with many runs is told over: different engines, and the same engine twice.

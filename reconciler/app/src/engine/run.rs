@@ -295,7 +295,8 @@ impl<'a> Run<'a> {
             .into_iter()
             .map(|(number, rows)| {
                 let table = &session.tables[number];
-                TableRows { mapping: Arc::clone(&table.mapping), names: table.shapes.as_ref().map(|shape| shape.name.clone()), rows }
+                let names = table.shapes.as_ref().map(|shape| shape.name.clone());
+                TableRows { mapping: Arc::clone(&table.mapping), names, rows: Arc::new(rows) }
             })
             .collect();
         let refused = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
