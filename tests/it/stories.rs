@@ -19,6 +19,7 @@ mod crashes;
 mod keys;
 mod light;
 mod marks;
+mod merges;
 mod people;
 mod settled;
 mod triggers;
