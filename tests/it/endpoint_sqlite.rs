@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use berqenas::endpoint::{
-    ConnectOptions, Endpoint, EndpointError, RefusalKind, RowOutcome, RowWrite, Scan, TableWrites, WriteBatch, sqlite::SqliteEndpoint,
+    ConnectOptions, Endpoint, EndpointError, RefusalKind, Remarks, RowOutcome, RowWrite, Scan, TableWrites, WriteBatch,
+    sqlite::SqliteEndpoint,
 };
 use berqenas_core::{
     access::{AccessColumn, KeyOrder, Role, StoredRow, TableAccess},

@@ -1,6 +1,6 @@
 //! The cases.
 
-use berqenas::endpoint::{EndpointError, LedgerRow, RowOutcome, Scan};
+use berqenas::endpoint::{EndpointError, LedgerRow, Remarks, RowOutcome, Scan};
 use berqenas_core::{
     access::{Role, StoredRow},
     shape::TableName,
@@ -290,7 +290,10 @@ pub(super) async fn the_ledger_tells_what_was_written(bench: &Bench) {
         delete(&rows[2]),
         insert(&[bench.number(4), text("D")]),
     ];
-    let outcomes = bench.write(&access, writes).await;
+    let mut batch = bench.batch(vec![(&access, writes)]);
+    let remark = |place: usize, row: &StoredRow| (place > 0).then(|| format!("{place}: {:?}", row.values[NAME]).into());
+    batch.tables[0].remarks = Remarks::new(remark);
+    let outcomes = endpoint.write(&batch).await.unwrap();
     assert_eq!(short(&outcomes), ["written", "moved", "deleted", "written"]);
     let expected: Vec<LedgerRow> = outcomes
         .iter()
@@ -298,7 +301,8 @@ pub(super) async fn the_ledger_tells_what_was_written(bench: &Bench) {
         .filter_map(|(outcome, position)| match outcome {
             RowOutcome::Applied(row) => {
                 let row: Option<&StoredRow> = row.as_ref();
-                Some(LedgerRow { position, hash: row.map(|row| access.hash(row).to_hex()), stamp: row.and_then(|row| row.stamp) })
+                let remark = (position == 3).then(|| "3: Text(\"D\")".into());
+                Some(LedgerRow { position, hash: row.map(|row| access.hash(row).to_hex()), stamp: row.and_then(|row| row.stamp), remark })
             }
             _ => None,
         })

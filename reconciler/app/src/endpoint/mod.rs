@@ -203,6 +203,9 @@ pub struct LedgerRow {
     pub hash: Option<String>,
     /// The stamp the side gave it, in microseconds.
     pub stamp: Option<i64>,
+    /// What [`TableWrites::remarks`] had to say of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<serde_json::Value>,
 }
 
 impl LedgerRow {
@@ -251,6 +254,32 @@ pub struct TableWrites {
     pub access: Arc<TableAccess>,
     /// The rows, in the order of their positions.
     pub rows: Vec<RowWrite>,
+    /// What is recorded with the rows that were written.
+    pub remarks: Remarks,
+}
+
+/// What whoever writes wants to find in the ledger beside a row's hash: made of the row's place among its table's writes and of what the
+/// side stored. The endpoint records it, in the same commit, and asks nothing of it.
+#[derive(Clone, Default)]
+pub struct Remarks(Option<Arc<Remark>>);
+
+type Remark = dyn Fn(usize, &StoredRow) -> Option<serde_json::Value> + Send + Sync;
+
+impl Remarks {
+    /// Remarks that this function makes.
+    pub fn new(remark: impl Fn(usize, &StoredRow) -> Option<serde_json::Value> + Send + Sync + 'static) -> Remarks {
+        Remarks(Some(Arc::new(remark)))
+    }
+
+    fn on(&self, place: usize, stored: &StoredRow) -> Option<serde_json::Value> {
+        self.0.as_ref().and_then(|remark| remark(place, stored))
+    }
+}
+
+impl std::fmt::Debug for Remarks {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(if self.0.is_some() { "Remarks(some)" } else { "Remarks(none)" })
+    }
 }
 
 /// One write transaction.
@@ -374,6 +403,24 @@ pub trait Endpoint: Send + Sync {
 
     /// Closes all connections.
     async fn close(&self);
+}
+
+impl WriteBatch {
+    /// The ledger's account of what was written; `outcomes` come in the order of positions.
+    pub(crate) fn account<'o>(&self, outcomes: impl IntoIterator<Item = &'o RowOutcome>) -> Vec<LedgerRow> {
+        let places = self.tables.iter().flat_map(|table| (0..table.rows.len()).map(move |place| (table, place)));
+        let written = places.zip(outcomes).zip(0_u32..).filter_map(|((place, outcome), position)| match outcome {
+            RowOutcome::Applied(row) => Some((place, row.as_ref(), position)),
+            RowOutcome::Moved | RowOutcome::Refused(_) => None,
+        });
+        let account = written.map(|((table, place), row, position)| LedgerRow {
+            position,
+            hash: row.map(|row| table.access.hash(row).to_hex()),
+            stamp: row.and_then(|row| row.stamp),
+            remark: row.and_then(|row| table.remarks.on(place, row)),
+        });
+        account.collect()
+    }
 }
 
 impl Ledger {

@@ -115,39 +115,51 @@ impl<'a> Run<'a> {
     /// plan's scan is older than this run.
     pub(super) async fn execute_plan(mut self, plan: &PlanFile) -> Result<RunTally, EngineError> {
         self.fence().await?;
-        let mut batches = Vec::new();
-        let mut stale = Vec::new();
+        self.refuse_stale(plan).await?;
         for (number, table) in self.context.session.tables.iter().enumerate() {
             let Some(planned) = plan.tables.iter().find(|planned| planned.table == table.spec.name) else { continue };
-            if planned.mapping_version != table.mapping.version {
-                stale.push(format!("table {}: its columns have changed", table.spec.name));
-                continue;
+            let mut batches = plan.batches(planned, self.context.session.spec.batch_rows)?;
+            while let Some(rows) = batches.next(&table.mapping)? {
+                self.apply(number, rows, OnRefusal::TryLater).await?;
+                self.renew().await?;
             }
-            self.remember_mapping(table).await?;
-            let rows = planned.rows(&table.mapping)?;
-            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
-            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-            for rows in rows.chunks(self.context.session.spec.batch_rows) {
-                stale.extend(decider.moved(rows).await?);
-                batches.push((number, rows.to_vec()));
-            }
-        }
-        if !stale.is_empty() {
-            let shown = stale.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-            let fault = EngineError::new(
-                ErrorKind::Stale,
-                format!("the plan is stale: {} of its rows changed since; nothing was written", stale.len()),
-            );
-            return Err(fault.caused_by(shown).hint("plan again"));
-        }
-        for (number, rows) in batches {
-            self.apply(number, rows, OnRefusal::TryLater).await?;
-            self.renew().await?;
         }
         self.try_again().await?;
         self.delete().await?;
         self.end().await?;
         Ok(self.tally)
+    }
+
+    /// Looks at every row of a saved plan before the first is written: one that is no longer as it was planned for makes it stale.
+    async fn refuse_stale(&mut self, plan: &PlanFile) -> Result<(), EngineError> {
+        const SHOWN: usize = 20;
+        let (mut stale, mut shown) = (0, Vec::new());
+        let mut found = |rows: Vec<String>| {
+            stale += rows.len();
+            let room = SHOWN - shown.len();
+            shown.extend(rows.into_iter().take(room));
+        };
+        for (number, table) in self.context.session.tables.iter().enumerate() {
+            let Some(planned) = plan.tables.iter().find(|planned| planned.table == table.spec.name) else { continue };
+            if planned.mapping_version != table.mapping.version {
+                found(vec![format!("table {}: its columns have changed", table.spec.name)]);
+                continue;
+            }
+            self.remember_mapping(table).await?;
+            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
+            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
+            let mut batches = plan.batches(planned, self.context.session.spec.batch_rows)?;
+            while let Some(rows) = batches.next(&table.mapping)? {
+                found(decider.moved(&rows).await?);
+                self.renew().await?;
+            }
+        }
+        if stale == 0 {
+            return Ok(());
+        }
+        let fault =
+            EngineError::new(ErrorKind::Stale, format!("the plan is stale: {stale} of its rows changed since; nothing was written"));
+        Err(fault.caused_by(shown.join("\n")).hint("plan again"))
     }
 
     fn sync(&self) -> &'a str {
@@ -300,7 +312,8 @@ impl<'a> Run<'a> {
             .into_iter()
             .map(|(number, rows)| {
                 let table = &session.tables[number];
-                TableRows { mapping: Arc::clone(&table.mapping), names: table.shapes.as_ref().map(|shape| shape.name.clone()), rows }
+                let names = table.shapes.as_ref().map(|shape| shape.name.clone());
+                TableRows { mapping: Arc::clone(&table.mapping), names, rows: Arc::new(rows) }
             })
             .collect();
         let refused = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;

@@ -4,6 +4,7 @@
 //! stored. Else nothing of it happened and it is dropped. Either way its key is read afresh by this run.
 
 use berqenas_core::value::{Pair, Side};
+use serde::Deserialize as _;
 
 use crate::{
     endpoint::{Ledger, LedgerRow},
@@ -30,7 +31,7 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
             match recorded {
                 Some(recorded) => {
                     applied += 1;
-                    settle_applied(&mut close, entry, recorded);
+                    settle_applied(&mut close, entry, recorded)?;
                     count(&mut counts, entry);
                 }
                 None => {
@@ -70,7 +71,7 @@ fn count(counts: &mut Vec<TableCounts>, entry: &JournalEntry) {
 }
 
 /// The side recorded the row: the base becomes what it stored.
-fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &LedgerRow) {
+fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &LedgerRow) -> Result<(), EngineError> {
     let hash = recorded.row_hash();
     close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
     match &entry.base {
@@ -87,7 +88,7 @@ fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &Ledge
                 deleted: planned.deleted,
                 version: planned.version.clone(),
                 run: entry.run.clone(),
-                rows: None,
+                rows: recorded.remark.as_ref().map(|remark| kept_rows(entry, remark)).transpose()?,
             };
             close.base_upserts.push((entry.table.clone(), base));
             if let (Some(stamp), Some(origin_time)) = (recorded.stamp, entry.origin_time) {
@@ -103,4 +104,13 @@ fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &Ledge
         None => close.base_deletes.push((entry.table.clone(), entry.key.clone())),
     }
     close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
+    Ok(())
+}
+
+/// The rows that the base keeps, as the writer remarked them in the commit that wrote.
+fn kept_rows(entry: &JournalEntry, remark: &serde_json::Value) -> Result<Pair<serde_json::Value>, EngineError> {
+    Pair::deserialize(remark).map_err(|fault| {
+        let what = format!("what berqenas_sync on {} tells of row {} of table {} cannot be read", entry.side, entry.key_json, entry.table);
+        EngineError::failed(what).caused_by(fault)
+    })
 }

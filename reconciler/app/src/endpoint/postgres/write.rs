@@ -22,7 +22,7 @@ use super::{
     statements::{self, Group, Guard, Item, Op, Verdict, Verdicts, key_after},
     swap,
 };
-use crate::endpoint::{EndpointError, LedgerRow, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch};
+use crate::endpoint::{EndpointError, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch};
 
 /// Updates of a table that may clash one by one before an exchange of values is tried.
 const PATIENCE: usize = 8;
@@ -44,7 +44,7 @@ pub(super) async fn write(endpoint: &PostgresEndpoint, batch: &WriteBatch) -> Re
     let tables = numbered(batch);
     let verdicts = writer.settle_batch(&tables, batch.defer_foreign_keys).await?;
     let outcomes = writer.outcomes(&tables, verdicts).await?;
-    let applied = ledger_rows(&tables, &outcomes);
+    let applied = batch.account(&outcomes);
     ledger::record_batch(endpoint, &mut writer.transaction, batch, &applied).await?;
     endpoint.session.run(Doing::plain("committing a batch"), writer.transaction.commit()).await?;
     Ok(outcomes)
@@ -61,20 +61,6 @@ fn numbered(batch: &WriteBatch) -> Vec<Table<'_>> {
     let tables = batch.tables.iter();
     let number = |(write, position)| Item { position, write };
     tables.map(|table| Table { access: &table.access, items: table.rows.iter().zip(&mut positions).map(number).collect() }).collect()
-}
-
-fn ledger_rows(tables: &[Table<'_>], outcomes: &[RowOutcome]) -> Vec<LedgerRow> {
-    let items = tables.iter().flat_map(|table| table.items.iter().map(|item| (table.access, item.position)));
-    items
-        .filter_map(|(access, position)| match &outcomes[position] {
-            RowOutcome::Applied(row) => Some(LedgerRow {
-                position: u32::try_from(position).unwrap_or(u32::MAX),
-                hash: row.as_ref().map(|row| access.hash(row).to_hex()),
-                stamp: row.as_ref().and_then(|row| row.stamp),
-            }),
-            RowOutcome::Moved | RowOutcome::Refused(_) => None,
-        })
-        .collect()
 }
 
 /// The verdicts so far, by position.

@@ -9,7 +9,7 @@ use berqenas_core::{
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    super::{EndpointError, LedgerRow, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch},
+    super::{EndpointError, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch},
     Context, ledger,
     sql::{self, Statement, quote},
 };
@@ -100,7 +100,7 @@ pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, 
             continue;
         }
         let outcomes = writer.outcomes;
-        ledger::record_batch(&mut transaction, context, batch, &applied(batch, &outcomes)).await?;
+        ledger::record_batch(&mut transaction, context, batch, &batch.account(outcomes.values())).await?;
         match transaction.commit().await {
             Ok(()) => return Ok(outcomes.into_values().collect()),
             // Some check that could wait fails for a reason not seen above: without waiting, the statement that breaks it shows.
@@ -109,22 +109,6 @@ pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, 
             Err(error) => return Err(context.fail("committing", error)),
         }
     }
-}
-
-/// The ledger's account of what was written.
-fn applied(batch: &WriteBatch, outcomes: &Outcomes) -> Vec<LedgerRow> {
-    let accesses = batch.tables.iter().flat_map(|table| table.rows.iter().map(|_| &table.access));
-    let written = outcomes.values().zip(accesses).enumerate().filter_map(|(position, (outcome, access))| match outcome {
-        RowOutcome::Applied(row) => Some((position, row, access)),
-        RowOutcome::Moved | RowOutcome::Refused(_) => None,
-    });
-    written
-        .map(|(position, row, access)| LedgerRow {
-            position: u32::try_from(position).unwrap_or(u32::MAX),
-            hash: row.as_ref().map(|row| access.hash(row).to_hex()),
-            stamp: row.as_ref().and_then(|row| row.stamp),
-        })
-        .collect()
 }
 
 /// A batch under way.
