@@ -216,6 +216,7 @@ macro_rules! engines {
                     unique_values_are_exchanged
                     a_ring_of_foreign_keys_is_written
                     an_orphan_does_not_spoil_a_ring
+                    a_ring_that_cannot_wait_is_written_and_deleted
                     a_row_that_is_referred_to_stays
                     an_older_token_is_fenced_off
                     the_ledger_tells_what_was_written

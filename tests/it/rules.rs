@@ -3,6 +3,7 @@
 mod base;
 mod marks;
 mod order;
+mod rings;
 mod values;
 mod writes;
 

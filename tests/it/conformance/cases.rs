@@ -250,6 +250,24 @@ pub(super) async fn an_orphan_does_not_spoil_a_ring(bench: &Bench) {
     assert_eq!(bench.values(&access).await.len(), 2);
 }
 
+/// No key of this ring can wait or be left empty; it stands apart in the batch, and rows without a parent stand between.
+pub(super) async fn a_ring_that_cannot_wait_is_written_and_deleted(bench: &Bench) {
+    bench.sql("CREATE TABLE ring (id INTEGER PRIMARY KEY, next INTEGER NOT NULL REFERENCES ring (id))").await;
+    let access = bench.access("ring").await;
+    let row = |id, next| insert(&[bench.number(id), bench.number(next)]);
+    let mut batch = bench.batch(vec![(&access, vec![row(1, 2), row(3, 99), row(5, 5)]), (&access, vec![row(4, 3), row(2, 1)])]);
+    batch.defer_foreign_keys = true;
+    let outcomes = bench.endpoint().write(&batch).await.unwrap();
+    assert_eq!(short(&outcomes), ["written", "foreign key", "written", "foreign key", "written"]);
+    let rows = bench.rows(&access, Scan::Everything).await;
+    // Alone, one is kept by the other.
+    assert_eq!(short(&bench.write(&access, vec![delete(&rows[0])]).await), ["foreign key"]);
+    let mut batch = bench.batch(vec![(&access, vec![delete(&rows[0])]), (&access, vec![delete(&rows[1])])]);
+    batch.defer_foreign_keys = true;
+    assert_eq!(short(&bench.endpoint().write(&batch).await.unwrap()), ["deleted", "deleted"]);
+    assert_eq!(bench.values(&access).await.len(), 1);
+}
+
 pub(super) async fn a_row_that_is_referred_to_stays(bench: &Bench) {
     bench
         .sql(

@@ -295,7 +295,8 @@ pub struct WriteBatch {
     pub batch: i64,
     /// What to write; positions count through all tables.
     pub tables: Vec<TableWrites>,
-    /// Foreign keys that can wait are checked at the end: for rows that refer to each other in a ring.
+    /// Rows may refer to each other in a ring: they are written together, whether the checks of their foreign keys can wait or not.
+    /// Rows that hang together with one that is refused are refused with it.
     pub defer_foreign_keys: bool,
 }
 

@@ -8,6 +8,7 @@ mod ledger;
 mod prepare;
 mod probe;
 mod read;
+mod ring;
 mod session;
 mod sql;
 mod statements;

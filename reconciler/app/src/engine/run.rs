@@ -49,10 +49,11 @@ pub(super) struct Run<'a> {
     tally: RunTally,
     /// The token stands on both sides and what was left is settled.
     fenced: bool,
-    /// Rows that wait for other rows: table number and key.
-    waiting: Vec<(usize, Key, Refusal)>,
-    /// Keys to delete for good, by table number.
-    deletes: BTreeMap<usize, Vec<Key>>,
+    /// Rows that wait for other rows, by table number and key's bytes. It grows with what is refused, not with the tables: a key and
+    /// a refusal each, and, while they are tried again, the rows as planned.
+    waiting: BTreeMap<(usize, Vec<u8>), (Key, Refusal)>,
+    /// Keys to delete for good, by table number and key's bytes: a key that waited is looked at, and then seen again by the scan.
+    deletes: BTreeMap<usize, BTreeMap<Vec<u8>, Key>>,
     /// When the lease was last renewed, in microseconds.
     renewed: i64,
 }
@@ -89,7 +90,7 @@ impl<'a> Run<'a> {
                     .push(format!("{side}: running transactions cannot be seen, late commits are not guaranteed to be found; {remedy}"));
             }
         }
-        Ok(Run { context, readings, applier, tally, fenced: false, waiting: Vec::new(), deletes: BTreeMap::new(), renewed: 0 })
+        Ok(Run { context, readings, applier, tally, fenced: false, waiting: BTreeMap::new(), deletes: BTreeMap::new(), renewed: 0 })
     }
 
     /// Runs to the end.
@@ -278,7 +279,9 @@ impl<'a> Run<'a> {
         let mut records = Vec::new();
         for row in rows {
             match &row.step {
-                Step::Write { kind: WriteKind::Delete, .. } => self.deletes.entry(number).or_default().push(row.key),
+                Step::Write { kind: WriteKind::Delete, .. } => {
+                    self.deletes.entry(number).or_default().insert(row.key.to_bytes(), row.key);
+                }
                 Step::Write { side, .. } => {
                     let side = *side;
                     writes.get_mut(side).push(row);
@@ -320,7 +323,7 @@ impl<'a> Run<'a> {
         for RefusedRow { table, key, refusal } in refused {
             let by_other_rows = matches!(refusal.kind, RefusalKind::ForeignKey | RefusalKind::Unique);
             if by_other_rows && on_refusal == OnRefusal::TryLater {
-                self.waiting.push((numbers[table.as_str()], key, refusal));
+                self.waiting.insert((numbers[table.as_str()], key.to_bytes()), (key, refusal));
             } else {
                 self.tally.warnings.push(format!("table {table}: row {key} was refused by {side}: {}", refusal.message));
             }

@@ -16,7 +16,7 @@ use sqlx::{
 };
 
 use super::{
-    BEGIN_BY_KEY, PostgresEndpoint, ledger, read,
+    BEGIN_BY_KEY, PostgresEndpoint, ledger, read, ring,
     session::{Doing, Fault, Session},
     sql::{Input, Statement, quoted, quoted_table},
     statements::{self, Group, Guard, Item, Op, Verdict, Verdicts, key_after},
@@ -51,9 +51,9 @@ pub(super) async fn write(endpoint: &PostgresEndpoint, batch: &WriteBatch) -> Re
 }
 
 /// A table's writes with their positions.
-struct Table<'a> {
-    access: &'a TableAccess,
-    items: Vec<Item<'a>>,
+pub(super) struct Table<'a> {
+    pub(super) access: &'a TableAccess,
+    pub(super) items: Vec<Item<'a>>,
 }
 
 fn numbered(batch: &WriteBatch) -> Vec<Table<'_>> {
@@ -64,7 +64,7 @@ fn numbered(batch: &WriteBatch) -> Vec<Table<'_>> {
 }
 
 /// The verdicts so far, by position.
-type Settled = BTreeMap<usize, Verdict>;
+pub(super) type Settled = BTreeMap<usize, Verdict>;
 
 impl Writer<'_> {
     /// Settles every row of the batch, and checks whatever constraints wait for the commit while rows can still be told apart.
@@ -74,7 +74,32 @@ impl Writer<'_> {
         }
         // Checked statement by statement, so that no surprise is left for the commit.
         self.command("SET CONSTRAINTS ALL IMMEDIATE").await?;
-        self.passes(tables, Settled::new()).await
+        if defer { self.with_rings(tables, &Settled::new()).await } else { self.passes(tables, Settled::new()).await }
+    }
+
+    /// Settles every row of the batch that has no verdict to begin with; rows that hang together by foreign keys are written together.
+    async fn with_rings(&mut self, tables: &[Table<'_>], given: &Settled) -> Result<Settled> {
+        let is_given = |position: &usize| given.contains_key(position);
+        let (mut settled, mut waiting, mut together) = (given.clone(), Settled::new(), Settled::new());
+        for round in 0.. {
+            let (refused, done): (Vec<_>, Vec<_>) =
+                ring::write(self, tables, &settled).await?.into_iter().partition(|(_, verdict)| matches!(verdict, Verdict::Refused(_)));
+            together.extend(refused);
+            // Each round settles rows for good, or is the last.
+            if round > 0 && done.is_empty() {
+                break;
+            }
+            settled.extend(done);
+            settled.retain(|position, verdict| is_given(position) || !may_pass_later(verdict));
+            settled = self.passes(tables, settled).await?;
+            // What has been settled since may be what kept a ring from being written.
+            waiting = settled.iter().filter(|(position, verdict)| !is_given(position) && waits_for_parent(verdict)).map(owned).collect();
+            settled.retain(|position, _| !waiting.contains_key(position));
+        }
+        // Of a row that was refused with others, it is told with which.
+        waiting.iter_mut().for_each(|(position, verdict)| *verdict = together.remove(position).unwrap_or_else(|| verdict.clone()));
+        settled.append(&mut waiting);
+        Ok(settled)
     }
 
     /// Settles the batch with all constraints deferred; rows left without a parent are found, refused, and the batch is settled again
@@ -85,7 +110,7 @@ impl Writer<'_> {
         let mut refused = Settled::new();
         for _ in 0..MAX_ROUNDS {
             self.command("SET CONSTRAINTS ALL DEFERRED; SAVEPOINT berqenas_batch").await?;
-            let settled = self.passes(tables, refused.clone()).await?;
+            let settled = self.with_rings(tables, &refused).await?;
             self.command("SAVEPOINT berqenas_check").await?;
             let check = sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *self.transaction);
             let Err(error) = self.session.bounded(doing, check).await? else { return Ok(Some(settled)) };
@@ -303,6 +328,22 @@ impl Writer<'_> {
         numbers.collect::<sqlx::Result<_>>().map_err(|error| self.fault(access, error))
     }
 
+    /// As [`Writer::numbers`], where a value may be one that no column takes: `None`, and no trace is left.
+    pub(super) async fn checked_numbers(&mut self, access: &TableAccess, statement: Statement) -> Result<Option<HashSet<usize>>> {
+        self.command("SAVEPOINT berqenas_look").await?;
+        match self.numbers(access, statement).await {
+            Ok(numbers) => {
+                self.command("RELEASE SAVEPOINT berqenas_look").await?;
+                Ok(Some(numbers))
+            }
+            Err(Fault::Row(_)) => {
+                self.command("ROLLBACK TO SAVEPOINT berqenas_look; RELEASE SAVEPOINT berqenas_look").await?;
+                Ok(None)
+            }
+            Err(Fault::Fatal(error)) => Err(error),
+        }
+    }
+
     /// Runs a query on the catalogs.
     pub(super) async fn catalog(&mut self, access: &TableAccess, statement: Statement) -> Result<Vec<PgRow>> {
         let doing = Doing::to("describing", &access.name);
@@ -341,7 +382,7 @@ impl Writer<'_> {
     }
 
     /// The error for a fault where no row was being written.
-    fn fatal(&self, access: &TableAccess, fault: Fault) -> EndpointError {
+    pub(super) fn fatal(&self, access: &TableAccess, fault: Fault) -> EndpointError {
         match fault {
             Fault::Fatal(error) => error,
             Fault::Row(refusal) => self.unexpected(access, &refusal.message),
@@ -361,6 +402,14 @@ impl Violated {
         let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
         Some(Violated { schema: error.schema()?.to_owned(), table: error.table()?.to_owned(), constraint: error.constraint()?.to_owned() })
     }
+}
+
+fn waits_for_parent(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refused(refusal) if refusal.kind == RefusalKind::ForeignKey)
+}
+
+fn owned((position, verdict): (&usize, &Verdict)) -> (usize, Verdict) {
+    (*position, verdict.clone())
 }
 
 /// Whether another row may clear the way for a refused one.
