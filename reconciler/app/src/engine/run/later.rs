@@ -85,7 +85,10 @@ impl Run<'_> {
 
     /// Deletes for good what the policy propagates, children first, unless it is more than the safety limit lets pass.
     pub(super) async fn delete(&mut self) -> Result<(), EngineError> {
-        for (number, keys) in std::mem::take(&mut self.deletes).into_iter().rev() {
+        for (number, mut keys) in std::mem::take(&mut self.deletes).into_iter().rev() {
+            // A pending key is looked at before the scan, which may come by it too: it is one row to the limit.
+            keys.sort_unstable();
+            keys.dedup();
             let table = &self.context.session.tables[number];
             let rows = self.context.state.base_count(self.sync(), &table.spec.name).await?;
             let limit = self.context.session.spec.max_delete_percent;
