@@ -165,7 +165,9 @@ impl<'a> Run<'a> {
         }
         let [cloud, local] = <[Ledger; 2]>::try_from(stood).map_err(|_| EngineError::failed("a side did not answer with its ledger"))?;
         self.context.progress.step(Boundary::TokenRaised);
-        let notes = super::settle::settle(self.context.state, self.context.lease, &Pair::new(cloud, local), self.now()).await?;
+        let notes =
+            super::settle::settle(self.context.session, self.context.state, self.context.lease, &Pair::new(cloud, local), self.now())
+                .await?;
         for note in notes {
             self.context.progress.note(&note);
         }
