@@ -180,7 +180,8 @@ impl<'a> Run<'a> {
         let [cloud, local] = <[Ledger; 2]>::try_from(stood).map_err(|_| EngineError::failed("a side did not answer with its ledger"))?;
         self.context.progress.step(Boundary::TokenRaised);
         if holds(Rule::SettleBeforePlan) {
-            let notes = super::settle::settle(self.context.state, self.context.lease, &Pair::new(cloud, local), self.now()).await?;
+            let (state, lease) = (self.context.state, self.context.lease);
+            let notes = super::settle::settle(self.context.session, state, lease, &Pair::new(cloud, local), self.now()).await?;
             for note in notes {
                 self.context.progress.note(&note);
             }

@@ -6,6 +6,7 @@
 use berqenas_core::value::{Pair, Side};
 use serde::Deserialize as _;
 
+use super::session::Session;
 use crate::{
     endpoint::{Ledger, LedgerRow},
     error::EngineError,
@@ -14,14 +15,26 @@ use crate::{
     },
 };
 
-/// Settles every open entry of the lease's sync. `ledgers` are the sides' lines as they stood when the token was raised. Answers what
-/// was found, for people.
-pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>, now: i64) -> Result<Vec<String>, EngineError> {
+mod rows;
+
+/// Settles every open entry of the lease's sync. `ledgers` are the sides' lines as they stood when the token was raised; where a side
+/// keeps none, its rows are asked ([`rows`]). Answers what was found, for people.
+pub(super) async fn settle(
+    session: &Session,
+    state: &State,
+    lease: &Lease,
+    ledgers: &Pair<Ledger>,
+    now: i64,
+) -> Result<Vec<String>, EngineError> {
     let open = state.open_entries(&lease.sync).await?;
     let mut notes = Vec::new();
     for batch in open.chunk_by(|a, b| a.run == b.run && a.batch == b.batch) {
         let Some(first) = batch.first() else { continue };
         let ledger = ledgers.get(first.side);
+        if ledger.is_derived() {
+            notes.extend(rows::settle(session, state, lease, batch, now).await?);
+            continue;
+        }
         let committed = ledger.run.as_deref() == Some(first.run.as_str()) && ledger.batch == first.batch;
         let mut close = BatchClose { run: first.run.clone(), batch: Some(first.batch), ..BatchClose::default() };
         let mut applied = 0;
@@ -34,13 +47,9 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
                     settle_applied(&mut close, entry, recorded)?;
                     count(&mut counts, entry);
                 }
-                None => {
-                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Dropped, after_hash: None });
-                    close.conflicts_close.extend(entry.conflict_id.clone());
-                }
+                None => settle_dropped(&mut close, entry),
             }
-            let reason = "an interrupted run was about to write it".to_owned();
-            close.pending_add.push((entry.table.clone(), PendingKey { key: entry.key.clone(), reason, attempts: 1, since: now }));
+            read_afresh(&mut close, entry, now);
         }
         close.counts = counts;
         state.commit(lease, &close).await?;
@@ -53,6 +62,18 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
         ));
     }
     Ok(notes)
+}
+
+/// Nothing of it happened.
+fn settle_dropped(close: &mut BatchClose, entry: &JournalEntry) {
+    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Dropped, after_hash: None });
+    close.conflicts_close.extend(entry.conflict_id.clone());
+}
+
+/// Whatever became of it, its row is looked at again.
+fn read_afresh(close: &mut BatchClose, entry: &JournalEntry, now: i64) {
+    let reason = "an interrupted run was about to write it".to_owned();
+    close.pending_add.push((entry.table.clone(), PendingKey { key: entry.key.clone(), reason, attempts: 1, since: now }));
 }
 
 /// A row that turns out to have been written counts for the run that wrote it.

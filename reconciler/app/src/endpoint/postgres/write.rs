@@ -38,8 +38,7 @@ pub(super) struct Writer<'e> {
 
 /// Writes a batch.
 pub(super) async fn write(endpoint: &PostgresEndpoint, batch: &WriteBatch) -> Result<Vec<RowOutcome>> {
-    let mut transaction = endpoint.begin(Doing::plain("beginning to write"), BEGIN_BY_KEY).await?;
-    ledger::fence(endpoint, &mut transaction, &batch.sync, batch.token, ledger::Expect::Exactly).await?;
+    let transaction = endpoint.begin_fenced(Doing::plain("beginning to write"), BEGIN_BY_KEY, &batch.sync, batch.token).await?;
     let mut writer = Writer { session: &endpoint.session, transaction };
     let tables = numbered(batch);
     let verdicts = writer.settle_batch(&tables, batch.defer_foreign_keys).await?;
