@@ -122,8 +122,15 @@ pub(crate) async fn waiting_keys<A: Arena>(
     Ok(keys)
 }
 
-pub(crate) fn spot(table: &str, key: &serde_json::Value) -> String {
+fn spot(table: &str, key: &serde_json::Value) -> String {
     format!("{table} {key}")
+}
+
+/// Whether a row is among those that wait: pending keys are kept without the names of their columns.
+pub(crate) fn waits(waiting: &BTreeSet<String>, table: &str, key: &Row) -> bool {
+    let bare = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let values: Vec<String> = key.values().map(bare).collect();
+    waiting.contains(&spot(table, &key.clone().into())) || waiting.contains(&format!("{table} {}", values.join(", ")))
 }
 
 struct Judge<'a> {
@@ -141,8 +148,8 @@ impl Judge<'_> {
     }
 
     fn waits(&self, sync: usize, place: &Place) -> bool {
-        self.waiting[sync].contains(&spot(table(place.0).name, &key_json(place)))
-            || self.waiting[sync].contains(&format!("{} {}", table(place.0).name, shown_key(&place.1)))
+        let key = key_json(place);
+        key.as_object().is_some_and(|key| waits(&self.waiting[sync], table(place.0).name, key))
     }
 
     /// Every row that anybody wrote or that stands anywhere.
