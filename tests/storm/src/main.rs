@@ -11,6 +11,7 @@ use berqenas_storm::{
     generate::{self, Climate},
     oracle::Finding,
     play::{Verdict, play},
+    real::{self, Pair},
     script::Script,
     shrink::shrink,
     simulated::Simulation,
@@ -38,6 +39,12 @@ struct Arguments {
     /// Goes on after a failure, and counts.
     #[arg(long)]
     keep_going: bool,
+    /// Real databases, processes and networks instead of simulated ones.
+    #[arg(long)]
+    real: bool,
+    /// The engines of a real storm, cloud first.
+    #[arg(long, value_enum, default_value_t = Pair::All)]
+    pair: Pair,
     /// Tells every event of a replay, and the script of a single seed.
     #[arg(long)]
     verbose: bool,
@@ -45,6 +52,9 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(real::WORKER) {
+        return real::work().await;
+    }
     match run(&Arguments::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -55,7 +65,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn blow(script: &Script) -> Result<Verdict, String> {
+async fn blow(script: &Script, real: bool) -> Result<Verdict, String> {
+    if real {
+        let program = std::env::current_exe().map_err(|fault| format!("the storm does not know its own program: {fault}"))?;
+        return real::blow(script, &program).await;
+    }
     let mut arena = Simulation::new(script)?;
     Ok(play(script, &mut arena).await)
 }
@@ -64,7 +78,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     if let Some(file) = &arguments.replay {
         let text = std::fs::read_to_string(file).map_err(|fault| format!("{}: {fault}", file.display()))?;
         let script: Script = serde_yaml::from_str(&text).map_err(|fault| format!("{}: {fault}", file.display()))?;
-        let verdict = blow(&script).await?;
+        let verdict = blow(&script, arguments.real).await?;
         tell(&verdict.findings);
         if arguments.verbose {
             println!("{:#?}", verdict.record);
@@ -80,8 +94,8 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         if minutes.is_some_and(|minutes| begun.elapsed() > minutes) {
             break;
         }
-        let script = generate::script(seed, &Climate::SIMULATED);
-        let verdict = blow(&script).await?;
+        let script = generate::script(seed, &if arguments.real { arguments.pair.climate(seed) } else { Climate::SIMULATED });
+        let verdict = blow(&script, arguments.real).await?;
         played += 1;
         deeds += verdict.record.deeds.len();
         runs += verdict.record.runs;
@@ -92,8 +106,8 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
             if !arguments.keep_going {
                 println!("seed {seed}:");
                 tell(&verdict.findings);
-                let short = shortest(&script, first.what).await?;
-                tell(&blow(&short).await?.findings);
+                let short = shortest(&script, first.what, arguments.real).await?;
+                tell(&blow(&short, arguments.real).await?.findings);
                 save(&short, &arguments.save)?;
                 return Ok(false);
             }
@@ -108,9 +122,17 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
 }
 
 /// The shortest script found that breaks the same promise.
-async fn shortest(script: &Script, what: &'static str) -> Result<Script, String> {
-    let fails =
-        async |candidate: &Script| blow(candidate).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what));
+async fn shortest(script: &Script, what: &'static str, real: bool) -> Result<Script, String> {
+    // Real storms do not always go the same way.
+    let tries = if real { 3 } else { 1 };
+    let fails = async |candidate: &Script| {
+        for _ in 0..tries {
+            if blow(candidate, real).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what)) {
+                return true;
+            }
+        }
+        false
+    };
     let mut short = shrink(script, fails).await;
     short.story = format!("seed {}: {what}", script.seed);
     Ok(short)
