@@ -30,6 +30,7 @@ pub mod mapping;
 pub mod names;
 pub mod order;
 pub mod plan;
+pub mod rules;
 pub mod shape;
 pub mod spec;
 pub mod strategy;

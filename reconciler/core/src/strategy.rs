@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::{
     classify::ConflictKind,
+    rules::{Rule, holds},
     spec::StrategyName,
     value::{Pair, Side},
 };
@@ -89,7 +90,8 @@ fn latest(conflict: &Conflict, max_clock_skew: Duration) -> Resolution {
         );
     }
     let by_content = |why: &str| {
-        let side = if conflict.fingerprint.cloud >= conflict.fingerprint.local { Side::Cloud } else { Side::Local };
+        let side =
+            if conflict.fingerprint.cloud >= conflict.fingerprint.local || !holds(Rule::TiesByContent) { Side::Cloud } else { Side::Local };
         take(side, format!("{} wins ({why}: the greater content digest decides)", title(side)))
     };
     match (conflict.edited.cloud, conflict.edited.local) {

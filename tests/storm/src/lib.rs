@@ -15,6 +15,7 @@ pub mod oracle;
 pub mod play;
 pub mod real;
 pub mod record;
+pub mod sabotage;
 pub mod schema;
 pub mod script;
 pub mod shrink;

@@ -12,8 +12,10 @@ use berqenas_storm::{
     oracle::Finding,
     play::{Verdict, play},
     real::{self, Pair},
+    sabotage::{self, Broken},
     script::Script,
     shrink::shrink,
+    sim::Sabotage,
     simulated::Simulation,
 };
 use clap::Parser;
@@ -45,6 +47,9 @@ struct Arguments {
     /// The engines of a real storm, cloud first.
     #[arg(long, value_enum, default_value_t = Pair::All)]
     pair: Pair,
+    /// A rule that is broken on purpose, to see whether the storm finds out.
+    #[arg(long, value_name = "RULE")]
+    without: Option<String>,
     /// Tells every event of a replay, and the script of a single seed.
     #[arg(long)]
     verbose: bool,
@@ -65,20 +70,36 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn blow(script: &Script, real: bool) -> Result<Verdict, String> {
-    if real {
+/// Where storms blow.
+#[derive(Clone, Copy)]
+enum Place {
+    Real,
+    Simulated(Option<Sabotage>),
+}
+
+async fn blow(script: &Script, place: Place) -> Result<Verdict, String> {
+    let Place::Simulated(sabotage) = place else {
         let program = std::env::current_exe().map_err(|fault| format!("the storm does not know its own program: {fault}"))?;
         return real::blow(script, &program).await;
-    }
-    let mut arena = Simulation::new(script)?;
+    };
+    let mut arena = Simulation::new(script, sabotage)?;
     Ok(play(script, &mut arena).await)
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, String> {
+    let sabotage = match arguments.without.as_deref().map(sabotage::named).transpose()? {
+        None => None,
+        Some(Broken::Database(sabotage)) => Some(sabotage),
+        Some(Broken::Engine(rule)) => {
+            sabotage::switch_off(rule)?;
+            None
+        }
+    };
+    let place = if arguments.real { Place::Real } else { Place::Simulated(sabotage) };
     if let Some(file) = &arguments.replay {
         let text = std::fs::read_to_string(file).map_err(|fault| format!("{}: {fault}", file.display()))?;
         let script: Script = serde_yaml::from_str(&text).map_err(|fault| format!("{}: {fault}", file.display()))?;
-        let verdict = blow(&script, arguments.real).await?;
+        let verdict = blow(&script, place).await?;
         tell(&verdict.findings);
         if arguments.verbose {
             println!("{:#?}", verdict.record);
@@ -95,7 +116,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
             break;
         }
         let script = generate::script(seed, &if arguments.real { arguments.pair.climate(seed) } else { Climate::SIMULATED });
-        let verdict = blow(&script, arguments.real).await?;
+        let verdict = blow(&script, place).await?;
         played += 1;
         deeds += verdict.record.deeds.len();
         runs += verdict.record.runs;
@@ -106,8 +127,8 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
             if !arguments.keep_going {
                 println!("seed {seed}:");
                 tell(&verdict.findings);
-                let short = shortest(&script, first.what, arguments.real).await?;
-                tell(&blow(&short, arguments.real).await?.findings);
+                let short = shortest(&script, first.what, place).await?;
+                tell(&blow(&short, place).await?.findings);
                 save(&short, &arguments.save)?;
                 return Ok(false);
             }
@@ -122,12 +143,12 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
 }
 
 /// The shortest script found that breaks the same promise.
-async fn shortest(script: &Script, what: &'static str, real: bool) -> Result<Script, String> {
+async fn shortest(script: &Script, what: &'static str, place: Place) -> Result<Script, String> {
     // Real storms do not always go the same way.
-    let tries = if real { 3 } else { 1 };
+    let tries = if matches!(place, Place::Real) { 3 } else { 1 };
     let fails = async |candidate: &Script| {
         for _ in 0..tries {
-            if blow(candidate, real).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what)) {
+            if blow(candidate, place).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what)) {
                 return true;
             }
         }

@@ -39,7 +39,7 @@ use crate::{
     arena::{Answer, Arena, NewRow, Progress, Rows, sync_name},
     schema::{Cell, Content, TableKind, table},
     script::{Event, Script, SyncRules},
-    sim::{SimDatabase, Snapshot, TxId, When},
+    sim::{Sabotage, SimDatabase, Snapshot, TxId, When},
     specs::loaded,
 };
 
@@ -117,13 +117,16 @@ impl Simulation {
     ///
     /// # Errors
     /// If there is no place for the state's file, or the specs of the script do not hold.
-    pub fn new(script: &Script) -> Result<Simulation, String> {
+    pub fn new(script: &Script, sabotage: Option<Sabotage>) -> Result<Simulation, String> {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let folder = folder.map_err(|fault| format!("no temporary folder can be made: {fault}"))?;
         let databases = script.world.databases.iter().enumerate().map(|(number, plan)| {
             let database = SimDatabase::new(&format!("base{number}"), tables::database(script, number), BEGIN + plan.clock_offset);
-            database.configure(|options| options.sees_transactions = !plan.blind);
+            database.configure(|options| {
+                options.sees_transactions = !plan.blind;
+                options.sabotage = sabotage;
+            });
             database
         });
         let time = Arc::new(Time { now: BEGIN.into(), ours: BEGIN.into(), databases: databases.collect() });

@@ -15,6 +15,7 @@ use berqenas_core::{
     key::Key,
     mapping::TableMapping,
     plan::{PlannedRow, Step, WriteKind},
+    rules::{Rule, holds},
     shape::TableName,
     value::{Pair, Side},
 };
@@ -29,6 +30,8 @@ use crate::{
 };
 
 pub(crate) mod images;
+#[cfg(feature = "sabotage")]
+pub(crate) mod stale;
 
 /// The longest a refused row waits for its next try: a day, in microseconds.
 const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
@@ -198,7 +201,9 @@ impl Applier<'_> {
                 entries.push(self.entry(table, row, side, entries.len(), conflict_id)?);
             }
         }
-        self.state.open_batch(self.lease, &entries, &conflicts).await?;
+        if holds(Rule::JournalBeforeWrite) {
+            self.state.open_batch(self.lease, &entries, &conflicts).await?;
+        }
         (self.reached)(Reached::Journaled, side);
         let batch = WriteBatch {
             sync: self.lease.sync.clone(),
@@ -209,6 +214,9 @@ impl Applier<'_> {
             defer_foreign_keys,
         };
         let outcomes = self.endpoints.get(side).write(&batch).await?;
+        if !holds(Rule::JournalBeforeWrite) {
+            self.state.open_batch(self.lease, &entries, &conflicts).await?;
+        }
         (self.reached)(Reached::Written, side);
         if outcomes.len() != entries.len() {
             return Err(EngineError::failed(format!("{side} answered for {} of {} rows of a batch", outcomes.len(), entries.len())));
@@ -439,6 +447,8 @@ fn quarantined(
     refusals: &Attempts,
     now: i64,
 ) -> Quarantined {
+    #[cfg(feature = "sabotage")]
+    stale::keep(row);
     let key = row.key.to_bytes();
     let attempts = refusals.get(&key).map_or(1, |attempts| attempts + 1);
     let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << (attempts - 1).min(20));

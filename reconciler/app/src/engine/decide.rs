@@ -10,6 +10,7 @@ use berqenas_core::{
     key::Key,
     mapping::TableMapping,
     plan::{Base, Candidate, Dispute, PlannedRow, Step, TableContext, plan_row},
+    rules::{Rule, holds},
     spec::{Direction, InitialPolicy},
     value::{Pair, Side},
 };
@@ -117,6 +118,8 @@ impl Decider<'_> {
                 }
             };
             let row = self.still_waiting(row, bytes, parked.get(bytes));
+            #[cfg(feature = "sabotage")]
+            let row = crate::apply::stale::instead_of(row);
             planned.push(self.still_clashing(row, parked.get(bytes)).await?);
         }
         Ok(planned)
@@ -264,7 +267,7 @@ impl Decider<'_> {
     fn edited(&self, side: Side, fetched: &Fetched, origin: Option<&crate::state::Origin>) -> Option<i64> {
         let stamp = fetched.exact.as_ref()?.stamp?;
         match origin {
-            Some(origin) if origin.stamp == stamp => Some(origin.origin_time),
+            Some(origin) if origin.stamp == stamp && holds(Rule::EditTimesAtOrigin) => Some(origin.origin_time),
             _ => Some(stamp.saturating_sub(*self.clocks.offsets.get(side))),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use berqenas_core::{
     key::Key,
+    rules::{Rule, holds},
     spec::{Detect, InitialPolicy},
     value::{Pair, Side},
 };
@@ -181,7 +182,7 @@ pub(super) fn state_version(session: &Session, table: &SyncTable) -> String {
 /// How far before its mark a side is read again, in microseconds.
 fn overlap_us(session: &Session, table: &SyncTable, side: Side, floor: &Floor) -> i64 {
     let asked = i64::try_from(session.spec.overlap.as_micros()).unwrap_or(i64::MAX);
-    let blind = if floor.guaranteed { 0 } else { BLIND_OVERLAP_US };
+    let blind = if floor.guaranteed || !holds(Rule::Overlap) { 0 } else { BLIND_OVERLAP_US };
     let foreign = if *table.mapping.session_stamps.get(side) { FOREIGN_TRIGGER_OVERLAP_US } else { 0 };
     asked.max(blind).max(foreign)
 }
@@ -196,7 +197,8 @@ async fn extra_keys(
     every_parked: bool,
 ) -> Result<Vec<Key>, EngineError> {
     let name = &table.spec.name;
-    let mut bytes: HashSet<Vec<u8>> = state.pending(sync, name).await?.into_iter().map(|pending| pending.key).collect();
+    let pending = if holds(Rule::PendingKeysRead) { state.pending(sync, name).await? } else { Vec::new() };
+    let mut bytes: HashSet<Vec<u8>> = pending.into_iter().map(|pending| pending.key).collect();
     bytes.extend(decider.waiting.values().filter(|row| row.next_attempt <= decider.now).map(|row| row.key.clone()));
     if every_parked {
         bytes.extend(state.parked_with_other_strategy(sync, name, "").await?);
@@ -281,7 +283,7 @@ pub(super) async fn read_sides(
         clocks: Clocks { offsets },
         floors: Pair::new(cloud.0, local.0),
         read_at: Pair::new(cloud.1, local.1),
-        clock_set_back,
+        clock_set_back: clock_set_back && holds(Rule::ClocksWatched),
         sides,
     })
 }

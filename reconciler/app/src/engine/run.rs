@@ -19,6 +19,7 @@ use berqenas_core::{
     check::check,
     key::Key,
     plan::{PlannedRow, Step, WriteKind},
+    rules::{Rule, holds},
     value::{Pair, Side},
 };
 
@@ -165,9 +166,11 @@ impl<'a> Run<'a> {
         }
         let [cloud, local] = <[Ledger; 2]>::try_from(stood).map_err(|_| EngineError::failed("a side did not answer with its ledger"))?;
         self.context.progress.step(Boundary::TokenRaised);
-        let notes = super::settle::settle(self.context.state, self.context.lease, &Pair::new(cloud, local), self.now()).await?;
-        for note in notes {
-            self.context.progress.note(&note);
+        if holds(Rule::SettleBeforePlan) {
+            let notes = super::settle::settle(self.context.state, self.context.lease, &Pair::new(cloud, local), self.now()).await?;
+            for note in notes {
+                self.context.progress.note(&note);
+            }
         }
         self.fenced = true;
         self.context.progress.step(Boundary::Settled);
@@ -245,7 +248,9 @@ impl<'a> Run<'a> {
         let mut rows = reading.decider.plan(keys).await?;
         if !self.fenced && rows.iter().any(PlannedRow::needs_fence) {
             self.fence().await?;
-            rows = reading.decider.plan(keys).await?;
+            if holds(Rule::PlanAfterFence) {
+                rows = reading.decider.plan(keys).await?;
+            }
         }
         if !reading.something_waits {
             rows.retain(|row| !row.is_nothing());

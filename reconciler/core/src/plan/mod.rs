@@ -15,6 +15,7 @@ use crate::{
     classify::{ConflictKind, Facts, Presence, classify},
     key::Key,
     mapping::{Row, TableMapping, Unrepresentable},
+    rules::{Rule, holds},
     spec::{Direction, HardDeletes, InitialPolicy},
     strategy::Strategy,
     value::{Pair, RowHash, Side, Stored},
@@ -208,7 +209,7 @@ impl PlannedRow {
                 Some(NextBase { hashes: self.hashes, deleted })
             }
             Step::Write { side, kind: WriteKind::Insert(_) | WriteKind::Update(_) } => {
-                if self.merges {
+                if self.merges && holds(Rule::MergeInTwoSteps) {
                     return Some(NextBase { hashes: self.hashes, deleted: Side::BOTH.into_iter().all(deleted_at) });
                 }
                 let mut hashes = self.hashes;

@@ -6,14 +6,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use berqenas::endpoint::{Floor, Ledger, LedgerRow, Refusal, RefusalKind};
+use berqenas::endpoint::{Floor, Refusal, RefusalKind};
 use berqenas_core::shape::{Engine, TableShape};
 
 use super::{
     cell::{self, Cell},
     hook::{Hook, Quiet},
+    ledger::Line,
     schema::{DatabaseDef, Default as ColumnDefault},
-    view::{self, Checks, Key, Moment, Overlay, Row, Rows, Table, Trouble, View},
+    table::{self, Table},
+    view::{Checks, Key, Moment, Overlay, Row, Rows, Trouble, View},
 };
 
 /// A row as users write and read it: column names and values.
@@ -87,23 +89,6 @@ struct Open {
     overlay: Overlay,
 }
 
-/// A sync's line in `berqenas_sync`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) token: i64,
-    pub(super) epoch: i64,
-    pub(super) run: Option<String>,
-    pub(super) batch: i64,
-    pub(super) applied: Vec<LedgerRow>,
-}
-
-impl Line {
-    pub(super) fn ledger(&self, database_id: &str) -> Ledger {
-        let Line { token, epoch, run, batch, applied } = self.clone();
-        Ledger { database_id: database_id.to_owned(), token, epoch, run, batch, applied }
-    }
-}
-
 /// All that is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
@@ -157,7 +142,7 @@ impl SimDatabase {
     /// [`configure`](SimDatabase::configure) says otherwise.
     #[must_use]
     pub fn new(name: &str, def: DatabaseDef, clock: i64) -> SimDatabase {
-        let tables = view::compile(&def);
+        let tables = table::compile(&def);
         let content = Content { rows: vec![Rows::new(); tables.len()], ledger: Some(BTreeMap::new()), numbers: vec![0; tables.len()] };
         let options = Options { single_writer: def.engine == Engine::Sqlite, ..Options::default() };
         let state = State { options, clock, content, open: BTreeMap::new(), next_transaction: 1, generation: 0, connections: 0 };
@@ -485,6 +470,6 @@ impl State {
     /// What a transaction sees that is not among the open ones (any more).
     pub(super) fn view<'a>(&'a self, inner: &'a Inner, own: Overlay, checks: Checks) -> View<'a> {
         let others = self.open.values().map(|open| &open.overlay).filter(|overlay| !overlay.is_empty()).collect();
-        View { engine: inner.def.engine, tables: &inner.tables, committed: &self.content.rows, others, own, checks }
+        View { engine: inner.def.engine, tables: &inner.tables, committed: &self.content.rows, others, own, checks, amid_statement: false }
     }
 }

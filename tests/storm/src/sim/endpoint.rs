@@ -17,11 +17,13 @@ use berqenas_core::{
 use futures::stream::{self, BoxStream, StreamExt as _};
 
 use super::{
+    bound::Bound,
     cell::Cell,
     database::{Sabotage, SimDatabase, State},
     hook::{Call, CallPoint, Fault, Hook, When},
+    ledger::{self, Expect, Failed},
     view::{Key, Row},
-    write::{self, Bound, Expect, Failed},
+    write,
 };
 
 /// The one statement that a simulated database takes.
@@ -288,9 +290,9 @@ impl Endpoint for SimEndpoint {
         let raise = |database: &SimDatabase, state: &mut State| {
             self.check_free(state)?;
             let fail = |failed| self.failed(sync, token, failed);
-            write::check_token(&database.0, state, sync, token, Expect::AtMost).map_err(fail)?;
+            ledger::check_token(&database.0, state, sync, token, Expect::AtMost).map_err(fail)?;
             let raised = state.options.sabotage != Some(Sabotage::TokenNotRaised);
-            let line = write::line(state, sync).map_err(fail)?;
+            let line = ledger::line(state, sync).map_err(fail)?;
             let before = line.ledger(&database.0.def.id);
             if raised {
                 line.token = token;
@@ -304,8 +306,12 @@ impl Endpoint for SimEndpoint {
         let record = |database: &SimDatabase, state: &mut State| {
             self.check_free(state)?;
             let fail = |failed| self.failed(sync, token, failed);
-            write::check_token(&database.0, state, sync, token, Expect::Exactly).map_err(fail)?;
-            write::line(state, sync).map_err(fail)?.epoch = epoch;
+            ledger::check_token(&database.0, state, sync, token, Expect::Exactly).map_err(fail)?;
+            let line = ledger::line(state, sync).map_err(fail)?;
+            line.epoch = epoch;
+            if self.engine() == Engine::Sqlite {
+                line.token = token;
+            }
             Ok(())
         };
         self.gated(Call::RecordEnd, record).await

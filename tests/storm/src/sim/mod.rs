@@ -9,11 +9,14 @@
 //! - [`database`]: users, transactions, clocks, backups. [`view`]: what a transaction sees, and the constraints.
 //! - [`endpoint`], [`write`](mod@write): what the engine sees. [`hook`]: where it can be stopped, cut off and met by others.
 
+mod bound;
 pub mod cell;
 pub mod database;
 pub mod endpoint;
 pub mod hook;
+mod ledger;
 pub mod schema;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod view;

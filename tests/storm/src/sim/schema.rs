@@ -281,7 +281,12 @@ impl DatabaseDef {
             kind,
             dynamic: sqlite,
             affinity: affinity.to_owned(),
-            time_style: if sqlite { column.style } else { TimeStyle::default() },
+            time_style: match column.kind {
+                // What such a column would be read as, if it held times.
+                Kind::Integer { .. } if sqlite => TimeStyle::UnixSeconds,
+                _ if sqlite => column.style,
+                _ => TimeStyle::default(),
+            },
             nullable: column.nullable && !in_key,
             default,
             computed: false,
@@ -306,7 +311,15 @@ impl DatabaseDef {
                 vec![trigger("stamp_insert", false, true, false), trigger("stamp_update", false, false, true)]
             }
         };
-        triggers.extend((0..table.normalise.len()).map(|number| trigger(&format!("normalise_{number}"), false, true, true)));
+        for number in 0..table.normalise.len() {
+            let name = |event: &str| format!("normalise_{number}{event}");
+            match self.engine {
+                Engine::Postgres => triggers.push(trigger(&name(""), false, true, true)),
+                Engine::Sqlite => {
+                    triggers.extend([trigger(&name("_insert"), false, true, false), trigger(&name("_update"), false, false, true)]);
+                }
+            }
+        }
         triggers
     }
 }
@@ -342,7 +355,11 @@ fn sqlite_type(column: &ColumnDef) -> (String, &'static str, ColumnType) {
     let counted = matches!(column.style, TimeStyle::UnixSeconds | TimeStyle::UnixMillis);
     match column.kind {
         Kind::Boolean => ("BOOLEAN".to_owned(), "NUMERIC", ColumnType::Boolean),
-        Kind::Integer { .. } => ("INTEGER".to_owned(), "INTEGER", ColumnType::Integer { bits: 64 }),
+        // INTEGER alone would be the rowid, where it is the key.
+        Kind::Integer { .. } => {
+            let declared = if column.default == Default::Next { "INTEGER" } else { "BIGINT" };
+            (declared.to_owned(), "INTEGER", ColumnType::Integer { bits: 64 })
+        }
         Kind::Text { max_chars: None } => ("TEXT".to_owned(), "TEXT", ColumnType::Text { max_chars: None, padded: false }),
         Kind::Text { max_chars } => {
             (format!("VARCHAR({})", max_chars.unwrap_or_default()), "TEXT", ColumnType::Text { max_chars, padded: false })

@@ -12,7 +12,8 @@ use berqenas_core::shape::Engine;
 
 use super::{
     cell::{self, Cell},
-    schema::{DatabaseDef, Default, Normalise, Stamping, TableDef},
+    schema::{Default, Normalise, Stamping},
+    table::{Link, Table},
 };
 
 /// The values of a row's primary key.
@@ -26,60 +27,6 @@ pub(super) type Rows = BTreeMap<Key, Row>;
 
 /// What a transaction wrote: by table and key, the row that is there now.
 pub(super) type Overlay = BTreeMap<usize, BTreeMap<Key, Option<Row>>>;
-
-/// A table with its names looked up.
-#[derive(Debug)]
-pub(super) struct Table {
-    pub(super) def: TableDef,
-    pub(super) key: Vec<usize>,
-    uniques: Vec<Vec<usize>>,
-    parents: Vec<Link>,
-    children: Vec<Link>,
-    created_at: Option<usize>,
-    pub(super) updated_at: Option<usize>,
-}
-
-/// A foreign key as seen from either of its tables.
-#[derive(Clone, Debug)]
-struct Link {
-    number: usize,
-    child: usize,
-    columns: Vec<usize>,
-    parent: usize,
-    parent_columns: Vec<usize>,
-    deferrable: bool,
-}
-
-/// All tables of a database, in the order of its definition.
-pub(super) fn compile(def: &DatabaseDef) -> Vec<Table> {
-    let place = |name: &str| def.tables.iter().position(|table| table.name == name);
-    let mut links = Vec::new();
-    for (child, table) in def.tables.iter().enumerate() {
-        for (number, key) in table.foreign_keys.iter().enumerate() {
-            if let Some(parent) = place(&key.parent) {
-                let (columns, parent_columns) = (table.positions(&key.columns), def.tables[parent].positions(&key.parent_columns));
-                let deferrable = key.deferrable || def.engine == Engine::Sqlite;
-                links.push(Link { number, child, columns, parent, parent_columns, deferrable });
-            }
-        }
-    }
-    let table = |(index, def): (usize, &TableDef)| Table {
-        key: def.positions(&def.key),
-        uniques: def.uniques.iter().map(|unique| def.positions(&unique.columns)).collect(),
-        parents: links.iter().filter(|link| link.child == index).cloned().collect(),
-        children: links.iter().filter(|link| link.parent == index).cloned().collect(),
-        created_at: def.position(&def.names.0),
-        updated_at: def.position(&def.names.1),
-        def: def.clone(),
-    };
-    def.tables.iter().enumerate().map(table).collect()
-}
-
-impl Table {
-    pub(super) fn key_of(&self, row: &[Cell]) -> Key {
-        self.key.iter().map(|index| row[*index].clone()).collect()
-    }
-}
 
 /// When a constraint is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +69,8 @@ pub(super) struct View<'a> {
     /// What this one has.
     pub(super) own: Overlay,
     pub(super) checks: Checks,
+    /// A statement of many rows is at work: its foreign keys are looked at when it has ended, by [`View::check_foreign`].
+    pub(super) amid_statement: bool,
 }
 
 impl View<'_> {
@@ -157,6 +106,10 @@ impl View<'_> {
             return Err(Trouble::Busy);
         }
         if self.get(table, &key).is_some() {
+            // PostgreSQL looks at the values first, SQLite's endpoint at the key.
+            if self.engine == Engine::Postgres {
+                self.check_values(table, &row)?;
+            }
             return Err(Trouble::KeyTaken);
         }
         self.check(table, None, &row)?;
@@ -183,19 +136,30 @@ impl View<'_> {
         Ok(row)
     }
 
-    /// Deletes a row that is there. Foreign keys that wait are looked at in the end, unless the caller asks for more.
+    /// Deletes a row that is there; strictly, it is held to foreign keys that could wait too.
     pub(super) fn delete(&mut self, table: usize, before: &Row, strictly: bool) -> Result<(), Trouble> {
         let key = self.tables[table].key_of(before);
         if self.is_locked(table, &key) {
             return Err(Trouble::Busy);
         }
-        for link in &self.tables[table].children {
-            if strictly || !self.waits(link) {
-                self.check_children(link, &key, before)?;
-            }
+        if strictly {
+            self.tables[table].children.iter().try_for_each(|link| self.check_children(link, &key, before))?;
+        } else if !self.amid_statement {
+            self.check_foreign(table, Some(before), None)?;
         }
         self.put(table, key, None);
         Ok(())
+    }
+
+    /// Whether a row is referred to by rows that are not among those (table and key), other than itself.
+    pub(super) fn is_referred(&self, table: usize, row: &Row, except: &BTreeSet<(usize, Key)>) -> bool {
+        let key = self.tables[table].key_of(row);
+        self.tables[table].children.iter().any(|link| {
+            let refers = |child: &[Cell]| same(&link.columns, child, &link.parent_columns, row);
+            let itself = |child: &Key| link.child == table && *child == key;
+            let mut children = self.rows(link.child).filter(|(child_key, child)| refers(child) && !itself(child_key));
+            children.any(|(child_key, _)| !except.contains(&(link.child, child_key.clone())))
+        })
     }
 
     fn waits(&self, link: &Link) -> bool {
@@ -206,7 +170,13 @@ impl View<'_> {
         }
     }
 
-    fn check(&self, table: usize, before: Option<&Row>, row: &[Cell]) -> Result<(), Trouble> {
+    /// SQLite has no unique keys that wait.
+    fn unique_waits(&self, table: usize, number: usize) -> bool {
+        self.engine == Engine::Postgres && self.checks == Checks::Declared && self.tables[table].def.uniques[number].deferrable
+    }
+
+    /// NOT NULL and CHECK.
+    fn check_values(&self, table: usize, row: &[Cell]) -> Result<(), Trouble> {
         let def = &self.tables[table].def;
         for (index, column) in def.columns.iter().enumerate() {
             let required = !column.nullable || self.tables[table].key.contains(&index);
@@ -221,14 +191,31 @@ impl View<'_> {
                 return Err(refused(RefusalKind::Constraint, message, Some(column.name.clone())));
             }
         }
+        Ok(())
+    }
+
+    fn check(&self, table: usize, before: Option<&Row>, row: &[Cell]) -> Result<(), Trouble> {
+        self.check_values(table, row)?;
+        let def = &self.tables[table].def;
         for number in 0..def.uniques.len() {
-            if !(def.uniques[number].deferrable && self.checks == Checks::Declared) {
+            if !self.unique_waits(table, number) {
                 self.check_unique(table, number, before, row)?;
             }
         }
-        let changed = |columns: &[usize]| before.is_none_or(|before| columns.iter().any(|index| before[*index] != row[*index]));
+        if self.amid_statement { Ok(()) } else { self.check_foreign(table, before, Some(row)) }
+    }
+
+    /// Whether the foreign keys that do not wait hold for a row that was written, or deleted.
+    pub(super) fn check_foreign(&self, table: usize, before: Option<&Row>, row: Option<&[Cell]>) -> Result<(), Trouble> {
+        let changed = |columns: &[usize]| match (before, row) {
+            (Some(before), Some(row)) => columns.iter().any(|index| before[*index] != row[*index]),
+            _ => true,
+        };
         for link in &self.tables[table].parents {
-            if changed(&link.columns) && !self.waits(link) {
+            if let Some(row) = row
+                && changed(&link.columns)
+                && !self.waits(link)
+            {
                 self.check_parent(link, row)?;
             }
         }
@@ -354,10 +341,7 @@ impl View<'_> {
             }
         }
         for &table in &touched {
-            for (number, unique) in self.tables[table].def.uniques.iter().enumerate() {
-                if !(unique.deferrable && self.checks == Checks::Declared) {
-                    continue;
-                }
+            for number in (0..self.tables[table].uniques.len()).filter(|number| self.unique_waits(table, *number)) {
                 for (key, row) in written(&self.own, table).filter_map(|(key, row)| Some((key, row.as_ref()?))) {
                     let columns = &self.tables[table].uniques[number];
                     let held = |(other, held): (&Key, &Row)| other != key && same(columns, held, columns, row);

@@ -1,7 +1,11 @@
-//! A batch of guarded writes. The real endpoints write many rows in one statement and split it where it is refused; what comes of it is
-//! the same as when each row is tried alone, those that lack another row of the batch again, and exchanges of unique values together.
+//! A batch of guarded writes, as each engine's endpoint does it: rows that one statement can write go together, a statement that is
+//! refused is split down to the rows at fault, rows that lack another row of the batch are tried again, and rows that hand unique
+//! values to each other are written in two steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use berqenas::endpoint::{LedgerRow, Refusal, RefusalKind, RowOutcome, RowWrite, WriteBatch};
 use berqenas_core::{
@@ -11,97 +15,15 @@ use berqenas_core::{
 };
 
 use super::{
+    bound::Bound,
     cell::{self, Cell},
-    database::{Inner, Line, Sabotage, State},
-    view::{Checks, Key, Moment, Overlay, Row, Table, Trouble, View},
+    database::{Inner, Sabotage, State},
+    ledger::{self, Expect, Failed},
+    view::{Checks, Key, Moment, Overlay, Row, Trouble, View},
 };
 
 /// How often rows that are refused for good are set aside and the rest of an exchange tried again.
 const ROUNDS: usize = 16;
-
-/// Why nothing of a batch was written, or of the ledger.
-#[derive(Debug)]
-pub(super) enum Failed {
-    /// The ledger is missing.
-    NotPrepared,
-    /// A higher token stands.
-    Fenced(i64),
-    /// An open transaction is in the way.
-    Busy,
-    /// The request makes no sense here.
-    Unexpected(String),
-}
-
-/// A table as a run reads it, bound to the table that there is.
-pub(super) struct Bound<'a> {
-    pub(super) table: usize,
-    pub(super) compiled: &'a Table,
-    pub(super) access: &'a TableAccess,
-    engine: Engine,
-    /// For each column of the access, the table's.
-    columns: Vec<usize>,
-}
-
-impl<'a> Bound<'a> {
-    pub(super) fn new(inner: &'a Inner, access: &'a TableAccess) -> Result<Bound<'a>, Failed> {
-        let name = &access.name;
-        let is = |table: &Table| table.def.name == name.name && name.schema == inner.def.schema();
-        let missing = || Failed::Unexpected(format!("there is no table {name}"));
-        let table = inner.tables.iter().position(is).ok_or_else(missing)?;
-        let def = &inner.tables[table].def;
-        let column = |name: &String| def.position(name).ok_or_else(|| Failed::Unexpected(format!("{} has no column {name}", access.name)));
-        let columns = access.columns.iter().map(|wanted| column(&wanted.name)).collect::<Result<_, _>>()?;
-        Ok(Bound { table, compiled: &inner.tables[table], access, engine: inner.def.engine, columns })
-    }
-
-    /// A row as the engine's endpoint hands it over.
-    pub(super) fn stored(&self, row: &Row) -> StoredRow {
-        let stored = |index: &usize| cell::to_stored(&self.compiled.def.columns[*index], self.engine, &row[*index]);
-        let stamp = self.access.position(Role::UpdatedAt).and_then(|index| match &row[self.columns[index]] {
-            Cell::Time(micros) => Some(*micros),
-            _ => None,
-        });
-        StoredRow { values: self.columns.iter().map(stored).collect(), stamp }
-    }
-
-    /// A value for one of the access's columns, as the table stores it.
-    pub(super) fn cell(&self, column: usize, stored: &Stored) -> Result<Cell, String> {
-        cell::from_stored(&self.compiled.def.columns[self.columns[column]], self.engine, stored)
-    }
-
-    /// The table's key, from the key's values in the order of the access; `None`: no row can have it.
-    pub(super) fn key<'s>(&self, values: impl Iterator<Item = &'s Stored>) -> Option<Key> {
-        let given: BTreeMap<usize, Cell> = self
-            .access
-            .key_columns()
-            .zip(values)
-            .map(|(column, stored)| Some((self.columns[column], self.cell(column, stored).ok()?)))
-            .collect::<Option<_>>()?;
-        self.compiled.key.iter().map(|index| given.get(index).cloned()).collect()
-    }
-
-    /// Whether the access lists the key's columns in the table's own order, which its rows are in.
-    pub(super) fn is_in_order(&self) -> bool {
-        self.access.key_columns().map(|column| self.columns[column]).eq(self.compiled.key.iter().copied())
-    }
-
-    /// The key in the order of the access.
-    pub(super) fn sort_key(&self, row: &Row) -> Key {
-        self.access.key_columns().map(|column| row[self.columns[column]].clone()).collect()
-    }
-
-    fn key_before(&self, before: &StoredRow) -> Option<Key> {
-        self.key(self.access.key_columns().filter_map(|column| before.values.get(column)))
-    }
-
-    /// Whether the row is exactly as it was read.
-    fn holds(&self, row: &Row, before: &StoredRow) -> bool {
-        let guarded = |role| matches!(role, Role::Key | Role::Data | Role::IsDeleted);
-        let columns = self.access.columns.iter().zip(&self.columns).zip(&before.values);
-        let mut columns = columns.filter(|((column, _), _)| guarded(column.role));
-        columns.all(|((_, index), was)| cell::to_stored(&self.compiled.def.columns[*index], self.engine, &row[*index]) == *was)
-    }
-}
 
 #[derive(Clone, Copy)]
 struct Item<'b> {
@@ -109,6 +31,50 @@ struct Item<'b> {
     table: usize,
     write: &'b RowWrite,
 }
+
+/// What a write does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Insert,
+    Update,
+    Delete,
+}
+
+impl<'b> Item<'b> {
+    fn operation(&self) -> Operation {
+        match self.write {
+            RowWrite::Insert { .. } => Operation::Insert,
+            RowWrite::Update { .. } => Operation::Update,
+            RowWrite::Delete { .. } => Operation::Delete,
+        }
+    }
+
+    /// The columns that it sets.
+    fn columns(&self) -> impl Iterator<Item = usize> + use<'b> {
+        let set: &'b [(usize, Stored)] = match self.write {
+            RowWrite::Insert { values } => values,
+            RowWrite::Update { set, .. } => set,
+            RowWrite::Delete { .. } => &[],
+        };
+        set.iter().map(|(column, _)| *column)
+    }
+}
+
+/// Rows that one statement can write, in the order in which the first of each group comes.
+fn grouped<'b>(items: &[Item<'b>]) -> Vec<Vec<Item<'b>>> {
+    let mut groups: Vec<Vec<Item<'b>>> = Vec::new();
+    for item in items {
+        let alike = |group: &&mut Vec<Item<'b>>| group[0].operation() == item.operation() && group[0].columns().eq(item.columns());
+        match groups.iter_mut().find(alike) {
+            Some(group) => group.push(*item),
+            None => groups.push(vec![*item]),
+        }
+    }
+    groups
+}
+
+/// A row that a statement wrote: its table, and before and after.
+type Written = (usize, Option<Row>, Option<Row>);
 
 #[derive(Clone, Debug)]
 enum Verdict {
@@ -131,7 +97,7 @@ struct Writer<'v, 'b> {
 /// Writes a batch, or nothing of it.
 pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Result<Vec<RowOutcome>, Failed> {
     let sabotage = state.options.sabotage;
-    check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?;
+    ledger::check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?;
     if state.options.single_writer && state.is_writing(None) {
         return Err(Failed::Busy);
     }
@@ -155,7 +121,7 @@ pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Res
         (outcomes, applied, writer.view.own)
     };
     if sabotage != Some(Sabotage::OutcomeNotRecorded) {
-        let line = line(state, &batch.sync)?;
+        let line = ledger::line(state, &batch.sync)?;
         line.run = Some(batch.run.clone());
         line.batch = batch.batch;
         line.applied = applied;
@@ -175,14 +141,28 @@ fn ledger_row(access: &TableAccess, position: usize, outcome: &RowOutcome) -> Op
 
 impl<'b> Writer<'_, 'b> {
     fn settle(&mut self, items: &[Item<'b>], defer: bool) -> Result<(), Failed> {
+        if defer && self.settle_waiting(items, Checks::DeferForeignKeys)? {
+            return Ok(());
+        }
+        // SQLite cannot be told not to wait with foreign keys that are declared so.
+        if self.view.engine == Engine::Sqlite && self.settle_waiting(items, Checks::Declared)? {
+            return Ok(());
+        }
+        self.view.checks = Checks::Immediate;
+        self.passes(items, &Verdicts::new())
+    }
+
+    /// Settles the batch with foreign keys waiting for the end; rows that have no parent there are refused, and the batch is settled
+    /// again without them. False: something is broken, but by no row of the batch; without waiting, the write that breaks it shows.
+    fn settle_waiting(&mut self, items: &[Item<'b>], checks: Checks) -> Result<bool, Failed> {
+        self.view.checks = checks;
         let mut refused = Verdicts::new();
-        while defer {
-            self.view.checks = Checks::DeferForeignKeys;
+        loop {
             self.passes(items, &refused)?;
-            let broken: BTreeMap<(usize, Key), Refusal> =
-                self.view.broken().into_iter().map(|(table, key, refusal)| ((table, key), refusal)).collect();
+            let broken = self.view.broken().into_iter();
+            let broken: BTreeMap<(usize, Key), Refusal> = broken.map(|(table, key, refusal)| ((table, key), refusal)).collect();
             if broken.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             let before = refused.len();
             for item in items {
@@ -192,48 +172,147 @@ impl<'b> Writer<'_, 'b> {
                     refused.insert(item.position, Verdict::Refused(refusal.clone()));
                 }
             }
-            // Broken, but by no row of the batch: without waiting, the write that breaks it shows.
             if refused.len() == before {
-                break;
+                return Ok(false);
             }
         }
-        self.view.checks = Checks::Immediate;
-        self.passes(items, &Verdicts::new())
     }
 
-    /// Tries all rows; those refused for another row's sake again, for as long as that gets anything written.
+    /// Settles all rows but those refused already, from the beginning.
     fn passes(&mut self, items: &[Item<'b>], refused: &Verdicts) -> Result<(), Failed> {
         self.view.own.clear();
         self.verdicts = refused.clone();
-        let mut waiting: BTreeSet<usize> = items.iter().map(|item| item.position).filter(|at| !refused.contains_key(at)).collect();
+        match self.view.engine {
+            Engine::Postgres => self.pass_until_still(items),
+            Engine::Sqlite => self.pass_once(items),
+        }
+    }
+
+    /// PostgreSQL: rows of one kind and columns together; those refused for another row's sake again, for as long as that gets
+    /// anything written.
+    fn pass_until_still(&mut self, items: &[Item<'b>]) -> Result<(), Failed> {
+        let mut waiting: Vec<Item<'b>> = items.iter().filter(|item| !self.verdicts.contains_key(&item.position)).copied().collect();
         loop {
             let mut written = false;
-            for run in items.chunk_by(|a, b| a.table == b.table) {
-                let run: Vec<Item<'b>> = run.iter().filter(|item| waiting.contains(&item.position)).copied().collect();
-                for item in &run {
-                    let verdict = self.attempt(item)?;
-                    self.verdicts.insert(item.position, verdict);
+            for run in waiting.chunk_by(|a, b| a.table == b.table) {
+                for group in grouped(run) {
+                    self.divide(&group)?;
                 }
-                self.exchange(&run)?;
+                self.exchange(run)?;
                 written |= run.iter().any(|item| matches!(self.verdicts.get(&item.position), Some(Verdict::Written(_))));
             }
-            waiting.retain(|at| {
-                let kind = if let Some(Verdict::Refused(refusal)) = self.verdicts.get(at) { Some(refusal.kind) } else { None };
-                matches!(kind, Some(RefusalKind::ForeignKey | RefusalKind::Unique))
-            });
+            waiting.retain(|item| self.refused_as(item, RefusalKind::ForeignKey) || self.refused_as(item, RefusalKind::Unique));
             if !written || waiting.is_empty() {
                 return Ok(());
             }
         }
     }
 
-    fn attempt(&mut self, item: &Item<'b>) -> Result<Verdict, Failed> {
-        let done = match item.write {
-            RowWrite::Insert { values } => self.insert(item, values),
-            RowWrite::Update { before, set } => self.update(item, before, set),
-            RowWrite::Delete { before } => self.delete(item, before),
-        };
-        verdict(done)
+    /// SQLite: rows of one operation that follow each other; those that lack another row among them again.
+    fn pass_once(&mut self, items: &[Item<'b>]) -> Result<(), Failed> {
+        for run in items.chunk_by(|a, b| a.table == b.table && a.operation() == b.operation()) {
+            let mut run = run.to_vec();
+            if run[0].operation() == Operation::Delete {
+                self.refuse_referred(items, &run)?;
+            }
+            run.retain(|item| !self.verdicts.contains_key(&item.position));
+            let mut waiting = run.clone();
+            loop {
+                let before = waiting.len();
+                for group in grouped(&waiting) {
+                    self.divide(&group)?;
+                }
+                waiting.retain(|item| self.refused_as(item, RefusalKind::ForeignKey));
+                if waiting.is_empty() || waiting.len() == before {
+                    break;
+                }
+            }
+            self.exchange(&run)?;
+        }
+        Ok(())
+    }
+
+    fn refused_as(&self, item: &Item<'b>, kind: RefusalKind) -> bool {
+        matches!(self.verdicts.get(&item.position), Some(Verdict::Refused(refusal)) if refusal.kind == kind)
+    }
+
+    /// SQLite's endpoint looks before it deletes: rows that others refer to stay, unless those are to go in the same batch.
+    fn refuse_referred(&mut self, items: &[Item<'b>], run: &[Item<'b>]) -> Result<(), Failed> {
+        let mut doomed = Vec::new();
+        for item in items.iter().filter(|item| !self.verdicts.contains_key(&item.position)) {
+            if let RowWrite::Delete { before } = item.write
+                && let Some(row) = self.standing(item, before).map_err(fatal)?
+            {
+                doomed.push((*item, row));
+            }
+        }
+        loop {
+            let place = |(item, row): &(Item<'b>, Row)| {
+                let bound = &self.bound[item.table];
+                (bound.table, bound.compiled.key_of(row))
+            };
+            let leaving: BTreeSet<(usize, Key)> = doomed.iter().map(place).collect();
+            let (kept, left): (Vec<_>, Vec<_>) =
+                doomed.into_iter().partition(|(item, row)| self.view.is_referred(self.bound[item.table].table, row, &leaving));
+            doomed = left;
+            if kept.is_empty() {
+                return Ok(());
+            }
+            for (item, _) in kept.iter().filter(|(item, _)| run.iter().any(|other| other.position == item.position)) {
+                let message = "other rows still refer to it".to_owned();
+                let refusal = Refusal { kind: RefusalKind::ForeignKey, message, constraint: None };
+                self.verdicts.insert(item.position, Verdict::Refused(refusal));
+            }
+        }
+    }
+
+    /// One statement for all rows; where it is refused, for each half, down to the row that is at fault.
+    fn divide(&mut self, rows: &[Item<'b>]) -> Result<(), Failed> {
+        let mut open = vec![rows];
+        while let Some(rows) = open.pop() {
+            let saved = self.view.own.clone();
+            self.view.amid_statement = true;
+            let answer = self.statement(rows);
+            self.view.amid_statement = false;
+            match answer {
+                Ok(verdicts) => self.verdicts.extend(verdicts),
+                Err(Trouble::Refused(refusal)) => {
+                    self.view.own = saved;
+                    if let [row] = rows {
+                        self.verdicts.insert(row.position, Verdict::Refused(refusal));
+                    } else {
+                        let (left, right) = rows.split_at(rows.len() / 2);
+                        open.extend([right, left]);
+                    }
+                }
+                Err(trouble) => return Err(fatal(trouble)),
+            }
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, rows: &[Item<'b>]) -> Result<Verdicts, Trouble> {
+        let mut verdicts = Verdicts::new();
+        let mut written = Vec::new();
+        for item in rows {
+            let verdict = match self.attempt(item, &mut written) {
+                Err(Trouble::KeyTaken) => Verdict::Moved,
+                answer => answer?,
+            };
+            verdicts.insert(item.position, verdict);
+        }
+        for (table, before, row) in &written {
+            self.view.check_foreign(*table, before.as_ref(), row.as_deref().map(Vec::as_slice))?;
+        }
+        Ok(verdicts)
+    }
+
+    fn attempt(&mut self, item: &Item<'b>, written: &mut Vec<Written>) -> Result<Verdict, Trouble> {
+        match item.write {
+            RowWrite::Insert { values } => self.insert(item, values, written),
+            RowWrite::Update { before, set } => self.update(item, before, set, written),
+            RowWrite::Delete { before } => self.delete(item, before, written),
+        }
     }
 
     /// What is to be set, by the table's own columns, with the time where the write is to stamp.
@@ -253,7 +332,7 @@ impl<'b> Writer<'_, 'b> {
         Ok(given)
     }
 
-    fn insert(&mut self, item: &Item<'b>, values: &[(usize, Stored)]) -> Result<Verdict, Trouble> {
+    fn insert(&mut self, item: &Item<'b>, values: &[(usize, Stored)], written: &mut Vec<Written>) -> Result<Verdict, Trouble> {
         let bound = &self.bound[item.table];
         let given = self.given(item, values, bound.access.stamp_inserts)?;
         let row = self.view.born(bound.table, given.clone(), 0, self.moment);
@@ -265,10 +344,12 @@ impl<'b> Writer<'_, 'b> {
         match self.view.get(bound.table, &key).cloned() {
             Some(there) if self.unguarded => {
                 let row = self.view.changed(bound.table, &there, &given, self.moment);
-                self.view.update(bound.table, &there, row)?;
+                let row = self.view.update(bound.table, &there, row)?;
+                written.push((bound.table, Some(there), Some(row)));
             }
             _ => {
-                self.view.insert(bound.table, row)?;
+                let row = self.view.insert(bound.table, row)?;
+                written.push((bound.table, None, Some(row)));
             }
         }
         Ok(Verdict::Written(Some(key)))
@@ -286,29 +367,36 @@ impl<'b> Writer<'_, 'b> {
         Ok((self.unguarded || bound.holds(row, before)).then(|| row.clone()))
     }
 
-    fn update(&mut self, item: &Item<'b>, before: &StoredRow, set: &[(usize, Stored)]) -> Result<Verdict, Trouble> {
+    fn update(
+        &mut self,
+        item: &Item<'b>,
+        before: &StoredRow,
+        set: &[(usize, Stored)],
+        written: &mut Vec<Written>,
+    ) -> Result<Verdict, Trouble> {
         let bound = &self.bound[item.table];
         let Some(row) = self.standing(item, before)? else { return Ok(Verdict::Moved) };
         let given = self.given(item, set, bound.access.stamp_updates)?;
         let after = self.view.changed(bound.table, &row, &given, self.moment);
         let key = bound.compiled.key_of(&after);
-        self.view.update(bound.table, &row, after)?;
+        let after = self.view.update(bound.table, &row, after)?;
+        written.push((bound.table, Some(row), Some(after)));
         Ok(Verdict::Written(Some(key)))
     }
 
-    fn delete(&mut self, item: &Item<'b>, before: &StoredRow) -> Result<Verdict, Trouble> {
+    /// PostgreSQL's endpoint deletes only what nothing refers to; SQLite's has looked already, and leaves the rest to the database.
+    fn delete(&mut self, item: &Item<'b>, before: &StoredRow, written: &mut Vec<Written>) -> Result<Verdict, Trouble> {
         let Some(row) = self.standing(item, before)? else { return Ok(Verdict::Moved) };
-        self.view.delete(self.bound[item.table].table, &row, true)?;
+        let table = self.bound[item.table].table;
+        self.view.delete(table, &row, self.view.engine == Engine::Postgres)?;
+        written.push((table, Some(row), None));
         Ok(Verdict::Written(None))
     }
 
     /// Tries updates that were refused for a unique key once more, together: first all let go of their values, then each takes its
     /// new one.
     fn exchange(&mut self, run: &[Item<'b>]) -> Result<(), Failed> {
-        let clashing = |item: &&Item<'b>| {
-            matches!(item.write, RowWrite::Update { .. })
-                && matches!(self.verdicts.get(&item.position), Some(Verdict::Refused(refusal)) if refusal.kind == RefusalKind::Unique)
-        };
+        let clashing = |item: &&Item<'b>| item.operation() == Operation::Update && self.refused_as(item, RefusalKind::Unique);
         let mut rows: Vec<Item<'b>> = run.iter().filter(clashing).copied().collect();
         for _ in 0..ROUNDS {
             if rows.len() < 2 {
@@ -325,11 +413,22 @@ impl<'b> Writer<'_, 'b> {
             }
             for (_, item, row, _) in &released {
                 let bound = &self.bound[item.table];
-                self.view.put(bound.table, bound.compiled.key_of(row), None);
+                self.view.put(bound.table, bound.compiled.key_of(row), Some(self.letting_go(item, row)));
             }
-            let mut verdicts = Verdicts::new();
+            let (mut verdicts, mut written) = (Verdicts::new(), Vec::new());
+            self.view.amid_statement = true;
             for (position, item, row, set) in released {
-                verdicts.insert(position, verdict(self.finish(&item, &row, set))?);
+                let finished = self.finish(&item, &row, set).map(|(key, after)| {
+                    written.push((position, self.bound[item.table].table, row, after));
+                    Verdict::Written(Some(key))
+                });
+                verdicts.insert(position, verdict(finished)?);
+            }
+            self.view.amid_statement = false;
+            for (position, table, before, after) in written {
+                if let Err(trouble) = self.view.check_foreign(table, Some(&before), Some(&after)) {
+                    verdicts.insert(position, verdict(Err(trouble))?);
+                }
             }
             let failed = verdicts.values().any(|verdict| !matches!(verdict, Verdict::Written(_)));
             if !failed {
@@ -343,13 +442,23 @@ impl<'b> Writer<'_, 'b> {
         Ok(())
     }
 
-    fn finish(&mut self, item: &Item<'b>, row: &Row, set: &[(usize, Stored)]) -> Result<Verdict, Trouble> {
+    /// The row without the unique values that the write replaces.
+    fn letting_go(&self, item: &Item<'b>, row: &Row) -> Row {
+        let bound = &self.bound[item.table];
+        let mut row = row.as_ref().clone();
+        for index in item.columns().map(|column| bound.columns[column]).filter(|index| bound.compiled.is_unique(*index)) {
+            row[index] = Cell::Null;
+        }
+        Arc::new(row)
+    }
+
+    fn finish(&mut self, item: &Item<'b>, row: &Row, set: &[(usize, Stored)]) -> Result<(Key, Row), Trouble> {
         let bound = &self.bound[item.table];
         let given = self.given(item, set, bound.access.stamp_updates)?;
         let after = self.view.changed(bound.table, row, &given, self.moment);
         let key = bound.compiled.key_of(&after);
-        self.view.insert(bound.table, after)?;
-        Ok(Verdict::Written(Some(key)))
+        let after = self.view.update(bound.table, &self.letting_go(item, row), after)?;
+        Ok((key, after))
     }
 
     /// What is told of the batch: rows as they are now, or, if that is sabotaged, as they were sent.
@@ -388,43 +497,4 @@ fn fatal(trouble: Trouble) -> Failed {
         Trouble::Refused(refusal) => Failed::Unexpected(refusal.message),
         Trouble::KeyTaken => Failed::Unexpected("a key is taken".to_owned()),
     }
-}
-
-/// Which token must stand in the ledger.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expect {
-    /// Ours or a lower one.
-    AtMost,
-    /// Ours; PostgreSQL's endpoint tells a lower one apart from it.
-    Exactly,
-}
-
-/// The sync's line, made if there is none.
-pub(super) fn line<'s>(state: &'s mut State, sync: &str) -> Result<&'s mut Line, Failed> {
-    let lines = state.content.ledger.as_mut().ok_or(Failed::NotPrepared)?;
-    Ok(lines.entry(sync.to_owned()).or_default())
-}
-
-/// Looks whether this run may still write.
-pub(super) fn check_token(inner: &Inner, state: &State, sync: &str, token: i64, expect: Expect) -> Result<(), Failed> {
-    let lines = state.content.ledger.as_ref().ok_or(Failed::NotPrepared)?;
-    if matches!(state.options.sabotage, Some(Sabotage::FenceOff | Sabotage::TokenNotRaised)) {
-        return Ok(());
-    }
-    let held = lines.get(sync).map(|line| line.token);
-    if let Some(held) = held.filter(|held| *held > token) {
-        return Err(Failed::Fenced(held));
-    }
-    if inner.def.engine == Engine::Postgres && expect == Expect::Exactly {
-        match held {
-            None => return Err(Failed::Unexpected(format!("berqenas_sync has no line for {sync}, whose token this run raised"))),
-            Some(held) if held < token => {
-                let what =
-                    format!("the token of {sync} is {held}, though this run raised it to {token}: was the database restored meanwhile?");
-                return Err(Failed::Unexpected(what));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
 }

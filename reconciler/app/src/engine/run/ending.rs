@@ -1,6 +1,9 @@
 //! The end of a run: marks move, then both sides and the state record it.
 
-use berqenas_core::value::{Pair, Side};
+use berqenas_core::{
+    rules::{Rule, holds},
+    value::{Pair, Side},
+};
 
 use super::Run;
 use crate::{
@@ -18,7 +21,14 @@ impl Run<'_> {
             let mut marks = Pair::new(None, None);
             for side in Side::BOTH {
                 let old = self.context.state.mark(self.sync(), &table.spec.name, side).await?;
-                *marks.get_mut(side) = next_mark(old, self.readings.floors.get(side), *table.mapping.stamp_digits.get(side), full);
+                let late;
+                let floor = if holds(Rule::FloorBeforeRows) {
+                    self.readings.floors.get(side)
+                } else {
+                    late = self.context.session.endpoints.get(side).floor().await?;
+                    &late
+                };
+                *marks.get_mut(side) = next_mark(old, floor, *table.mapping.stamp_digits.get(side), full);
             }
             let known = TableState {
                 adopted: true,
@@ -70,6 +80,7 @@ impl Run<'_> {
 /// exists the mark stays.
 fn next_mark(old: Option<i64>, floor: &Floor, digits: u8, full: bool) -> Option<i64> {
     let tick = 10_i64.pow(u32::from(6_u8.saturating_sub(digits)));
+    let tick = if holds(Rule::MarksRoundedDown) { tick } else { 1 };
     let reached = floor.floor.div_euclid(tick) * tick;
     match old {
         old if floor.frozen => old,

@@ -1,5 +1,13 @@
 //! The conformance of the simulation.
 
+mod calls;
+mod conformance;
+mod pairs;
+#[allow(dead_code, reason = "the integration tests, whose server this is, use all of it")]
+#[path = "../../../../it/support/postgres.rs"]
+mod postgres;
+mod random;
+mod twins;
 mod users;
 
 use super::{ColumnDef, DatabaseDef, Kind, SimDatabase, TableDef, Values};

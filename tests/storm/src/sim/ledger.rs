@@ -1,0 +1,75 @@
+//! The table `berqenas_sync`: who may write, and what was written last.
+
+use berqenas::endpoint::{Ledger, LedgerRow};
+use berqenas_core::shape::Engine;
+
+use super::database::{Inner, Sabotage, State};
+
+/// Why nothing of a batch was written, or of the ledger.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The ledger is missing.
+    NotPrepared,
+    /// A higher token stands.
+    Fenced(i64),
+    /// An open transaction is in the way.
+    Busy,
+    /// The request makes no sense here.
+    Unexpected(String),
+}
+
+/// A sync's line in `berqenas_sync`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) token: i64,
+    pub(super) epoch: i64,
+    pub(super) run: Option<String>,
+    pub(super) batch: i64,
+    pub(super) applied: Vec<LedgerRow>,
+}
+
+impl Line {
+    pub(super) fn ledger(&self, database_id: &str) -> Ledger {
+        let Line { token, epoch, run, batch, applied } = self.clone();
+        Ledger { database_id: database_id.to_owned(), token, epoch, run, batch, applied }
+    }
+}
+
+/// Which token must stand in the ledger.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// Ours or a lower one.
+    AtMost,
+    /// Ours; PostgreSQL's endpoint tells a lower one apart from it.
+    Exactly,
+}
+
+/// The sync's line, made if there is none.
+pub(super) fn line<'s>(state: &'s mut State, sync: &str) -> Result<&'s mut Line, Failed> {
+    let lines = state.content.ledger.as_mut().ok_or(Failed::NotPrepared)?;
+    Ok(lines.entry(sync.to_owned()).or_default())
+}
+
+/// Looks whether this run may still write.
+pub(super) fn check_token(inner: &Inner, state: &State, sync: &str, token: i64, expect: Expect) -> Result<(), Failed> {
+    let lines = state.content.ledger.as_ref().ok_or(Failed::NotPrepared)?;
+    if matches!(state.options.sabotage, Some(Sabotage::FenceOff | Sabotage::TokenNotRaised)) {
+        return Ok(());
+    }
+    let held = lines.get(sync).map(|line| line.token);
+    if let Some(held) = held.filter(|held| *held > token) {
+        return Err(Failed::Fenced(held));
+    }
+    if inner.def.engine == Engine::Postgres && expect == Expect::Exactly {
+        match held {
+            None => return Err(Failed::Unexpected(format!("berqenas_sync has no line for {sync}, whose token this run raised"))),
+            Some(held) if held < token => {
+                let what =
+                    format!("the token of {sync} is {held}, though this run raised it to {token}: was the database restored meanwhile?");
+                return Err(Failed::Unexpected(what));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
