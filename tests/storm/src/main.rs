@@ -50,7 +50,7 @@ struct Arguments {
     /// A rule that is broken on purpose, to see whether the storm finds out.
     #[arg(long, value_name = "RULE")]
     without: Option<String>,
-    /// Tells every event of a replay, and the script of a single seed.
+    /// Tells what users did in a replay, and how runs failed.
     #[arg(long)]
     verbose: bool,
 }
@@ -110,6 +110,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let minutes = arguments.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
     let storms = arguments.storms.unwrap_or(if minutes.is_some() { u64::MAX } else { 1 });
     let mut failed: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
     let (mut played, mut deeds, mut runs, mut kills) = (0, 0, 0, 0);
     for seed in arguments.seed..arguments.seed.saturating_add(storms) {
         if minutes.is_some_and(|minutes| begun.elapsed() > minutes) {
@@ -121,12 +122,17 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         deeds += verdict.record.deeds.len();
         runs += verdict.record.runs;
         kills += verdict.record.kills;
+        for (fault, count) in &verdict.record.failures {
+            *ends.entry(fault.clone()).or_insert(0) += count;
+        }
         if let Some(first) = verdict.findings.first() {
             let entry = failed.entry(first.what).or_insert((0, seed));
             entry.0 += 1;
-            if !arguments.keep_going {
+            if arguments.real || !arguments.keep_going {
                 println!("seed {seed}:");
                 tell(&verdict.findings);
+            }
+            if !arguments.keep_going {
                 let short = shortest(&script, first.what, place).await?;
                 tell(&blow(&short, place).await?.findings);
                 save(&short, &arguments.save)?;
@@ -136,6 +142,9 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("{played} storms in {seconds:.1} s: {deeds} writes of users, {runs} runs, {kills} killed");
+    if arguments.verbose {
+        ends.iter().for_each(|(fault, count)| println!("{count} runs ended so: {fault}"));
+    }
     for (what, (count, seed)) in &failed {
         println!("{count} times: {what} (first: seed {seed})");
     }

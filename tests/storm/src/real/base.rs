@@ -47,7 +47,7 @@ impl Base {
         let dialect = Dialect { number, plan: script.world.databases[number].clone() };
         let home = match dialect.plan.engine {
             Engine::Postgres => {
-                let mut server = Server::take().await?;
+                let mut server = Server::take()?;
                 let name = server.database().await?;
                 Home::Postgres { server, name }
             }
@@ -115,8 +115,8 @@ impl Base {
     pub(super) async fn restart(&mut self, draw: u64) -> Result<(), String> {
         match &mut self.home {
             Home::Postgres { server, name } => match draw % 4 {
-                0 => server.restart(true).await,
-                1 => server.restart(false).await,
+                0 => server.restart(true),
+                1 => server.restart(false),
                 _ => server.disconnect(name).await,
             },
             Home::Sqlite(_) => Ok(()),

@@ -1,21 +1,17 @@
 //! PostgreSQL servers of the storm's own: each can be killed and started again without anybody else noticing.
 
 use std::{
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::Stdio,
+    path::{Path, PathBuf},
+    process::{ChildStdin, ChildStdout, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    process::{ChildStdin, ChildStdout},
-};
 
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared with other tests: a server that does not start ends the storm")]
 #[path = "../../../it/support/postgres.rs"]
@@ -34,8 +30,11 @@ start() {
     "$1" -D "$2/data" -p "$3" -k "$2" -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100 \
         -c restart_after_crash=off -c shared_buffers=32MB >>"$2/log" 2>&1 </dev/null &
     server=$!
+    tries=0
     until grep -q 'ready to accept connections' "$2/log"; do
         sleep 0.02
+        tries=$((tries + 1))
+        if [ $tries -gt 3000 ]; then exit 1; fi
         if grep -Eq 'is still in use|already exists|could not bind' "$2/log"; then
             wait "$server" 2>/dev/null
             : >"$2/log"
@@ -59,9 +58,6 @@ wait "$server"
 rm -rf "$2"
 "#;
 
-/// How long a server may take to answer, in all.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Servers that nobody uses at the moment.
 static IDLE: Mutex<Vec<Server>> = Mutex::new(Vec::new());
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -72,18 +68,19 @@ pub(super) struct Server {
     /// Where it listens.
     pub(super) port: u16,
     folder: PathBuf,
+    // Blocking pipes: a server outlives the runtime of the storm that started it.
     orders: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
+    answers: BufReader<ChildStdout>,
     databases: u32,
 }
 
 impl Server {
     /// One that nobody else uses, until it is given back.
-    pub(super) async fn take() -> Result<Server, String> {
+    pub(super) fn take() -> Result<Server, String> {
         let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match idle {
             Some(server) => Ok(server),
-            None => Server::start().await,
+            None => Server::start(),
         }
     }
 
@@ -92,7 +89,7 @@ impl Server {
         IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
-    async fn start() -> Result<Server, String> {
+    fn start() -> Result<Server, String> {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("berqenas-storm-{}-{number}", std::process::id()));
         let login = support::initialised(&folder);
@@ -100,15 +97,15 @@ impl Server {
         let anybody = folder.join("data/pg_hba.conf");
         std::fs::write(&anybody, "host all all 127.0.0.1/32 trust\n").map_err(|fault| format!("{}: {fault}", anybody.display()))?;
         let port = support::free_port();
-        let mut supervisor = support::command(std::path::Path::new("/bin/sh"), login);
+        let mut supervisor = support::command(Path::new("/bin/sh"), login);
         supervisor.args(["-c", SUPERVISOR, "supervisor"]).arg(support::binary("postgres")).arg(&folder).arg(port.to_string());
         supervisor.current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut supervisor = tokio::process::Command::from(supervisor).spawn().map_err(|fault| format!("no server: {fault}"))?;
+        let mut supervisor = supervisor.spawn().map_err(|fault| format!("no server: {fault}"))?;
         let (Some(orders), Some(answers)) = (supervisor.stdin.take(), supervisor.stdout.take()) else {
             return Err("the server's supervisor has no pipes".into());
         };
-        let mut server = Server { port, folder, orders, answers: BufReader::new(answers).lines(), databases: 0 };
-        server.is_up().await?;
+        let mut server = Server { port, folder, orders, answers: BufReader::new(answers), databases: 0 };
+        server.is_up()?;
         Ok(server)
     }
 
@@ -147,20 +144,22 @@ impl Server {
     }
 
     /// Stops the server on the spot (or kills its first process alone) and starts it anew.
-    pub(super) async fn restart(&mut self, killed: bool) -> Result<(), String> {
+    pub(super) fn restart(&mut self, killed: bool) -> Result<(), String> {
         let word: &[u8] = if killed { b"kill\n" } else { b"quit\n" };
-        self.orders.write_all(word).await.map_err(|fault| format!("the server's supervisor is gone: {fault}"))?;
-        self.is_up().await
+        self.orders
+            .write_all(word)
+            .and_then(|()| self.orders.flush())
+            .map_err(|fault| format!("the server's supervisor is gone: {fault}"))?;
+        self.is_up()
     }
 
     /// Waits for the supervisor's line.
-    async fn is_up(&mut self) -> Result<(), String> {
-        let line = tokio::time::timeout(PATIENCE, self.answers.next_line()).await;
-        let why = match line {
-            Ok(Ok(Some(_))) => return Ok(()),
-            Ok(Ok(None)) => "its supervisor ended".to_owned(),
-            Ok(Err(fault)) => fault.to_string(),
-            Err(_) => format!("not within {} s", PATIENCE.as_secs()),
+    fn is_up(&mut self) -> Result<(), String> {
+        let mut line = String::new();
+        let why = match self.answers.read_line(&mut line) {
+            Ok(1..) => return Ok(()),
+            Ok(0) => "its supervisor ended".to_owned(),
+            Err(fault) => fault.to_string(),
         };
         let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_else(|fault| fault.to_string());
         Err(format!("PostgreSQL does not come up on port {}: {why}: {log}", self.port))
