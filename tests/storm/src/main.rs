@@ -123,7 +123,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         runs += verdict.record.runs;
         kills += verdict.record.kills;
         for (fault, count) in &verdict.record.failures {
-            *ends.entry(fault.clone()).or_insert(0) += count;
+            *ends.entry(masked(fault)).or_insert(0) += count;
         }
         if let Some(first) = verdict.findings.first() {
             let entry = failed.entry(first.what).or_insert((0, seed));
@@ -175,6 +175,12 @@ fn save(script: &Script, folder: &Path) -> Result<(), String> {
     std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, &text)).map_err(|fault| format!("{}: {fault}", file.display()))?;
     println!("saved as {}; replay it with --replay, keep it by copying it to tests/cases/", file.display());
     Ok(())
+}
+
+/// What differs from run to run left out, to count what is alike.
+fn masked(text: &str) -> String {
+    let plain = |word: &&str| !word.contains(|letter: char| letter.is_ascii_digit());
+    text.split_whitespace().filter(plain).collect::<Vec<_>>().join(" ")
 }
 
 fn tell(findings: &[Finding]) {

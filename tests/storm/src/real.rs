@@ -52,6 +52,8 @@ const LONG: &str = "timeout: 20s\n";
 const OUTLASTS_A_LEASE_MS: u32 = 61_000;
 /// No wait is longer.
 const LONGEST_WAIT: Duration = Duration::from_millis(15);
+/// So many commits in a hundred are never answered.
+const LOST_PERCENT: u8 = 3;
 /// The user who looks at whole tables; it is also the clean-up job's view of them.
 const READER: u8 = 254;
 const CLEANER: u8 = u8::MAX;
@@ -251,6 +253,14 @@ impl RealWorld {
     async fn commit(&mut self, user: User) -> Answer {
         self.open.remove(&user);
         let Some(link) = self.users.get_mut(&user) else { return Answer::Refused };
+        if self.draws.u8(0..100) < LOST_PERCENT {
+            // Whether it was done or not, he will not hear of it.
+            let done = self.draws.bool() && link.run("COMMIT").await.is_ok();
+            if let (false, Some(link)) = (done, self.users.remove(&user)) {
+                link.close().await;
+            }
+            return Answer::Lost;
+        }
         match link.run("COMMIT").await {
             Ok(()) => Answer::Done(None),
             Err(sqlx::Error::Database(_)) => {
