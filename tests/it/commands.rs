@@ -6,6 +6,7 @@ mod apply;
 mod concurrent;
 mod killed;
 mod logs;
+mod memory;
 mod plan;
 mod prepare;
 mod story;

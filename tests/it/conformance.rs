@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use berqenas::endpoint::{Endpoint, RefusalKind, Result, RowOutcome, RowWrite, Scan, TableWrites, WriteBatch};
+use berqenas::endpoint::{Endpoint, RefusalKind, Remarks, Result, RowOutcome, RowWrite, Scan, TableWrites, WriteBatch};
 use berqenas_core::{
     access::{AccessColumn, KeyOrder, Role, StoredRow, TableAccess},
     shape::{ColumnType, TableName, TableShape},
@@ -91,7 +91,10 @@ impl Bench {
     }
 
     fn batch(&self, tables: Vec<(&Arc<TableAccess>, Vec<RowWrite>)>) -> WriteBatch {
-        let tables = tables.into_iter().map(|(access, rows)| TableWrites { access: Arc::clone(access), rows }).collect();
+        let tables = tables
+            .into_iter()
+            .map(|(access, rows)| TableWrites { access: Arc::clone(access), rows, remarks: Remarks::default() })
+            .collect();
         let batch = self.batch.fetch_add(1, Ordering::Relaxed);
         WriteBatch { sync: SYNC.to_owned(), token: 1, run: "run".to_owned(), batch, tables, defer_foreign_keys: false }
     }
@@ -213,6 +216,7 @@ macro_rules! engines {
                     unique_values_are_exchanged
                     a_ring_of_foreign_keys_is_written
                     an_orphan_does_not_spoil_a_ring
+                    a_ring_that_cannot_wait_is_written_and_deleted
                     a_row_that_is_referred_to_stays
                     an_older_token_is_fenced_off
                     the_ledger_tells_what_was_written

@@ -3,12 +3,13 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use berqenas::endpoint::{
-    ConnectOptions, Endpoint, EndpointError, RefusalKind, RowOutcome, RowWrite, Scan, TableWrites, WriteBatch, sqlite::SqliteEndpoint,
+    ConnectOptions, Endpoint, EndpointError, RefusalKind, Remarks, RowOutcome, RowWrite, Scan, TableWrites, WriteBatch,
+    sqlite::SqliteEndpoint,
 };
 use berqenas_core::{
     access::{AccessColumn, KeyOrder, Role, StoredRow, TableAccess},
     shape::{ColumnType, TableName, TableShape, TimeStyle},
-    spec::BookkeepingNames,
+    spec::{BookkeepingNames, LedgerMode},
     value::Stored,
 };
 use futures::TryStreamExt as _;
@@ -72,6 +73,7 @@ async fn connect(url: &str, limit_ms: u64) -> Result<SqliteEndpoint, EndpointErr
         schema: None,
         ca_file: None,
         timeout: Duration::from_millis(limit_ms),
+        ledger: LedgerMode::Table,
     };
     SqliteEndpoint::connect(options).await
 }

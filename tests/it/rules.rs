@@ -1,8 +1,10 @@
 //! The rules of synchronisation, one case each, on real databases: what values mean, what the base decides, marks, guarded writes, order.
 
 mod base;
+mod lock;
 mod marks;
 mod order;
+mod rings;
 mod values;
 mod writes;
 

@@ -19,7 +19,9 @@ mod crashes;
 mod keys;
 mod light;
 mod marks;
+mod merges;
 mod people;
+mod settled;
 mod triggers;
 
 /// The pairs that a story with many runs is told over: different engines, and the same engine twice.

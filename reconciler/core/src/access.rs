@@ -57,9 +57,9 @@ pub struct TableAccess {
     pub name: TableName,
     /// What is read, in the order of [`StoredRow::values`].
     pub columns: Vec<AccessColumn>,
-    /// A write also sets `updated_at` to the side's current time, because no trigger of the table's own does.
+    /// A write also sets `updated_at` to the side's current time, because no trigger of ours does.
     pub stamp_updates: bool,
-    /// An insert also sets `updated_at`, because neither a default nor a trigger does.
+    /// An insert also sets `updated_at`, because neither a default nor a trigger of ours does.
     pub stamp_inserts: bool,
     /// An insert overrides an identity that is always generated.
     pub override_identity: bool,

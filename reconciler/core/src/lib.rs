@@ -17,7 +17,7 @@
 //!    [`strategy::Strategy`]. Everything that is chosen is chosen here.
 //! 7. [`check::check`] looks the plan over; a batch with findings is not applied.
 //!
-//! Beside the way: [`order`] puts parents before children, [`topology`] finds rings of syncs, [`names`] matches names as people write them.
+//! Beside the way: [`order`] puts parents before children, [`ties`] does so for rows, [`topology`] finds rings of syncs, [`names`] matches names as people write them.
 //!
 //! Whoever applies a plan (the crate `berqenas`) decides nothing any more. ARCHITECTURE.md has the whole picture.
 
@@ -34,5 +34,6 @@ pub mod rules;
 pub mod shape;
 pub mod spec;
 pub mod strategy;
+pub mod ties;
 pub mod topology;
 pub mod value;

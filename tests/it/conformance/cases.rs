@@ -1,6 +1,6 @@
 //! The cases.
 
-use berqenas::endpoint::{EndpointError, LedgerRow, RowOutcome, Scan};
+use berqenas::endpoint::{EndpointError, LedgerRow, Remarks, RowOutcome, Scan};
 use berqenas_core::{
     access::{Role, StoredRow},
     shape::TableName,
@@ -250,6 +250,24 @@ pub(super) async fn an_orphan_does_not_spoil_a_ring(bench: &Bench) {
     assert_eq!(bench.values(&access).await.len(), 2);
 }
 
+/// No key of this ring can wait or be left empty; it stands apart in the batch, and rows without a parent stand between.
+pub(super) async fn a_ring_that_cannot_wait_is_written_and_deleted(bench: &Bench) {
+    bench.sql("CREATE TABLE ring (id INTEGER PRIMARY KEY, next INTEGER NOT NULL REFERENCES ring (id))").await;
+    let access = bench.access("ring").await;
+    let row = |id, next| insert(&[bench.number(id), bench.number(next)]);
+    let mut batch = bench.batch(vec![(&access, vec![row(1, 2), row(3, 99), row(5, 5)]), (&access, vec![row(4, 3), row(2, 1)])]);
+    batch.defer_foreign_keys = true;
+    let outcomes = bench.endpoint().write(&batch).await.unwrap();
+    assert_eq!(short(&outcomes), ["written", "foreign key", "written", "foreign key", "written"]);
+    let rows = bench.rows(&access, Scan::Everything).await;
+    // Alone, one is kept by the other.
+    assert_eq!(short(&bench.write(&access, vec![delete(&rows[0])]).await), ["foreign key"]);
+    let mut batch = bench.batch(vec![(&access, vec![delete(&rows[0])]), (&access, vec![delete(&rows[1])])]);
+    batch.defer_foreign_keys = true;
+    assert_eq!(short(&bench.endpoint().write(&batch).await.unwrap()), ["deleted", "deleted"]);
+    assert_eq!(bench.values(&access).await.len(), 1);
+}
+
 pub(super) async fn a_row_that_is_referred_to_stays(bench: &Bench) {
     bench
         .sql(
@@ -290,7 +308,10 @@ pub(super) async fn the_ledger_tells_what_was_written(bench: &Bench) {
         delete(&rows[2]),
         insert(&[bench.number(4), text("D")]),
     ];
-    let outcomes = bench.write(&access, writes).await;
+    let mut batch = bench.batch(vec![(&access, writes)]);
+    let remark = |place: usize, row: &StoredRow| (place > 0).then(|| format!("{place}: {:?}", row.values[NAME]).into());
+    batch.tables[0].remarks = Remarks::new(remark);
+    let outcomes = endpoint.write(&batch).await.unwrap();
     assert_eq!(short(&outcomes), ["written", "moved", "deleted", "written"]);
     let expected: Vec<LedgerRow> = outcomes
         .iter()
@@ -298,7 +319,8 @@ pub(super) async fn the_ledger_tells_what_was_written(bench: &Bench) {
         .filter_map(|(outcome, position)| match outcome {
             RowOutcome::Applied(row) => {
                 let row: Option<&StoredRow> = row.as_ref();
-                Some(LedgerRow { position, hash: row.map(|row| access.hash(row).to_hex()), stamp: row.and_then(|row| row.stamp) })
+                let remark = (position == 3).then(|| "3: Text(\"D\")".into());
+                Some(LedgerRow { position, hash: row.map(|row| access.hash(row).to_hex()), stamp: row.and_then(|row| row.stamp), remark })
             }
             _ => None,
         })

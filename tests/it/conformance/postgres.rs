@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use berqenas::endpoint::{ConnectOptions, Endpoint, EndpointError, Result, RowOutcome, Scan, postgres::PostgresEndpoint};
-use berqenas_core::{shape::TableName, value::Stored};
+use berqenas_core::{shape::TableName, spec::LedgerMode, value::Stored};
 use futures::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::{
@@ -60,7 +60,14 @@ async fn run(url: &str, statements: &str) {
 }
 
 fn options(url: &str, timeout: Duration) -> ConnectOptions {
-    ConnectOptions { url: url.to_owned().into(), display: "the test database".to_owned(), schema: None, ca_file: None, timeout }
+    ConnectOptions {
+        url: url.to_owned().into(),
+        display: "the test database".to_owned(),
+        schema: None,
+        ca_file: None,
+        timeout,
+        ledger: LedgerMode::Table,
+    }
 }
 
 async fn connect(url: &str) -> Result<PostgresEndpoint> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use berqenas::endpoint::{ConnectOptions, Endpoint, sqlite::SqliteEndpoint};
-use berqenas_core::value::Stored;
+use berqenas_core::{spec::LedgerMode, value::Stored};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::Fixture;
@@ -54,6 +54,13 @@ pub(super) async fn fixture(_case: &str) -> Box<dyn Fixture> {
     let file = SqliteConnectOptions::new().filename(folder.path().join("office.db")).create_if_missing(true);
     file.connect().await.unwrap().close().await.unwrap();
     let url = format!("sqlite://{}", folder.path().join("office.db").display());
-    let options = ConnectOptions { display: url.clone(), url: url.into(), schema: None, ca_file: None, timeout: Duration::from_secs(10) };
+    let options = ConnectOptions {
+        display: url.clone(),
+        url: url.into(),
+        schema: None,
+        ca_file: None,
+        timeout: Duration::from_secs(10),
+        ledger: LedgerMode::Table,
+    };
     Box::new(SqliteFixture { endpoint: SqliteEndpoint::connect(options).await.unwrap(), file, _folder: folder })
 }

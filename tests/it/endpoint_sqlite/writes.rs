@@ -7,7 +7,8 @@ async fn row(endpoint: &SqliteEndpoint, access: &TableAccess, key: Stored) -> St
 }
 
 async fn write(endpoint: &SqliteEndpoint, tables: Vec<(&Arc<TableAccess>, Vec<RowWrite>)>, defer: bool) -> Vec<RowOutcome> {
-    let tables = tables.into_iter().map(|(access, rows)| TableWrites { access: access.clone(), rows }).collect();
+    let tables =
+        tables.into_iter().map(|(access, rows)| TableWrites { access: access.clone(), rows, remarks: Remarks::default() }).collect();
     let batch = WriteBatch { sync: "s".into(), token: 1, run: "r".into(), batch: 1, tables, defer_foreign_keys: defer };
     endpoint.write(&batch).await.unwrap()
 }
@@ -244,7 +245,8 @@ async fn tokens_fence() {
     endpoint.record_end("s", 3, 7).await.unwrap();
     let ledger = endpoint.ledger("s").await.unwrap();
     assert_eq!((ledger.token, ledger.epoch, ledger.database_id.len()), (3, 7, 32));
-    let tables = vec![TableWrites { access: access(&endpoint, "t").await, rows: vec![insert([Stored::Int(1)])] }];
+    let tables =
+        vec![TableWrites { access: access(&endpoint, "t").await, rows: vec![insert([Stored::Int(1)])], remarks: Remarks::default() }];
     let batch = WriteBatch { sync: "s".into(), token: 2, run: "r".into(), batch: 1, tables, defer_foreign_keys: false };
     for error in [
         endpoint.write(&batch).await.unwrap_err(),

@@ -31,7 +31,7 @@ impl Climate {
 /// The script of a seed.
 #[must_use]
 pub fn script(seed: u64, climate: &Climate) -> Script {
-    let mut maker = Maker { random: Rng::with_seed(seed), tag: 0, climate: *climate };
+    let mut maker = Maker { random: Rng::with_seed(seed), tag: 0, keys: 4, plain: false, climate: *climate };
     let world = maker.world();
     let events = maker.events(&world);
     Script { seed, story: String::new(), world, events }
@@ -40,6 +40,10 @@ pub fn script(seed: u64, climate: &Climate) -> Script {
 struct Maker {
     random: Rng,
     tag: u32,
+    /// How many keys of each table are written to.
+    keys: u8,
+    /// Nobody does what only a full run can see.
+    plain: bool,
     climate: Climate,
 }
 
@@ -55,7 +59,8 @@ impl Maker {
 
     fn world(&mut self) -> WorldPlan {
         let hub = self.climate.engines.is_none() && self.chance(20);
-        let databases = (0..if hub { 3 } else { 2 }).map(|number| self.database(number)).collect();
+        let whole_seconds = self.climate.simulated && self.chance(15);
+        let databases = (0..if hub { 3 } else { 2 }).map(|number| self.database(number, whole_seconds)).collect();
         let tables = self.one(&[
             &[TableKind::Customers][..],
             &[TableKind::Products],
@@ -65,11 +70,14 @@ impl Maker {
             &[TableKind::Customers, TableKind::Products],
         ]);
         let locals: &[usize] = if hub { &[1, 2] } else { &[1] };
-        let syncs = locals.iter().map(|local| SyncPlan { cloud: 0, local: *local, rules: self.rules() }).collect();
+        let mut syncs: Vec<SyncPlan> = locals.iter().map(|local| SyncPlan { cloud: 0, local: *local, rules: self.rules() }).collect();
+        if hub && self.chance(10) {
+            syncs.push(SyncPlan { cloud: 1, local: 2, rules: self.rules() });
+        }
         WorldPlan { databases, tables: tables.to_vec(), syncs }
     }
 
-    fn database(&mut self, number: usize) -> DatabasePlan {
+    fn database(&mut self, number: usize, whole_seconds: bool) -> DatabasePlan {
         let any = [Engine::Postgres, Engine::Sqlite];
         let engine = match self.climate.engines {
             None => self.one(&any),
@@ -81,7 +89,7 @@ impl Maker {
         DatabasePlan {
             engine,
             clock_offset: offset,
-            whole_seconds: simulated && engine == Engine::Postgres && self.chance(10),
+            whole_seconds: whole_seconds && engine == Engine::Postgres,
             names,
             unstamped: self.chance(10),
             blind: simulated && engine == Engine::Postgres && self.chance(15),
@@ -97,11 +105,13 @@ impl Maker {
             batch_rows: self.one(&[1, 2, 3, 100]),
             overlap_seconds: self.one(&[0, 0, 5]),
             by_hash: self.chance(8),
-            narrow: self.chance(10),
+            narrow: self.chance(25),
         }
     }
 
     fn events(&mut self, world: &WorldPlan) -> Vec<Event> {
+        self.keys = self.one(&[1, 2, 4, 4]);
+        self.plain = self.chance(50);
         let mut events = Vec::new();
         for _ in 0..self.random.usize(0..8) {
             events.push(self.write(world));
@@ -131,8 +141,9 @@ impl Maker {
             42..47 => Event::Commit { database, user },
             47 => Event::Rollback { database, user },
             48..56 => Event::Start { run, sync, full: self.chance(15) },
-            56..74 => Event::Advance { run, turns: self.random.u16(1..=if patient { 12 } else { 40 }) },
-            74..83 => Event::Finish { run },
+            56..74 => Event::Advance { run, turns: self.random.u16(1..=if patient { 6 } else { 20 }) },
+            74..82 => Event::Finish { run },
+            82 => Event::Change { sync, rules: self.rules() },
             83..86 if faulty => Event::Kill { run },
             86..89 if faulty => Event::Cut { run, after: self.chance(60) },
             83..93 => Event::Wait { milliseconds: self.one(&[5, 900, 4_000, 30_000, 61_000]) },
@@ -142,9 +153,9 @@ impl Maker {
             },
             94 if faulty => Event::Restart { database },
             95 => Event::Backup { database },
-            96 if faulty => Event::Restore { database, trust: self.one(&Side::BOTH) },
+            96 if faulty && !self.plain => Event::Restore { database, trust: self.one(&Side::BOTH) },
             97 => Event::Change { sync, rules: self.rules() },
-            98 => Event::Purge { database, table: self.one(&world.tables) },
+            98 if !self.plain => Event::Purge { database, table: self.one(&world.tables) },
             _ => self.write(world),
         }
     }
@@ -155,16 +166,17 @@ impl Maker {
         let act = match self.random.u8(0..100) {
             0..68 => Act::Put { columns },
             68..76 => Act::SoftDelete,
-            76..83 => Act::HardDelete,
-            83..89 => Act::Revert,
+            76..83 if !self.plain => Act::HardDelete,
+            76..89 => Act::Revert,
             89..94 => Act::Swap,
-            _ => Act::Silent { columns },
+            _ if !self.plain => Act::Silent { columns },
+            _ => Act::Put { columns },
         };
         Event::Write(UserWrite {
             database: self.random.usize(0..world.databases.len()),
             user: self.random.u8(0..2),
             table: self.one(&world.tables),
-            key: self.random.u8(0..4),
+            key: self.random.u8(0..self.keys),
             tag: self.tag,
             act,
         })

@@ -7,11 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use berqenas_core::value::Pair;
 use berqenas_storm::{
     generate::{self, Climate},
     oracle::Finding,
     play::{Verdict, play},
-    real::{self, Pair},
+    real::{self, Engines},
     sabotage::{self, Broken},
     script::Script,
     shrink::shrink,
@@ -38,6 +39,9 @@ struct Arguments {
     /// Where scripts that fail are saved, shrunk.
     #[arg(long, value_name = "FOLDER", default_value = "target/storms")]
     save: PathBuf,
+    /// Tells the seed that failed, and leaves its script as it is.
+    #[arg(long)]
+    no_shrink: bool,
     /// Goes on after a failure, and counts.
     #[arg(long)]
     keep_going: bool,
@@ -45,8 +49,8 @@ struct Arguments {
     #[arg(long)]
     real: bool,
     /// The engines of a real storm, cloud first.
-    #[arg(long, value_enum, default_value_t = Pair::All)]
-    pair: Pair,
+    #[arg(long, value_enum, default_value_t = Engines::All)]
+    pair: Engines,
     /// A rule that is broken on purpose, to see whether the storm finds out.
     #[arg(long, value_name = "RULE")]
     without: Option<String>,
@@ -54,6 +58,9 @@ struct Arguments {
     #[arg(long)]
     verbose: bool,
 }
+
+/// So many ties in a row that go to one side are no chance: the greater content wins, whichever side it is on.
+const TIES: u32 = 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -111,7 +118,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let storms = arguments.storms.unwrap_or(if minutes.is_some() { u64::MAX } else { 1 });
     let mut failed: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
     let mut ends: BTreeMap<String, u32> = BTreeMap::new();
-    let (mut played, mut deeds, mut runs, mut kills) = (0, 0, 0, 0);
+    let (mut played, mut deeds, mut runs, mut kills, mut ties) = (0, 0, 0, 0, Pair::new(0, 0));
     for seed in arguments.seed..arguments.seed.saturating_add(storms) {
         if minutes.is_some_and(|minutes| begun.elapsed() > minutes) {
             break;
@@ -125,6 +132,11 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         for (fault, count) in &verdict.record.failures {
             *ends.entry(masked(fault)).or_insert(0) += count;
         }
+        ties = Pair::new(ties.cloud + verdict.record.ties.cloud, ties.local + verdict.record.ties.local);
+        if ties.cloud.min(ties.local) == 0 && ties.cloud + ties.local >= TIES {
+            println!("ties always go to one side: {} to the cloud, {} to the local side (seeds up to {seed})", ties.cloud, ties.local);
+            return Ok(false);
+        }
         if let Some(first) = verdict.findings.first() {
             let entry = failed.entry(first.what).or_insert((0, seed));
             entry.0 += 1;
@@ -133,6 +145,10 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
                 tell(&verdict.findings);
             }
             if !arguments.keep_going {
+                println!("after {played} storms in {:.1} s", begun.elapsed().as_secs_f64());
+                if arguments.no_shrink {
+                    return Ok(false);
+                }
                 let short = shortest(&script, first.what, place).await?;
                 tell(&blow(&short, place).await?.findings);
                 save(&short, &arguments.save)?;

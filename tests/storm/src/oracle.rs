@@ -14,7 +14,11 @@ use berqenas::{
     },
     state::State,
 };
-use berqenas_core::{key::Key, spec::StrategyName, value::Side};
+use berqenas_core::{
+    key::Key,
+    spec::StrategyName,
+    value::{Pair, Side},
+};
 
 use crate::{
     arena::{Arena, Rows, sync_name},
@@ -44,7 +48,7 @@ impl Finding {
 }
 
 /// Judges a storm.
-pub async fn judge<A: Arena>(script: &Script, record: &Record, arena: &mut A, rules: &[SyncRules]) -> Vec<Finding> {
+pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A, rules: &[SyncRules]) -> Vec<Finding> {
     let mut databases = Vec::new();
     for number in 0..script.world.databases.len() {
         let mut tables = BTreeMap::new();
@@ -72,12 +76,26 @@ pub async fn judge<A: Arena>(script: &Script, record: &Record, arena: &mut A, ru
             }
         }
     }
+    record.ties = ties(&logs);
     let judge = Judge { script, record, databases, logs, waiting, rules };
     judge.in_step(&mut findings);
     judge.all_written(&mut findings);
     judge.nothing_lost(&mut findings);
     judge.log_is_true(&mut findings);
     findings
+}
+
+/// Who won where neither edit was later.
+fn ties(logs: &[Vec<ConflictEntry>]) -> Pair<u32> {
+    let mut ties = Pair::new(0, 0);
+    for entry in logs.iter().flatten().filter(|entry| entry.reason.contains("content digest")) {
+        match entry.winner {
+            Winner::Cloud => ties.cloud += 1,
+            Winner::Local => ties.local += 1,
+            Winner::Merged | Winner::None => {}
+        }
+    }
+    ties
 }
 
 /// The rows of a sync that wait for people, for other rows, or for a database to take them.
@@ -223,7 +241,6 @@ impl Judge<'_> {
 
     fn log_is_true(&self, findings: &mut Vec<Finding>) {
         let places = self.record.places();
-        let mut ties: BTreeMap<BTreeSet<String>, String> = BTreeMap::new();
         for (sync, log) in self.logs.iter().enumerate() {
             for entry in log {
                 let Some(place @ (kind, _)) = places.iter().find(|place| is_of(entry, place)) else {
@@ -240,7 +257,7 @@ impl Judge<'_> {
                         findings.push(Finding::new("the conflict log has a content that nobody wrote", detail));
                     }
                 }
-                if let Some(wrong) = self.wrong_winner(place, entry, &mut ties) {
+                if let Some(wrong) = self.wrong_winner(place, entry) {
                     findings.push(Finding::new("the wrong row won", format!("sync {sync}, {}: {wrong}", named(place))));
                 }
             }
@@ -264,7 +281,7 @@ impl Judge<'_> {
     }
 
     /// What is wrong with who won, where that can be told.
-    fn wrong_winner(&self, place: &Place, entry: &ConflictEntry, ties: &mut BTreeMap<BTreeSet<String>, String>) -> Option<String> {
+    fn wrong_winner(&self, place: &Place, entry: &ConflictEntry) -> Option<String> {
         let winner = match (entry.status, entry.winner) {
             (ConflictStatus::Resolved, Winner::Cloud) => Side::Cloud,
             (ConflictStatus::Resolved, Winner::Local) => Side::Local,
@@ -277,11 +294,6 @@ impl Judge<'_> {
             return Some(format!("{winner} won under {}", entry.strategy));
         }
         let (cloud, local) = (tag_of(entry.cloud.as_ref()?)?, tag_of(entry.local.as_ref()?)?);
-        let won = if winner == Side::Cloud { &cloud } else { &local };
-        if entry.reason.contains("content digest") {
-            let before = ties.entry(BTreeSet::from([cloud.clone(), local.clone()])).or_insert_with(|| won.clone());
-            return (before != won).then(|| format!("a tie of {cloud} and {local} went to {won}, and before to {before}"));
-        }
         if !entry.reason.contains(" > ") || self.record.clocks_were_set || self.record.restored {
             return None;
         }

@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berqenas::{
-    engine::request::{ConflictFilter, PlanRequest, Silent, SyncRequest},
-    error::ErrorKind,
-};
+use berqenas::engine::request::{ConflictFilter, PlanRequest, Silent, SyncRequest};
 
 use crate::{
     arena::{Answer, Arena, NewRow, Progress, sync_name},
@@ -38,9 +35,11 @@ pub async fn play<A: Arena>(script: &Script, arena: &mut A) -> Verdict {
         player.event(arena, event).await;
     }
     player.calm(arena).await;
-    let mut findings = player.findings;
+    let mut findings = std::mem::take(&mut player.findings);
     findings.extend(arena.complaints().into_iter().map(|what| Finding::new("the arena complains", what)));
-    findings.extend(oracle::judge(script, &player.record, arena, &player.rules).await);
+    if !script.world.is_ring() {
+        findings.extend(oracle::judge(script, &mut player.record, arena, &player.rules).await);
+    }
     Verdict { record: player.record, findings }
 }
 
@@ -271,37 +270,86 @@ impl Player<'_> {
         arena.meddle(&Event::Wait { milliseconds: BETWEEN_ROUNDS }).await;
     }
 
-    /// Quiet runs until a whole round writes nothing; then a plan of everything must be empty.
+    /// Quiet runs as they usually are until a whole round writes nothing; then full ones, which find nothing more unless somebody did
+    /// what only they can see; then a plan of everything must be empty.
     async fn calm<A: Arena>(&mut self, arena: &mut A) {
         self.stop_everything(arena).await;
+        if self.script.world.is_ring() {
+            return self.ring_is_refused(arena).await;
+        }
+        if !self.rest(arena, false).await {
+            return;
+        }
+        if self.times_tell_all() {
+            self.plan_is_empty(arena, "a full plan finds what usual runs had missed").await;
+        }
+        if self.rest(arena, true).await {
+            self.plan_is_empty(arena, "a plan is left after quiet runs").await;
+        }
+    }
+
+    /// Rounds of runs until two in a row write nothing. Answers whether it came to that.
+    async fn rest<A: Arena>(&mut self, arena: &mut A, full: bool) -> bool {
         let mut quiet = 0;
-        for round in 0..ROUNDS {
-            let mut written = Vec::new();
+        let mut written = Vec::new();
+        for _ in 0..ROUNDS {
+            written.clear();
             for sync in 0..self.script.world.syncs.len() {
-                let request = SyncRequest { full_sync: true, ..SyncRequest::default() };
+                let request = SyncRequest { full_sync: full, ..SyncRequest::default() };
                 match arena.engine().sync(&sync_name(sync), &request, &Silent).await {
                     Ok(outcome) if outcome.report.total_synced == 0 => {}
                     Ok(outcome) => written.push(format!("sync {sync}: {} rows", outcome.report.total_synced)),
-                    Err(fault) if fault.kind() == ErrorKind::Busy && round < 2 => written.push("busy".into()),
                     Err(fault) => {
                         self.findings.push(Finding::new("a quiet run failed", format!("sync {sync}: {}", told(&fault))));
-                        return;
+                        return false;
                     }
                 }
             }
             arena.meddle(&Event::Wait { milliseconds: BETWEEN_ROUNDS }).await;
             quiet = if written.is_empty() { quiet + 1 } else { 0 };
             if quiet == 2 {
-                return self.plan_is_empty(arena).await;
+                return true;
             }
-            if round + 1 == ROUNDS {
-                self.findings.push(Finding::new("it never comes to rest", format!("after {ROUNDS} quiet rounds: {}", written.join(", "))));
+        }
+        self.findings.push(Finding::new("it never comes to rest", format!("after {ROUNDS} quiet rounds: {}", written.join(", "))));
+        false
+    }
+
+    /// Whether every change of this storm shows in `updated_at`: no row was deleted for good or written silently, no backup came back,
+    /// and no clock went back and then forth unseen.
+    fn times_tell_all(&self) -> bool {
+        let set = |events: &mut dyn Iterator<Item = (Option<usize>, i64)>| {
+            let mut back = BTreeSet::new();
+            for (database, by) in events {
+                if database.is_none() || by > 0 && back.contains(&database) {
+                    return false;
+                }
+                back.extend((by < 0).then_some(database));
             }
+            true
+        };
+        let mut clocks = self.script.events.iter().filter_map(|event| match event {
+            Event::SetClock { database, by } => Some((*database, *by)),
+            _ => None,
+        });
+        !self.record.restored && set(&mut clocks) && self.record.deeds.iter().all(|deed| deed.content.is_some() && !deed.silent)
+    }
+
+    /// Of syncs that make a ring, one at least is refused, however often it is asked for.
+    async fn ring_is_refused<A: Arena>(&mut self, arena: &mut A) {
+        let mut refused = 0;
+        for sync in 0..self.script.world.syncs.len() {
+            if let Err(fault) = arena.engine().sync(&sync_name(sync), &SyncRequest::default(), &Silent).await {
+                refused += u32::from(told(&fault).contains("ring"));
+            }
+        }
+        if refused == 0 {
+            self.findings.push(Finding::new("a ring of syncs runs", format!("{} syncs", self.script.world.syncs.len())));
         }
     }
 
     /// A plan of everything has nothing left to do, but for rows that wait and are tried again in their time.
-    async fn plan_is_empty<A: Arena>(&mut self, arena: &mut A) {
+    async fn plan_is_empty<A: Arena>(&mut self, arena: &mut A, what: &'static str) {
         for sync in 0..self.script.world.syncs.len() {
             let request = PlanRequest { full_sync: true, ..PlanRequest::default() };
             let name = sync_name(sync);
@@ -324,7 +372,7 @@ impl Player<'_> {
                 .flat_map(|table| table.actions.iter().map(move |action| (&table.table, action)));
             for (table, action) in actions {
                 if !waiting.contains(&oracle::spot(table, &action.key.clone().into())) {
-                    self.findings.push(Finding::new("a plan is left after quiet runs", format!("sync {sync}: {table}: {action:?}")));
+                    self.findings.push(Finding::new(what, format!("sync {sync}: {table}: {action:?}")));
                 }
             }
         }

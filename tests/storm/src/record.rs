@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berqenas_core::value::Pair;
+
 use crate::schema::{Cell, Content, TableKind, table};
 
 /// One row, wherever it stands.
@@ -37,6 +39,8 @@ pub struct Record {
     pub clocks_were_set: bool,
     /// Backups were restored: deletes come back, and what a person trusted wins.
     pub restored: bool,
+    /// Ties of two edits that went to the cloud's row, and to the local one: the greater content has to win, so neither is always it.
+    pub ties: Pair<u32>,
     /// How runs ended that failed, and how often.
     pub failures: BTreeMap<String, u32>,
     /// Runs that came to their end.

@@ -35,6 +35,14 @@ pub struct WorldPlan {
     pub syncs: Vec<SyncPlan>,
 }
 
+impl WorldPlan {
+    /// More syncs than a forest has: they make a ring, and one of them has to be refused.
+    #[must_use]
+    pub fn is_ring(&self) -> bool {
+        self.syncs.len() >= self.databases.len()
+    }
+}
+
 /// One database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatabasePlan {

@@ -94,8 +94,14 @@ impl Environment for Surroundings {
     }
 }
 
+/// A lease lasts at least so long, in microseconds.
+const LEASE_US: i64 = 59_000_000;
+
 /// A run under way.
 struct Process {
+    sync: usize,
+    /// When it got past the lease, by the clock of the machine that syncs.
+    admitted: Option<i64>,
     gate: Arc<Gate>,
     run: Pin<Box<dyn Future<Output = Result<(), EngineError>>>>,
 }
@@ -105,11 +111,15 @@ pub struct Simulation {
     script: Script,
     time: Arc<Time>,
     specs: LoadedSpecs,
-    folder: TempDir,
+    /// Where the state's file is, until the arena goes.
+    _folder: TempDir,
     state: PathBuf,
     processes: BTreeMap<u8, Process>,
     transactions: BTreeMap<(usize, u8), TxId>,
     backups: BTreeMap<usize, Snapshot>,
+    /// The clock of the machine that syncs was set: leases end when they like.
+    our_clock_was_set: bool,
+    complaints: Vec<String>,
 }
 
 impl Simulation {
@@ -135,12 +145,35 @@ impl Simulation {
             specs.specs.push(loaded(script, number, &sync.rules, &address)?);
         }
         let state = folder.path().join("state.db");
-        let (processes, transactions, backups) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Ok(Simulation { script: script.clone(), time, specs, folder, state, processes, transactions, backups })
+        let (processes, transactions, backups, complaints) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Ok(Simulation {
+            script: script.clone(),
+            time,
+            specs,
+            _folder: folder,
+            state,
+            processes,
+            transactions,
+            backups,
+            our_clock_was_set: false,
+            complaints,
+        })
     }
 
     fn database(&self, number: usize) -> Option<&SimDatabase> {
         self.time.databases.get(number)
+    }
+
+    /// A run that has come to its first call to a database holds the lease: no other may.
+    fn admit(&mut self, process: &mut Process) {
+        let now = self.time.ours.load(Ordering::Relaxed);
+        if process.admitted.replace(process.admitted.unwrap_or(now)).is_some() || self.our_clock_was_set {
+            return;
+        }
+        let others = self.processes.values().filter(|other| other.sync == process.sync);
+        if others.filter_map(|other| other.admitted).any(|since| now - since < LEASE_US) {
+            self.complaints.push(format!("two runs of sync {} at once", process.sync));
+        }
     }
 
     fn engine_at(&self, gate: Gate) -> (Engine, Arc<Gate>) {
@@ -233,26 +266,27 @@ impl Arena for Simulation {
         let (engine, gate) = self.engine_at(Gate::closed(Arc::clone(&self.time)));
         let request = SyncRequest { full_sync: full, trust, ..SyncRequest::default() };
         let future = async move { engine.sync(&sync_name(sync), &request, &Silent).await.map(drop) };
-        self.processes.insert(run, Process { gate, run: Box::pin(future) });
+        self.processes.insert(run, Process { sync, admitted: None, gate, run: Box::pin(future) });
     }
 
     async fn advance(&mut self, run: u8, turns: Option<u16>) -> Progress {
-        let Some(process) = self.processes.get_mut(&run) else { return Progress::Running };
+        let Some(mut process) = self.processes.remove(&run) else { return Progress::Running };
         let mut turn = 0;
         while turns.is_none_or(|turns| turn < turns) {
             turn += 1;
             process.gate.let_one_pass();
-            let Process { gate, run: future } = process;
+            let Process { gate, run: future, .. } = &mut process;
             let ended = poll_fn(|context| match future.as_mut().poll(context) {
                 Poll::Ready(ended) => Poll::Ready(Some(ended)),
                 Poll::Pending if gate.has_caller() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             });
             if let Some(ended) = ended.await {
-                self.processes.remove(&run);
                 return Progress::Ended(ended);
             }
+            self.admit(&mut process);
         }
+        self.processes.insert(run, process);
         Progress::Running
     }
 
@@ -269,6 +303,7 @@ impl Arena for Simulation {
                 }
             }
             Event::SetClock { database: None, by } => {
+                self.our_clock_was_set = true;
                 self.time.ours.fetch_add(*by, Ordering::Relaxed);
             }
             Event::Cut { run, after } => {
@@ -311,7 +346,6 @@ impl Arena for Simulation {
     }
 
     fn complaints(&mut self) -> Vec<String> {
-        let folder = self.folder.path();
-        if folder.is_dir() { Vec::new() } else { vec![format!("the folder {} is gone", folder.display())] }
+        std::mem::take(&mut self.complaints)
     }
 }

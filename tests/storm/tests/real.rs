@@ -5,11 +5,11 @@ use std::path::Path;
 
 use berqenas_storm::{
     generate,
-    real::{self, Pair},
+    real::{self, Engines},
 };
 
 /// Each storm must leave nothing to find.
-async fn check(pair: Pair, name: &str, seeds: &[u64]) {
+async fn check(pair: Engines, name: &str, seeds: &[u64]) {
     for seed in seeds {
         let script = generate::script(*seed, &pair.climate(*seed));
         let verdict = real::blow(&script, Path::new(env!("CARGO_BIN_EXE_storm"))).await.unwrap();
@@ -21,25 +21,25 @@ async fn check(pair: Pair, name: &str, seeds: &[u64]) {
 
 #[tokio::test]
 async fn postgres_and_sqlite_lose_nothing() {
-    check(Pair::PostgresSqlite, "postgres-sqlite", &[2, 10]).await;
+    check(Engines::PostgresSqlite, "postgres-sqlite", &[2, 10]).await;
 }
 
 #[tokio::test]
 async fn sqlite_and_postgres_lose_nothing() {
-    check(Pair::SqlitePostgres, "sqlite-postgres", &[1, 6]).await;
+    check(Engines::SqlitePostgres, "sqlite-postgres", &[1, 6]).await;
 }
 
 #[tokio::test]
 async fn two_postgres_lose_nothing() {
-    check(Pair::PostgresPostgres, "postgres-postgres", &[2, 7]).await;
+    check(Engines::PostgresPostgres, "postgres-postgres", &[2, 7]).await;
 }
 
 #[tokio::test]
 async fn two_sqlite_lose_nothing() {
-    check(Pair::SqliteSqlite, "sqlite-sqlite", &[3, 8]).await;
+    check(Engines::SqliteSqlite, "sqlite-sqlite", &[3, 8]).await;
 }
 
 #[tokio::test]
 async fn two_locals_of_one_cloud_lose_nothing() {
-    check(Pair::All, "all", &[4, 9]).await;
+    check(Engines::All, "all", &[4, 9]).await;
 }

@@ -21,7 +21,7 @@ use berqenas_core::{
 };
 
 use crate::{
-    endpoint::{Endpoint, Refusal, RefusalKind, RowOutcome, RowWrite, TableWrites, WriteBatch},
+    endpoint::{Endpoint, Refusal, RefusalKind, RowOutcome, WriteBatch},
     error::EngineError,
     state::{
         BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow,
@@ -29,6 +29,7 @@ use crate::{
     },
 };
 
+mod batch;
 pub(crate) mod images;
 #[cfg(feature = "sabotage")]
 pub(crate) mod stale;
@@ -49,7 +50,7 @@ pub(crate) struct TableRows {
     /// The table's names in the databases.
     pub(crate) names: Pair<TableName>,
     /// The rows, as planned.
-    pub(crate) rows: Vec<PlannedRow>,
+    pub(crate) rows: Arc<Vec<PlannedRow>>,
 }
 
 /// What is done with rows that a database refuses because of other rows.
@@ -191,7 +192,7 @@ impl Applier<'_> {
         let mut entries = Vec::new();
         let mut conflicts = Vec::new();
         for table in &tables {
-            for row in &table.rows {
+            for row in table.rows.iter() {
                 let conflict_id = row.dispute.is_some().then(|| {
                     let entry = self.conflict(&table.mapping, row, now, ConflictState::Decided);
                     let id = entry.id.clone();
@@ -210,7 +211,7 @@ impl Applier<'_> {
             token: self.lease.token,
             run: self.run.to_owned(),
             batch: self.batch,
-            tables: tables.iter().map(|table| writes(table, side)).collect::<Result<_, _>>()?,
+            tables: tables.iter().map(|table| batch::writes(table, side)).collect::<Result<_, _>>()?,
             defer_foreign_keys,
         };
         let outcomes = self.endpoints.get(side).write(&batch).await?;
@@ -226,17 +227,15 @@ impl Applier<'_> {
             let known = self.parked(&table.mapping, table.rows.iter()).await?;
             parked.extend(known.into_iter().map(|(key, id)| ((table.mapping.table.clone(), key), id)));
         }
-        let rows = tables.into_iter().flat_map(|table| {
-            let TableRows { mapping, names, rows } = table;
-            rows.into_iter().map(move |row| (mapping.clone(), names.clone(), row))
-        });
-        self.close(side, rows.zip(outcomes).zip(&entries), &parked, on_refusal, now).await
+        let rows = tables.iter().flat_map(|table| table.rows.iter().map(move |row| (table, row)));
+        let rows = rows.zip(outcomes).zip(&entries).map(|(((table, row), outcome), entry)| (table, row, outcome, entry)).collect();
+        self.close(side, rows, &parked, on_refusal, now).await
     }
 
-    async fn close<'e>(
+    async fn close(
         &self,
         side: Side,
-        rows: impl Iterator<Item = (((Arc<TableMapping>, Pair<TableName>, PlannedRow), RowOutcome), &'e JournalEntry)>,
+        rows: Vec<(&TableRows, &PlannedRow, RowOutcome, &JournalEntry)>,
         parked: &HashMap<(String, Vec<u8>), String>,
         on_refusal: OnRefusal,
         now: i64,
@@ -245,12 +244,12 @@ impl Applier<'_> {
         let mut refused = Vec::new();
         let mut tally = Tally::default();
         let mut refusals: HashMap<String, Attempts> = HashMap::new();
-        for (((mapping, names, row), outcome), entry) in rows {
+        for (TableRows { mapping, names, .. }, row, outcome, entry) in rows {
             let table = mapping.table.clone();
             let bytes = entry.key.clone();
             match outcome {
                 RowOutcome::Applied(stored) => {
-                    self.close_applied(&mut close, &mapping, names.get(side), &row, stored.as_ref(), entry)?;
+                    self.close_applied(&mut close, mapping, names.get(side), row, stored.as_ref(), entry)?;
                     close.conflicts_close.extend(parked.get(&(table.clone(), bytes)).cloned());
                     tally.written(&table, side, row.dispute.is_some());
                 }
@@ -269,15 +268,15 @@ impl Applier<'_> {
                         close.pending_add.push((table.clone(), PendingKey { key: bytes, reason, attempts: 1, since: now }));
                     } else {
                         if !refusals.contains_key(&table) {
-                            refusals.insert(table.clone(), self.refusals(&mapping, true).await?);
+                            refusals.insert(table.clone(), self.refusals(mapping, true).await?);
                         }
                         let kind = refusal_name(refusal.kind);
                         tally.of(&table).quarantined += 1;
-                        let entry = quarantined(&mapping, &row, side, kind, refusal.message.clone(), &refusals[&table], now);
+                        let entry = quarantined(mapping, row, side, kind, refusal.message.clone(), &refusals[&table], now);
                         close.quarantine_add.push(entry);
                         close.pending_remove.push((table.clone(), bytes));
                     }
-                    refused.push(RefusedRow { table, key: row.key, refusal });
+                    refused.push(RefusedRow { table, key: row.key.clone(), refusal });
                 }
             }
         }
@@ -345,7 +344,7 @@ impl Applier<'_> {
             deleted: next.deleted,
             version: mapping.version.clone(),
             run: self.run.to_owned(),
-            rows: row.kept_rows(mapping, written).map(|rows| rows.map(|row| mapping.row_json(&row).into())),
+            rows: batch::kept(mapping, row, written),
         }
     }
 
@@ -472,20 +471,6 @@ fn settled(close: &mut BatchClose, table: &str, key: Vec<u8>, parked: &HashMap<V
     close.conflicts_close.extend(parked.get(&key).cloned());
     close.pending_remove.push((table.to_owned(), key.clone()));
     close.quarantine_remove.push((table.to_owned(), key));
-}
-
-fn writes(table: &TableRows, side: Side) -> Result<TableWrites, EngineError> {
-    let missing = |row: &PlannedRow| EngineError::failed(format!("the plan of row {} lacks the row it expects", row.key));
-    let rows = table.rows.iter().map(|row| {
-        let before = || row.seen.get(side).clone().ok_or_else(|| missing(row));
-        match &row.step {
-            Step::Write { kind: WriteKind::Insert(values), .. } => Ok(RowWrite::Insert { values: values.clone() }),
-            Step::Write { kind: WriteKind::Update(set), .. } => Ok(RowWrite::Update { before: before()?, set: set.clone() }),
-            Step::Write { kind: WriteKind::Delete, .. } => Ok(RowWrite::Delete { before: before()? }),
-            _ => Err(missing(row)),
-        }
-    });
-    Ok(TableWrites { access: table.mapping.access.get(side).clone(), rows: rows.collect::<Result<_, EngineError>>()? })
 }
 
 fn refusal_name(kind: RefusalKind) -> &'static str {

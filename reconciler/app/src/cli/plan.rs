@@ -58,6 +58,14 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
         full_sync: args.full_sync,
         row_limit: row_limit(args.limit, session),
     };
+    if session.screen.is_json() && request.row_limit.is_none() {
+        let plans = engine.plan_listed(args.name.as_deref(), &request, args.out.as_deref()).await?;
+        match plans.as_slice() {
+            [plan] if args.name.is_some() => session.screen.json(plan)?,
+            plans => session.screen.json(plans)?,
+        }
+        return Ok(exit(args, plans.iter().map(|plan| &plan.report)));
+    }
     let plans = match (&args.name, &args.out) {
         (Some(name), Some(file)) => vec![engine.plan_to_file(name, &request, file).await?],
         (name, _) => engine.plan(name.as_deref(), &request).await?,
@@ -66,8 +74,12 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
     if let (Some(file), false) = (&args.out, session.screen.is_json()) {
         session.screen.aside(&format!("\nSaved. To do exactly this: berqenas apply {}", file.display()));
     }
-    let changes = plans.iter().any(|plan| !plan.summary.total.is_empty());
-    Ok(if args.detailed_exitcode && changes { Exit::Changes } else { Exit::Done })
+    Ok(exit(args, plans.iter()))
+}
+
+fn exit<'p>(args: &Args, mut plans: impl Iterator<Item = &'p PlanReport>) -> Exit {
+    let changes = plans.any(|plan| !plan.summary.total.is_empty());
+    if args.detailed_exitcode && changes { Exit::Changes } else { Exit::Done }
 }
 
 /// People get the first rows of each table; programs get them all unless they ask for less.

@@ -131,9 +131,12 @@ impl Screen {
 
     /// JSON to standard output, whoever reads.
     pub(super) fn json<T: Serialize + ?Sized>(&self, answer: &T) -> Result<(), EngineError> {
-        let text = serde_json::to_string_pretty(answer)
-            .map_err(|source| EngineError::new(ErrorKind::Failed, "cannot write the answer as JSON").caused_by(source))?;
-        to_stdout(&text)
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
+        match serde_json::to_writer_pretty(&mut stdout, answer) {
+            Ok(()) => written(writeln!(stdout).and_then(|()| stdout.flush())),
+            Err(fault) if fault.is_io() => written(Err(fault.into())),
+            Err(fault) => Err(EngineError::new(ErrorKind::Failed, "cannot write the answer as JSON").caused_by(fault)),
+        }
     }
 
     /// A line for people beside the answer, to standard error.
@@ -167,10 +170,14 @@ impl Screen {
     }
 }
 
-/// A reader that has seen enough (`berqenas … | head`) is no failure.
 fn to_stdout(text: &str) -> Result<(), EngineError> {
     let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    written(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+}
+
+/// A reader that has seen enough (`berqenas … | head`) is no failure.
+fn written(result: io::Result<()>) -> Result<(), EngineError> {
+    match result {
         Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
             Err(EngineError::new(ErrorKind::Failed, "cannot write to standard output").caused_by(source))
         }

@@ -1,5 +1,7 @@
 //! `berqenas sync test-connection`
 
+use berqenas_core::spec::LedgerMode;
+
 use super::{Exit, Session, screen::Look, show};
 use crate::{
     engine::outcome::{ConnectionReport, SideReport},
@@ -23,8 +25,9 @@ fn render(report: &ConnectionReport, look: &Look) -> String {
     let mut text = format!("{}\n", look.paint.bold(&format!("Connection Test: {}", report.sync)));
     text.push_str(&render_side("Cloud", &report.cloud, look));
     text.push_str(&render_side("Local", &report.local, look));
-    let lacking =
-        [&report.cloud, &report.local].iter().any(|side| side.prepared == Some(false) || side.tables.iter().any(|table| !table.ready));
+    let lacking = [&report.cloud, &report.local]
+        .iter()
+        .any(|side| (side.prepared == Some(false) && side.ledger.is_table()) || side.tables.iter().any(|table| !table.ready));
     if lacking {
         let name = &report.sync;
         text.push_str(&format!("\n{} berqenas sync prepare {name} prints what is lacking, as statements\n", look.paint.green("hint:")));
@@ -56,7 +59,14 @@ fn render_side(title: &str, side: &SideReport, look: &Look) -> String {
         });
     };
     check(side.writable, "writable", "not writable", "not known whether it is writable");
-    check(side.prepared, "berqenas_sync is there", "berqenas_sync is missing", "not known whether berqenas_sync is there");
+    let (there, not_so) = match side.ledger {
+        LedgerMode::Table => ("berqenas_sync is there", "berqenas_sync is missing"),
+        LedgerMode::Lock => {
+            ("a lock stands for berqenas_sync", "berqenas_sync is there, and the spec says ledger: lock: one of the two has to go")
+        }
+    };
+    check(side.prepared, there, not_so, "not known whether berqenas_sync is there");
+    lines.extend(side.warnings.iter().map(|warning| format!("  {} {warning}", look.paint.yellow("!"))));
     lines.extend(side.missing_rights.iter().map(|right| format!("  {} {right}", look.paint.yellow("right missing:"))));
     for table in &side.tables {
         let lacks = if table.ready { "ready".to_owned() } else { format!("lacks {}", table.lacks.join(", ")) };

@@ -4,7 +4,9 @@
 //! - every call ends: within its time limit, or with [`EndpointError::Timeout`];
 //! - values go in bound, identifiers go in quoted by the engine file's one quoting function;
 //! - nothing is a round trip a row: reads and writes take and give batches;
-//! - what a call wrote it wrote in one transaction, together with its line in `berqenas_sync`, or not at all.
+//! - what a call wrote it wrote in one transaction, together with its line in `berqenas_sync`, or not at all;
+//! - where the spec says `ledger: lock` there is no such table: `raise_token` takes a lock of the engine that one session holds, every
+//!   later write makes sure in its transaction that it is still held, and who dies or loses the connection loses the lock.
 
 pub mod postgres;
 pub mod sqlite;
@@ -15,7 +17,7 @@ use async_trait::async_trait;
 use berqenas_core::{
     access::{StoredRow, TableAccess},
     shape::{Engine, TableName, TableShape},
-    spec::BookkeepingNames,
+    spec::{BookkeepingNames, LedgerMode},
     value::{RowHash, Stored},
 };
 use futures::stream::BoxStream;
@@ -34,6 +36,8 @@ pub struct ConnectOptions {
     pub ca_file: Option<PathBuf>,
     /// The time limit of one statement or connection attempt.
     pub timeout: Duration,
+    /// What fences the writes of a run.
+    pub ledger: LedgerMode,
 }
 
 /// What went wrong with a database.
@@ -104,6 +108,32 @@ pub enum EndpointError {
         /// The token of this run.
         ours: i64,
     },
+    /// Another run holds the lock of the sync.
+    #[error("{target}: another run of {sync} holds its lock: {holder}")]
+    Locked {
+        /// The database, without its password.
+        target: String,
+        /// The sync.
+        sync: String,
+        /// Who holds it, as far as that can be seen.
+        holder: String,
+    },
+    /// This run no longer holds the lock of the sync: it may not write any more.
+    #[error("{target}: this run of {sync} has lost its lock: {why}")]
+    LockLost {
+        /// The database, without its password.
+        target: String,
+        /// The sync.
+        sync: String,
+        /// How that may have come.
+        why: String,
+    },
+    /// A lock is to stand for a table that is there.
+    #[error("{target} has a table berqenas_sync: a lock does not fence off runs that go by the table")]
+    HasTable {
+        /// The database, without its password.
+        target: String,
+    },
     /// `berqenas_sync` is missing.
     #[error("{target} has no table berqenas_sync")]
     NotPrepared {
@@ -173,11 +203,12 @@ pub struct Probe {
     pub writable: bool,
     /// Rights that are missing, each with the statement that grants it.
     pub missing_rights: Vec<String>,
-    /// `berqenas_sync` is there.
+    /// `berqenas_sync` is there; for [`LedgerMode::Lock`], it is not, as it must be.
     pub prepared: bool,
 }
 
-/// A side's line in `berqenas_sync` for one sync.
+/// A side's line in `berqenas_sync` for one sync. With [`LedgerMode::Lock`] only the id means something, and that is derived from what
+/// can be seen of the database; see [`Ledger::is_derived`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     /// The database's own id, made once by `sync prepare`.
@@ -203,6 +234,9 @@ pub struct LedgerRow {
     pub hash: Option<String>,
     /// The stamp the side gave it, in microseconds.
     pub stamp: Option<i64>,
+    /// What [`TableWrites::remarks`] had to say of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<serde_json::Value>,
 }
 
 impl LedgerRow {
@@ -251,6 +285,32 @@ pub struct TableWrites {
     pub access: Arc<TableAccess>,
     /// The rows, in the order of their positions.
     pub rows: Vec<RowWrite>,
+    /// What is recorded with the rows that were written.
+    pub remarks: Remarks,
+}
+
+/// What whoever writes wants to find in the ledger beside a row's hash: made of the row's place among its table's writes and of what the
+/// side stored. The endpoint records it, in the same commit, and asks nothing of it.
+#[derive(Clone, Default)]
+pub struct Remarks(Option<Arc<Remark>>);
+
+type Remark = dyn Fn(usize, &StoredRow) -> Option<serde_json::Value> + Send + Sync;
+
+impl Remarks {
+    /// Remarks that this function makes.
+    pub fn new(remark: impl Fn(usize, &StoredRow) -> Option<serde_json::Value> + Send + Sync + 'static) -> Remarks {
+        Remarks(Some(Arc::new(remark)))
+    }
+
+    fn on(&self, place: usize, stored: &StoredRow) -> Option<serde_json::Value> {
+        self.0.as_ref().and_then(|remark| remark(place, stored))
+    }
+}
+
+impl std::fmt::Debug for Remarks {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(if self.0.is_some() { "Remarks(some)" } else { "Remarks(none)" })
+    }
 }
 
 /// One write transaction.
@@ -266,7 +326,8 @@ pub struct WriteBatch {
     pub batch: i64,
     /// What to write; positions count through all tables.
     pub tables: Vec<TableWrites>,
-    /// Foreign keys that can wait are checked at the end: for rows that refer to each other in a ring.
+    /// Rows may refer to each other in a ring: they are written together, whether the checks of their foreign keys can wait or not.
+    /// Rows that hang together with one that is refused are refused with it.
     pub defer_foreign_keys: bool,
 }
 
@@ -351,8 +412,10 @@ pub trait Endpoint: Send + Sync {
 
     /// Raises the sync's token (making its line if there is none) and answers what stood there before.
     ///
+    /// With [`LedgerMode::Lock`]: takes the sync's lock, waiting for it no longer than the time limit.
+    ///
     /// # Errors
-    /// [`EndpointError::Fenced`] where a higher token stands already.
+    /// [`EndpointError::Fenced`] where a higher token stands already; [`EndpointError::Locked`] where another run has the lock.
     async fn raise_token(&self, sync: &str, token: i64) -> Result<Ledger>;
 
     /// Records the end of a run; fenced like a write.
@@ -376,10 +439,54 @@ pub trait Endpoint: Send + Sync {
     async fn close(&self);
 }
 
+impl WriteBatch {
+    /// The ledger's account of what was written; `outcomes` come in the order of positions.
+    #[must_use]
+    pub fn account<'o>(&self, outcomes: impl IntoIterator<Item = &'o RowOutcome>) -> Vec<LedgerRow> {
+        let places = self.tables.iter().flat_map(|table| (0..table.rows.len()).map(move |place| (table, place)));
+        let written = places.zip(outcomes).zip(0_u32..).filter_map(|((place, outcome), position)| match outcome {
+            RowOutcome::Applied(row) => Some((place, row.as_ref(), position)),
+            RowOutcome::Moved | RowOutcome::Refused(_) => None,
+        });
+        let account = written.map(|((table, place), row, position)| LedgerRow {
+            position,
+            hash: row.map(|row| table.access.hash(row).to_hex()),
+            stamp: row.and_then(|row| row.stamp),
+            remark: row.and_then(|row| table.remarks.on(place, row)),
+        });
+        account.collect()
+    }
+}
+
+/// What derived ids begin with.
+const DERIVED: &str = "lock-";
+
+/// Whether the id of a database was derived for [`LedgerMode::Lock`], not kept in its table.
+#[must_use]
+pub fn is_derived(database_id: &str) -> bool {
+    database_id.starts_with(DERIVED)
+}
+
 impl Ledger {
     /// The line of a sync that never wrote.
     #[must_use]
     pub fn empty(database_id: String) -> Ledger {
         Ledger { database_id, token: 0, epoch: 0, run: None, batch: 0, applied: Vec::new() }
+    }
+
+    /// The ledger of a database without a table: its id is made from what tells it from other databases.
+    #[must_use]
+    pub fn derived(marks: &[&str]) -> Ledger {
+        let mut hasher = blake3::Hasher::new_derive_key("berqenas sync, identity of a database without berqenas_sync");
+        for mark in marks {
+            hasher.update(&(mark.len() as u64).to_le_bytes()).update(mark.as_bytes());
+        }
+        Ledger::empty(format!("{DERIVED}{}", &hasher.finalize().to_hex()[..32]))
+    }
+
+    /// Whether no table stands behind it: the id is derived, and nothing is known of earlier runs.
+    #[must_use]
+    pub fn is_derived(&self) -> bool {
+        is_derived(&self.database_id)
     }
 }

@@ -1,13 +1,15 @@
 //! PostgreSQL, 14 and later.
 //!
 //! `sql` spells names and values, `session` bounds statements and reads errors; the rest is one file a task: `describe`, `read`,
-//! `write` (with `statements` and `swap`), `ledger`, `prepare`, `probe`.
+//! `write` (with `statements` and `swap`), `ledger` and what stands for it (`lock`), `prepare`, `probe`.
 
 mod describe;
 mod ledger;
+mod lock;
 mod prepare;
 mod probe;
 mod read;
+mod ring;
 mod session;
 mod sql;
 mod statements;
@@ -46,6 +48,8 @@ pub struct PostgresEndpoint {
     session: Arc<Session>,
     /// The schema that is meant when a name has none, and that holds `berqenas_sync`.
     schema: String,
+    /// With `ledger: lock`, the one session that takes the lock and writes.
+    writer: Option<PgPool>,
 }
 
 impl PostgresEndpoint {
@@ -83,20 +87,38 @@ impl PostgresEndpoint {
             .map_err(|error| session.connect_error(error))?;
 
         let settings = session_settings(&session);
-        let pool = PgPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(options.timeout)
-            .after_connect(move |connection, _| {
-                let settings = settings.clone();
-                Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop) })
-            })
-            .connect_lazy_with(login);
-        Ok(PostgresEndpoint { pool, session, schema: options.schema.unwrap_or(current) })
+        let connections = PgPoolOptions::new().acquire_timeout(options.timeout).after_connect(move |connection, _| {
+            let settings = settings.clone();
+            Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop) })
+        });
+        // A connection that was replaced would come without the lock: it is kept however long it lies idle.
+        let alone = connections.clone().max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+        let writer = (!options.ledger.is_table()).then(|| alone.connect_lazy_with(login.clone()));
+        let pool = connections.max_connections(MAX_CONNECTIONS).connect_lazy_with(login);
+        Ok(PostgresEndpoint { pool, session, schema: options.schema.unwrap_or(current), writer })
     }
 
     /// Begins a transaction with the given statement.
     async fn begin(&self, doing: Doing<'_>, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
         self.session.run(doing, self.pool.begin_with(statement)).await
+    }
+
+    /// Begins a transaction that writes for a sync, and makes sure that this run still may.
+    async fn begin_fenced(
+        &self,
+        doing: Doing<'_>,
+        statement: &'static str,
+        sync: &str,
+        token: i64,
+    ) -> Result<Transaction<'static, Postgres>> {
+        let Some(writer) = &self.writer else {
+            let mut transaction = self.begin(doing, statement).await?;
+            ledger::fence(self, &mut transaction, sync, token, ledger::Expect::Exactly).await?;
+            return Ok(transaction);
+        };
+        let mut transaction = self.session.run(doing, writer.begin_with(statement)).await?;
+        lock::fence(self, &mut transaction, sync).await?;
+        Ok(transaction)
     }
 }
 
@@ -157,11 +179,17 @@ impl Endpoint for PostgresEndpoint {
     }
 
     async fn ledger(&self, sync: &str) -> Result<Ledger> {
-        ledger::ledger(self, sync).await
+        match &self.writer {
+            Some(_) => lock::ledger(self).await,
+            None => ledger::ledger(self, sync).await,
+        }
     }
 
     async fn raise_token(&self, sync: &str, token: i64) -> Result<Ledger> {
-        ledger::raise_token(self, sync, token).await
+        match &self.writer {
+            Some(writer) => lock::take(self, writer, sync).await,
+            None => ledger::raise_token(self, sync, token).await,
+        }
     }
 
     async fn record_end(&self, sync: &str, token: i64, epoch: i64) -> Result<()> {
@@ -177,7 +205,7 @@ impl Endpoint for PostgresEndpoint {
     }
 
     fn ledger_preparation(&self) -> Vec<String> {
-        prepare::ledger(&self.schema)
+        if self.writer.is_some() { Vec::new() } else { prepare::ledger(&self.schema) }
     }
 
     async fn execute(&self, statements: &[String]) -> Result<()> {
@@ -192,7 +220,13 @@ impl Endpoint for PostgresEndpoint {
 
     async fn close(&self) {
         // A connection that somebody still holds, or whose server is gone, must not hold this up: it ends with its holder.
-        if tokio::time::timeout(self.session.limit, self.pool.close()).await.is_err() {
+        let close = async {
+            if let Some(writer) = &self.writer {
+                writer.close().await;
+            }
+            self.pool.close().await;
+        };
+        if tokio::time::timeout(self.session.limit, close).await.is_err() {
             tracing::debug!(target = %self.session.target, "closed with connections still in use");
         }
     }

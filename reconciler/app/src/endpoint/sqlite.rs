@@ -25,11 +25,15 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow},
 };
 
-use self::sql::{Statement, Unreadable, quote};
+use self::{
+    lock::Lock,
+    sql::{Statement, Unreadable, quote},
+};
 use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch};
 
 mod describe;
 mod ledger;
+mod lock;
 mod prepare;
 mod scan;
 mod sql;
@@ -53,6 +57,8 @@ pub struct SqliteEndpoint {
     pool: SqlitePool,
     options: SqliteConnectOptions,
     context: Context,
+    /// With `ledger: lock`, what stands for the table.
+    lock: Option<Lock>,
 }
 
 /// What errors say of where they happened, and the limit that calls keep.
@@ -86,8 +92,13 @@ impl SqliteEndpoint {
         let file = file.busy_timeout(patience.min(Duration::from_secs(3_600)));
         let found = std::fs::metadata(file.get_filename());
         found.map_err(|error| connect(sqlx::Error::Io(error)))?;
+        let lock = if options.ledger.is_table() {
+            None
+        } else {
+            Some(Lock::of(file.get_filename()).map_err(|error| connect(sqlx::Error::Io(error)))?)
+        };
         let pool = SqlitePoolOptions::new().max_connections(MOST_CONNECTIONS).acquire_timeout(options.timeout).test_before_acquire(false);
-        let endpoint = SqliteEndpoint { pool: pool.connect_lazy_with(file.clone()), options: file, context };
+        let endpoint = SqliteEndpoint { pool: pool.connect_lazy_with(file.clone()), options: file, context, lock };
         endpoint.refuse_utf16().await?;
         Ok(endpoint)
     }
@@ -112,6 +123,12 @@ impl SqliteEndpoint {
 
     async fn acquire(&self) -> Result<PoolConnection<Sqlite>> {
         self.pool.acquire().await.map_err(|error| self.context.fail("connecting", error))
+    }
+
+    /// With `ledger: lock`, what is known of the database.
+    async fn derived(&self, lock: &Lock) -> Result<Ledger> {
+        ledger::refuse_table(&mut *self.acquire().await?, &self.context).await?;
+        lock.ledger().map_err(|error| EndpointError::Connect { target: self.context.target.clone(), source: sqlx::Error::Io(error) })
     }
 
     /// SQLite's clock, in microseconds.
@@ -261,7 +278,7 @@ impl Endpoint for SqliteEndpoint {
                 clock_offset_us: clock - (before + latency_us / 2),
                 writable: self.is_writable(&mut connection).await?,
                 missing_rights: Vec::new(),
-                prepared: ledger::exists(&mut connection, &self.context).await?,
+                prepared: ledger::exists(&mut connection, &self.context).await? == self.lock.is_none(),
             })
         };
         self.context.limited("testing the connection", work).await
@@ -313,6 +330,9 @@ impl Endpoint for SqliteEndpoint {
 
     async fn ledger(&self, sync: &str) -> Result<Ledger> {
         let work = async {
+            if let Some(lock) = &self.lock {
+                return self.derived(lock).await;
+            }
             let (id, line) = ledger::read(&mut *self.acquire().await?, &self.context, sync).await?;
             Ok(line.unwrap_or_else(|| Ledger::empty(id)))
         };
@@ -322,8 +342,16 @@ impl Endpoint for SqliteEndpoint {
     async fn raise_token(&self, sync: &str, token: i64) -> Result<Ledger> {
         let work = async {
             let fail = |error| self.context.fail("raising the token", error);
+            if let Some(lock) = &self.lock {
+                lock.take(&self.context, sync).await?;
+            }
             let mut connection = self.acquire().await?;
+            // With a lock: the last commit of whoever held it before is done by now, and the rows tell of it.
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
+            if let Some(lock) = &self.lock {
+                transaction.rollback().await.map_err(fail)?;
+                return self.derived(lock).await;
+            }
             let before = ledger::check_token(&mut transaction, &self.context, sync, token).await?;
             ledger::set_token(&mut transaction, &self.context, sync, token).await?;
             transaction.commit().await.map_err(fail)?;
@@ -335,6 +363,9 @@ impl Endpoint for SqliteEndpoint {
     async fn record_end(&self, sync: &str, token: i64, epoch: i64) -> Result<()> {
         let work = async {
             let fail = |error| self.context.fail("recording the end of a run", error);
+            if let Some(lock) = &self.lock {
+                return lock.fence(&self.context, sync);
+            }
             let mut connection = self.acquire().await?;
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
             ledger::check_token(&mut transaction, &self.context, sync, token).await?;
@@ -348,7 +379,7 @@ impl Endpoint for SqliteEndpoint {
     async fn write(&self, batch: &WriteBatch) -> Result<Vec<RowOutcome>> {
         let work = async {
             let mut connection = self.acquire().await?;
-            write::batch(&mut connection, &self.context, batch).await
+            write::batch(&mut connection, &self.context, self.lock.as_ref(), batch).await
         };
         self.context.limited("writing a batch", work).await
     }
@@ -358,7 +389,7 @@ impl Endpoint for SqliteEndpoint {
     }
 
     fn ledger_preparation(&self) -> Vec<String> {
-        prepare::ledger()
+        if self.lock.is_some() { Vec::new() } else { prepare::ledger() }
     }
 
     async fn execute(&self, statements: &[String]) -> Result<()> {
@@ -376,5 +407,8 @@ impl Endpoint for SqliteEndpoint {
 
     async fn close(&self) {
         self.pool.close().await;
+        if let Some(lock) = &self.lock {
+            lock.release();
+        }
     }
 }

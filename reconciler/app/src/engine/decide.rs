@@ -60,13 +60,13 @@ pub(super) struct Decider<'a> {
 
 /// One side's answer for one key.
 #[derive(Clone, Debug, Default)]
-struct Fetched {
+pub(super) struct Fetched {
     /// The row with this very key.
-    exact: Option<StoredRow>,
+    pub(super) exact: Option<StoredRow>,
     /// A row whose key only that side's collation holds equal.
     alike: Option<(StoredRow, String)>,
     /// The key cannot be asked for on this side.
-    fault: Option<String>,
+    pub(super) fault: Option<String>,
 }
 
 impl Decider<'_> {
@@ -97,6 +97,7 @@ impl Decider<'_> {
             hard_deletes: self.table.spec.hard_deletes,
             first_sync: self.first_sync,
             clock_skew: self.clocks.skew(),
+            two_writes: self.session.locked_sides().next().is_none(),
         };
         let mut planned = Vec::with_capacity(keys.len());
         for (((key, bytes), cloud), local) in keys.iter().zip(&bytes).zip(cloud).zip(local) {
@@ -183,28 +184,7 @@ impl Decider<'_> {
     }
 
     async fn fetch(&self, side: Side, keys: &[Key]) -> Result<Vec<Fetched>, EngineError> {
-        let mapping = self.mapping();
-        let mut answers = vec![Fetched::default(); keys.len()];
-        let mut asked = Vec::with_capacity(keys.len());
-        let mut positions = Vec::with_capacity(keys.len());
-        for (position, key) in keys.iter().enumerate() {
-            match mapping.key_spellings(side, key) {
-                Ok(spellings) => {
-                    positions.extend(std::iter::repeat_n(position, spellings.len()));
-                    asked.extend(spellings);
-                }
-                Err(fault) => answers[position].fault = Some(fault.to_string()),
-            }
-        }
-        for (asked, row) in self.session.endpoints.get(side).fetch(mapping.access.get(side), &asked).await? {
-            let position = positions[asked];
-            match mapping.key(side, &row) {
-                Ok(key) if key == keys[position] => answers[position].exact = Some(row),
-                Ok(key) => answers[position].alike = Some((row, key.to_string())),
-                Err(fault) => answers[position].fault = Some(fault.to_string()),
-            }
-        }
-        Ok(answers)
+        fetch(self.session, self.mapping(), side, keys).await
     }
 
     async fn bases(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Base>, EngineError> {
@@ -276,6 +256,31 @@ impl Decider<'_> {
         let parked = self.state.parked(&self.session.spec.name, &self.mapping().table, keys).await?;
         Ok(parked.into_iter().map(|conflict| (conflict.key.clone(), conflict)).collect())
     }
+}
+
+/// Reads rows of one side by their keys: an answer for each, in their order.
+pub(super) async fn fetch(session: &Session, mapping: &TableMapping, side: Side, keys: &[Key]) -> Result<Vec<Fetched>, EngineError> {
+    let mut answers = vec![Fetched::default(); keys.len()];
+    let mut asked = Vec::with_capacity(keys.len());
+    let mut positions = Vec::with_capacity(keys.len());
+    for (position, key) in keys.iter().enumerate() {
+        match mapping.key_spellings(side, key) {
+            Ok(spellings) => {
+                positions.extend(std::iter::repeat_n(position, spellings.len()));
+                asked.extend(spellings);
+            }
+            Err(fault) => answers[position].fault = Some(fault.to_string()),
+        }
+    }
+    for (asked, row) in session.endpoints.get(side).fetch(mapping.access.get(side), &asked).await? {
+        let position = positions[asked];
+        match mapping.key(side, &row) {
+            Ok(key) if key == keys[position] => answers[position].exact = Some(row),
+            Ok(key) => answers[position].alike = Some((row, key.to_string())),
+            Err(fault) => answers[position].fault = Some(fault.to_string()),
+        }
+    }
+    Ok(answers)
 }
 
 /// A key that one side cannot be asked for, or that its collation mixes up with another.

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use berqenas_core::spec::LedgerMode;
+
 use super::{Result, outcome::DemoFolder};
 use crate::{
     endpoint::{ConnectOptions, Endpoint as _, sqlite::SqliteEndpoint},
@@ -72,6 +74,7 @@ async fn execute(file: &Path, scripts: &[&str]) -> Result<()> {
         schema: None,
         ca_file: None,
         timeout: Duration::from_secs(30),
+        ledger: LedgerMode::Table,
     })
     .await?;
     let done = endpoint.execute(&statements).await;

@@ -18,7 +18,13 @@ impl EngineError {
     pub(crate) fn is_transient(&self) -> bool {
         matches!(
             self.origin::<EndpointError>(),
-            Some(EndpointError::Transient { .. } | EndpointError::Timeout { .. } | EndpointError::Connect { .. })
+            Some(
+                EndpointError::Transient { .. }
+                    | EndpointError::Timeout { .. }
+                    | EndpointError::Connect { .. }
+                    // Tried again, the lock is taken anew, unless another run has it by now.
+                    | EndpointError::LockLost { .. }
+            )
         )
     }
 }
@@ -32,12 +38,16 @@ impl From<EndpointError> for EngineError {
             EndpointError::Timeout { .. } => "the next run tries again; if the database is only slow, set a longer `timeout` in the spec".to_owned(),
             EndpointError::Denied { remedy, .. } => format!("run as an administrator: {remedy}"),
             EndpointError::ReadOnly { .. } => "a sync in both directions writes to both sides: give the login write access, or set `direction`".to_owned(),
-            EndpointError::NotPrepared { .. } => "run `berqenas sync prepare NAME --apply`, or let an administrator run what it prints".to_owned(),
+            EndpointError::NotPrepared { .. } => "run `berqenas sync prepare NAME --apply`, or let an administrator run what it prints; where no table may be made, say `ledger: lock` for that side in the spec, which is weaker".to_owned(),
             EndpointError::Fenced { .. } => "nothing is lost: the run that took over goes on".to_owned(),
+            EndpointError::Locked { .. } => "wait until it is done; if it hangs, end that process or connection: its lock goes with it".to_owned(),
+            EndpointError::LockLost { .. } => "nothing was written since; the next run puts right what this one left".to_owned(),
+            EndpointError::HasTable { .. } => "take `ledger: lock` out of the spec, and let the login SELECT, INSERT and UPDATE berqenas_sync; or drop that table, if no sync uses it".to_owned(),
             EndpointError::Transient { .. } => "the next run tries again and puts right what this one left".to_owned(),
             EndpointError::Database { .. } | EndpointError::Unexpected { .. } => "what the database said is above; nothing of the batch in question was kept".to_owned(),
         };
-        EngineError::of(ErrorKind::Failed, fault).hint(hint)
+        let kind = if matches!(fault, EndpointError::Locked { .. }) { ErrorKind::Busy } else { ErrorKind::Failed };
+        EngineError::of(kind, fault).hint(hint)
     }
 }
 

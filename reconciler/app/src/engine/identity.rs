@@ -9,7 +9,7 @@ use berqenas_core::{
 };
 
 use crate::{
-    endpoint::Ledger,
+    endpoint::{Ledger, is_derived},
     error::{EngineError, ErrorKind},
     state::SideState,
 };
@@ -23,7 +23,7 @@ pub(super) fn check(sync: &str, side: Side, target: &str, known: Option<&SideSta
     };
     let recorded = ledger.epoch;
     let Some(known) = known else {
-        return if recorded == 0 {
+        return if recorded == 0 || ledger.is_derived() {
             Ok(())
         } else {
             stopped(format!(
@@ -31,10 +31,19 @@ pub(super) fn check(sync: &str, side: Side, target: &str, known: Option<&SideSta
             ))
         };
     };
+    if is_derived(&known.database_id) != ledger.is_derived() {
+        return stopped(format!(
+            "{side} ({target}) was last synced with another `ledger` than the spec has now, and what either recorded the other does not know"
+        ));
+    }
+    if known.database_id != ledger.database_id && ledger.is_derived() {
+        return stopped(format!("{side} ({target}) is another database than the one last synced, or it was moved"));
+    }
     if known.database_id != ledger.database_id {
         return stopped(format!("{side} ({target}) is another database than the one last synced"));
     }
-    if recorded == known.epoch || Some(recorded) == known.pending_epoch {
+    // Without a table nothing there tells of earlier runs.
+    if ledger.is_derived() || recorded == known.epoch || Some(recorded) == known.pending_epoch {
         return Ok(());
     }
     let how = if recorded < known.epoch { "behind" } else { "ahead of" };
@@ -83,6 +92,7 @@ mod tests {
             (Some(known(3, None)), 5, "a", Some("ahead of the state")),
             (Some(known(3, None)), 0, "a", Some("behind the state")),
             (Some(known(3, None)), 3, "b", Some("another database")),
+            (Some(known(3, None)), 0, "lock-a", Some("with another `ledger`")),
         ] {
             let found = verdict(known.as_ref(), epoch, id);
             match expected {
@@ -90,5 +100,14 @@ mod tests {
                 Some(part) => assert!(found.as_deref().is_some_and(|text| text.contains(part)), "{found:?} lacks {part}"),
             }
         }
+    }
+
+    #[test]
+    fn without_a_table_only_another_database_is_noticed() {
+        let known = |id: &str| SideState { database_id: id.into(), ..known(3, None) };
+        assert_eq!(verdict(None, 0, "lock-a"), None);
+        assert_eq!(verdict(Some(&known("lock-a")), 0, "lock-a"), None);
+        assert!(verdict(Some(&known("lock-b")), 0, "lock-a").is_some_and(|text| text.contains("another database")));
+        assert!(verdict(Some(&known("lock-a")), 3, "a").is_some_and(|text| text.contains("with another `ledger`")));
     }
 }

@@ -19,7 +19,7 @@ use super::{
         StatusReport, TablePreparation, TableReadiness, Winner,
     },
     request::ConflictFilter,
-    session::{find_table, open_side, resolve_side},
+    session::{connection_of, find_table, locked_sides, open_side, resolve_side, weaker_guarantee},
     sides,
 };
 use crate::{
@@ -70,7 +70,7 @@ impl Engine {
             conflicts_waiting: 0,
             quarantined: 0,
             pending: 0,
-            warnings: Vec::new(),
+            warnings: locked_sides(spec).map(weaker_guarantee).collect(),
         };
         let Some(state) = State::open_read_only(&self.state).await? else { return Ok(report) };
         let waits = waiting(&state, loaded).await?;
@@ -211,6 +211,8 @@ async fn test_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Sid
 
 async fn fill_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Side, report: &mut SideReport) -> Result<()> {
     report.target = resolve_side(loaded, side)?.display;
+    report.ledger = connection_of(&loaded.spec, side).ledger;
+    report.warnings.extend(locked_sides(&loaded.spec).filter(|locked| *locked == side).map(weaker_guarantee));
     let endpoint = open_side(environment, loaded, side).await?;
     let probe = endpoint.probe().await?;
     report.reachable = true;

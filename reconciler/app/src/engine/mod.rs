@@ -23,10 +23,14 @@ mod run;
 mod scan;
 mod session;
 mod settle;
+mod spool;
 mod tally;
 mod view;
 
-pub use self::demo::{demo_build, demo_edit};
+pub use self::{
+    demo::{demo_build, demo_edit},
+    spool::ListedPlan,
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -43,10 +47,12 @@ use self::{
     environment::{Environment, System},
     leased::Work,
     outcome::{PlanReport, SpecEntry, SpecFault, SyncOutcome, ValidateReport},
-    planfile::PlanFile,
+    planfile::{PlanFile, PlanWriter},
+    planner::Sinks,
     reading::{Readings, RunContext, read_sides},
     request::{EngineOptions, PlanRequest, Progress, Silent, SyncRequest},
     session::{Narrowing, Session},
+    spool::Spool,
 };
 use crate::{
     error::{EngineError, ErrorKind},
@@ -145,16 +151,39 @@ impl Engine {
     /// # Errors
     /// Whatever keeps a side from being read.
     pub async fn plan(&self, name: Option<&str>, request: &PlanRequest) -> Result<Vec<PlanReport>> {
-        let specs: Vec<&LoadedSpec> = match name {
-            Some(name) => vec![self.find(name)?],
-            None if self.specs.faults.is_empty() => self.specs.specs.iter().collect(),
-            None => return Err(EngineError::invalid_specs(self.spec_faults())),
-        };
         let mut reports = Vec::new();
-        for loaded in specs {
-            reports.push(self.plan_one(loaded, request, None).await.map_err(|fault| fault.about(&loaded.spec.name))?);
+        for loaded in self.chosen(name)? {
+            let planned = self.plan_one(loaded, request, &mut Sinks::default(), None).await;
+            reports.push(planned.map_err(|fault| fault.about(&loaded.spec.name))?);
         }
         Ok(reports)
+    }
+
+    /// The same with every row, however many, for programs: [`PlanRequest::row_limit`] means nothing to it. With `file`, for which one
+    /// sync is named, saved too.
+    ///
+    /// # Errors
+    /// Whatever keeps a side from being read, or the file from being written.
+    pub async fn plan_listed(&self, name: Option<&str>, request: &PlanRequest, file: Option<&Path>) -> Result<Vec<ListedPlan>> {
+        let mut plans = Vec::new();
+        for loaded in self.chosen(name)? {
+            let mut sinks = Sinks { spool: Some(Spool::begin()?), file: None };
+            let planned = self.plan_one(loaded, request, &mut sinks, file).await;
+            let report = planned.map_err(|fault| fault.about(&loaded.spec.name))?;
+            if let Some(spool) = sinks.spool {
+                plans.push(spool.finish(report)?);
+            }
+        }
+        Ok(plans)
+    }
+
+    /// The sync of that name, or all of them.
+    fn chosen(&self, name: Option<&str>) -> Result<Vec<&LoadedSpec>> {
+        match name {
+            Some(name) => Ok(vec![self.find(name)?]),
+            None if self.specs.faults.is_empty() => Ok(self.specs.specs.iter().collect()),
+            None => Err(EngineError::invalid_specs(self.spec_faults())),
+        }
     }
 
     /// The same, saved as a file for [`Engine::apply`].
@@ -162,10 +191,10 @@ impl Engine {
     /// # Errors
     /// Whatever keeps a side from being read, or the file from being written.
     pub async fn plan_to_file(&self, name: &str, request: &PlanRequest, file: &Path) -> Result<PlanReport> {
-        self.plan_one(self.find(name)?, request, Some(file)).await.map_err(|fault| fault.about(name))
+        self.plan_one(self.find(name)?, request, &mut Sinks::default(), Some(file)).await.map_err(|fault| fault.about(name))
     }
 
-    async fn plan_one(&self, loaded: &LoadedSpec, request: &PlanRequest, file: Option<&Path>) -> Result<PlanReport> {
+    async fn plan_one(&self, loaded: &LoadedSpec, request: &PlanRequest, sinks: &mut Sinks, file: Option<&Path>) -> Result<PlanReport> {
         // A plan writes nothing, not even a state that is not there yet: an empty one in a folder of its own stands for it.
         let scratch;
         let state = match State::open_read_only(&self.state).await? {
@@ -193,18 +222,16 @@ impl Engine {
         };
         let readings = read_sides(&session, &state, false, false, self.environment.as_ref()).await?;
         self.check_forest(&state, &session, &readings).await?;
-        let planned = planner::plan(&context, &readings, request.row_limit, file.is_some()).await?;
+        let spec = &loaded.spec;
+        sinks.file = file.map(|file| PlanWriter::begin(file, &spec.name, &spec.generation, request.strategy)).transpose()?;
+        let report = planner::plan(&context, &readings, request.row_limit, sinks).await?;
         state.ensure_unmoved()?;
-        if let Some(file) = file {
-            let version =
-                |table: &str| session.tables.iter().find(|known| known.spec.name == table).map(|known| known.mapping.version.clone());
-            let tables = planned.rows.into_iter().filter_map(|(table, rows)| version(&table).map(|version| (table, version, rows)));
-            let report = &planned.report;
-            PlanFile::new(&report.plan_id, &report.sync, &report.generation, request.strategy, tables.collect()).save(file)?;
+        if let Some(file) = sinks.file.take() {
+            file.finish(&report.plan_id)?;
         }
         session.close().await;
         state.close().await;
-        Ok(planned.report)
+        Ok(report)
     }
 
     /// Refuses a ring of table pairs among the syncs of the specs; answers those of this session.
@@ -242,7 +269,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Stale`] with the rows that moved, before anything is written.
     pub async fn apply(&self, file: &Path, progress: &dyn Progress) -> Result<SyncOutcome> {
-        let plan = PlanFile::load(file)?;
+        let plan = PlanFile::open(file)?;
         let loaded = self.find(&plan.sync)?;
         if loaded.spec.generation != plan.generation {
             return Err(EngineError::new(

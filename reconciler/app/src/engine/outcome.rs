@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use berqenas_core::value::Side;
+use berqenas_core::{spec::LedgerMode, value::Side};
 use jiff::Timestamp;
 use serde::{
     Serialize,
@@ -493,8 +493,14 @@ pub struct SideReport {
     pub writable: Option<bool>,
     /// Rights that are missing, each with the statement that grants it.
     pub missing_rights: Vec<String>,
-    /// Whether `berqenas_sync` is there.
+    /// Whether `berqenas_sync` is there; with `ledger: lock`, whether it is not, as it must be.
     pub prepared: Option<bool>,
+    /// What fences the writes there.
+    #[serde(skip_serializing_if = "LedgerMode::is_table")]
+    pub ledger: LedgerMode,
+    /// What a person should know of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Its tables, in the order of the spec; empty where it does not answer.
     pub tables: Vec<TableReadiness>,
 }

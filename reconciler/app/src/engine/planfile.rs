@@ -1,34 +1,136 @@
-//! Plan files: a plan saved whole, to be applied exactly or refused.
+//! Saved plans: written and read row by row, so that neither side of it holds a plan in memory.
 //!
-//! The file holds, for each row, what both sides looked like and what is done, value by value, so that applying it decides nothing. A
-//! digest stands over all of that: a file that was altered is refused.
+//! The file is JSON, a line at a time: a header; then each table, followed by its rows; then a trailer with the plan's id, counts, and a
+//! digest over all of it. A row's line says what both sides looked like and what is done, value by value, so that applying it decides
+//! nothing. A file that was altered or cut off is refused before its first row is looked at. It comes to its place whole, when it is
+//! finished, or not at all.
 
-use std::path::Path;
+mod rows;
 
-use berqenas_core::{
-    access::StoredRow,
-    classify::ConflictKind,
-    key::Key,
-    mapping::TableMapping,
-    plan::{Dispute, PlannedRow, Step, WriteKind},
-    spec::StrategyName,
-    value::{Pair, RowHash, Side, Stored},
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
 };
-use serde::{Deserialize, Serialize};
 
+use berqenas_core::{mapping::TableMapping, plan::PlannedRow, spec::StrategyName};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tempfile::NamedTempFile;
+
+use self::rows::RowFile;
 use crate::error::{EngineError, ErrorKind};
 
 /// The version of the file's form.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
-/// A saved plan.
+/// The first line.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct PlanFile {
+struct Header {
     format_version: u32,
-    /// The digest over everything else in the file.
+    sync: String,
+    generation: String,
+    /// The strategy of the request, where it overrode the spec's.
+    strategy: Option<StrategyName>,
+}
+
+/// What tells whether the rest can be read.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+}
+
+/// The line before a table's rows.
+#[derive(Debug, Serialize, Deserialize)]
+struct TableLine {
+    table: String,
+    mapping_version: String,
+}
+
+/// The last line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Trailer {
+    plan_id: String,
+    tables: u64,
+    rows: u64,
+    /// Over every line before it and over what stands before it in this one.
     digest: String,
-    /// The plan's id.
-    pub(super) plan_id: String,
+}
+
+/// A line that is no header: which of them it is shows in its fields.
+#[derive(Deserialize)]
+struct Line {
+    table: Option<String>,
+    mapping_version: Option<String>,
+    digest: Option<String>,
+}
+
+/// A plan being saved.
+pub(super) struct PlanWriter {
+    /// Where it goes.
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+    hasher: blake3::Hasher,
+    tables: u64,
+    rows: u64,
+}
+
+impl PlanWriter {
+    /// Begins a file, beside its place and readable by its owner only: it holds rows.
+    pub(super) fn begin(path: &Path, sync: &str, generation: &str, strategy: Option<StrategyName>) -> Result<PlanWriter, EngineError> {
+        // A link goes on pointing to the plan.
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = NamedTempFile::with_prefix_in(".berqenas-plan-", folder).map_err(|source| unwritable(&path, source))?;
+        let mut writer = PlanWriter { path, file: BufWriter::new(file), hasher: blake3::Hasher::new(), tables: 0, rows: 0 };
+        writer.line(&Header { format_version: FORMAT_VERSION, sync: sync.to_owned(), generation: generation.to_owned(), strategy })?;
+        Ok(writer)
+    }
+
+    /// The next table; its rows follow.
+    pub(super) fn table(&mut self, table: &str, mapping_version: &str) -> Result<(), EngineError> {
+        self.tables += 1;
+        self.line(&TableLine { table: table.to_owned(), mapping_version: mapping_version.to_owned() })
+    }
+
+    /// The next row of the table.
+    pub(super) fn row(&mut self, row: &PlannedRow) -> Result<(), EngineError> {
+        self.rows += 1;
+        self.line(&RowFile::of(row))
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> Result<(), EngineError> {
+        let mut text = serde_json::to_vec(line).map_err(|fault| unwritable(&self.path, fault.into()))?;
+        text.push(b'\n');
+        self.hasher.update(&text);
+        self.file.write_all(&text).map_err(|source| unwritable(&self.path, source))
+    }
+
+    /// Ends the file and puts it in its place.
+    pub(super) fn finish(mut self, plan_id: &str) -> Result<(), EngineError> {
+        let mut trailer = Trailer { plan_id: plan_id.to_owned(), tables: self.tables, rows: self.rows, digest: String::new() };
+        trailer.digest = digest(&self.hasher, &trailer);
+        self.line(&trailer)?;
+        let file = self.file.into_inner().map_err(|fault| unwritable(&self.path, fault.into_error()))?;
+        file.persist(&self.path).map(drop).map_err(|fault| unwritable(&self.path, fault.error))
+    }
+}
+
+fn digest(lines: &blake3::Hasher, trailer: &Trailer) -> String {
+    let Trailer { plan_id, tables, rows, digest: _ } = trailer;
+    let mut hasher = lines.clone();
+    hasher.update(&tables.to_le_bytes()).update(&rows.to_le_bytes()).update(plan_id.as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+fn unwritable(path: &Path, source: std::io::Error) -> EngineError {
+    EngineError::failed(format!("the plan cannot be written to {}", path.display())).caused_by(source)
+}
+
+/// A saved plan, found to be whole; its rows are read when they are wanted.
+#[derive(Debug)]
+pub(super) struct PlanFile {
+    path: PathBuf,
+    file: File,
     /// The sync.
     pub(super) sync: String,
     /// The generation of the spec it was made from.
@@ -39,256 +141,118 @@ pub(super) struct PlanFile {
     pub(super) tables: Vec<TableFile>,
 }
 
-/// What tells whether the rest can be read.
-#[derive(Deserialize)]
-struct Version {
-    format_version: u32,
-}
-
 /// One table of a saved plan.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(super) struct TableFile {
     /// The table.
     pub(super) table: String,
     /// The version of the mapping it was planned with.
     pub(super) mapping_version: String,
-    rows: Vec<RowFile>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct RowFile {
-    key: String,
-    seen: Pair<Option<StoredRowFile>>,
-    edited: Pair<Option<i64>>,
-    step: StepFile,
-    reason: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    dispute: Option<DisputeFile>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    merges: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct StoredRowFile {
-    values: Vec<StoredFile>,
-    stamp: Option<i64>,
-}
-
-/// A stored value; a real is kept by its bits.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredFile {
-    Null,
-    Int(i64),
-    Real(String),
-    Text(String),
-    Bytes(String),
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StepFile {
-    Adopt,
-    Forget,
-    Park,
-    Insert { side: Side, set: Vec<(usize, StoredFile)> },
-    Update { side: Side, set: Vec<(usize, StoredFile)> },
-    Delete { side: Side },
-    Quarantine { side: Side, message: String },
-    NotCarried { to: Side },
-    Nothing,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct DisputeFile {
-    kind: ConflictKind,
-    strategy: String,
-    winner: Option<Side>,
-    reason: String,
+    /// Where its rows begin.
+    at: u64,
+    rows: u64,
 }
 
 impl PlanFile {
-    /// The file of a plan.
-    pub(super) fn new(
-        plan_id: &str,
-        sync: &str,
-        generation: &str,
-        strategy: Option<StrategyName>,
-        tables: Vec<(String, String, Vec<PlannedRow>)>,
-    ) -> PlanFile {
-        let tables = tables.into_iter().map(|(table, mapping_version, rows)| TableFile {
-            table,
-            mapping_version,
-            rows: rows.iter().map(RowFile::of).collect(),
-        });
-        let mut file = PlanFile {
-            format_version: FORMAT_VERSION,
-            digest: String::new(),
-            plan_id: plan_id.to_owned(),
-            sync: sync.to_owned(),
-            generation: generation.to_owned(),
-            strategy,
-            tables: tables.collect(),
-        };
-        file.digest = file.digest_of_the_rest();
-        file
-    }
-
-    /// The digest over everything but itself.
-    fn digest_of_the_rest(&self) -> String {
-        let PlanFile { format_version, digest: _, plan_id, sync, generation, strategy, tables } = self;
-        let mut hasher = blake3::Hasher::new();
-        // A hasher takes whatever is written to it, and these types have a form in JSON.
-        let _ = serde_json::to_writer(&mut hasher, &(format_version, plan_id, sync, generation, strategy, tables));
-        hasher.finalize().to_hex().to_string()
-    }
-
-    /// Writes the file, readable by its owner only: it holds rows.
-    pub(super) fn save(&self, path: &Path) -> Result<(), EngineError> {
-        let failed =
-            |source: std::io::Error| EngineError::failed(format!("the plan cannot be written to {}", path.display())).caused_by(source);
-        let text = serde_json::to_vec(self).map_err(|fault| failed(fault.into()))?;
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(failed)?;
-        std::io::Write::write_all(&mut file, &text).map_err(failed)
-    }
-
-    /// Reads a file.
-    pub(super) fn load(path: &Path) -> Result<PlanFile, EngineError> {
+    /// Reads a file from end to end, to know that it is whole.
+    pub(super) fn open(path: &Path) -> Result<PlanFile, EngineError> {
+        let cannot = |source| EngineError::new(ErrorKind::Usage, format!("{} cannot be read", path.display())).caused_by(source);
         let unreadable = |what: String| EngineError::new(ErrorKind::Usage, format!("{} is no saved plan: {what}", path.display()));
-        let text = std::fs::read(path)
-            .map_err(|source| EngineError::new(ErrorKind::Usage, format!("{} cannot be read", path.display())).caused_by(source))?;
+        let altered = || unreadable("it was altered or cut off since it was saved; plan again".to_owned());
+        let file = File::open(path).map_err(cannot)?;
+        let mut lines = Lines { reader: BufReader::new(&file), text: Vec::new(), at: 0 };
+        let first = lines.next().map_err(cannot)?.unwrap_or(b"");
         // The version first: a file of another one may have another form.
-        let Version { format_version } = serde_json::from_slice(&text).map_err(|fault| unreadable(fault.to_string()))?;
+        let Version { format_version } = parse(first).map_err(&unreadable)?;
         if format_version != FORMAT_VERSION {
             return Err(unreadable(format!("its format is version {format_version}, this program knows {FORMAT_VERSION}; plan again")));
         }
-        let file: PlanFile = serde_json::from_slice(&text).map_err(|fault| unreadable(fault.to_string()))?;
-        if file.digest != file.digest_of_the_rest() {
-            return Err(unreadable("it was altered since it was saved; plan again".to_owned()));
+        let Header { sync, generation, strategy, .. } = parse(first).map_err(&unreadable)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(first);
+        let mut tables: Vec<TableFile> = Vec::new();
+        let trailer: Trailer = loop {
+            let Some(line) = lines.next().map_err(cannot)? else { return Err(altered()) };
+            let Line { table, mapping_version, digest } = parse(line).map_err(|_| altered())?;
+            if digest.is_some() {
+                break parse(line).map_err(|_| altered())?;
+            }
+            hasher.update(line);
+            match (table.zip(mapping_version), tables.last_mut()) {
+                (Some((table, mapping_version)), _) => tables.push(TableFile { table, mapping_version, at: lines.at, rows: 0 }),
+                (None, Some(table)) => table.rows += 1,
+                (None, None) => return Err(altered()),
+            }
+        };
+        let rows: u64 = tables.iter().map(|table| table.rows).sum();
+        let counted = (trailer.tables, trailer.rows) == (tables.len() as u64, rows);
+        if !counted || trailer.digest != digest(&hasher, &trailer) || lines.next().map_err(cannot)?.is_some() {
+            return Err(altered());
         }
-        Ok(file)
-    }
-}
-
-impl TableFile {
-    /// The rows, to be carried out under the mapping they were planned with.
-    pub(super) fn rows(&self, mapping: &TableMapping) -> Result<Vec<PlannedRow>, EngineError> {
-        let altered = || {
-            EngineError::new(
-                ErrorKind::Usage,
-                format!("the saved plan's rows of table {} cannot be read: it was altered; plan again", self.table),
-            )
-        };
-        self.rows.iter().map(|row| row.planned(mapping).ok_or_else(altered)).collect()
-    }
-}
-
-impl RowFile {
-    fn of(row: &PlannedRow) -> RowFile {
-        let stored = |row: &Option<StoredRow>| {
-            row.as_ref().map(|row| StoredRowFile { values: row.values.iter().map(StoredFile::of).collect(), stamp: row.stamp })
-        };
-        RowFile {
-            key: hex::encode(row.key.to_bytes()),
-            seen: row.seen.as_ref().map(stored),
-            edited: row.edited,
-            step: StepFile::of(&row.step),
-            reason: row.reason.clone(),
-            dispute: row.dispute.as_ref().map(|dispute| DisputeFile {
-                kind: dispute.kind,
-                strategy: dispute.strategy.clone(),
-                winner: dispute.winner,
-                reason: dispute.reason.clone(),
-            }),
-            merges: row.merges,
-        }
+        Ok(PlanFile { path: path.to_owned(), file, sync, generation, strategy, tables })
     }
 
-    fn planned(&self, mapping: &TableMapping) -> Option<PlannedRow> {
-        let stored = |side: Side| -> Option<Option<StoredRow>> {
-            let Some(row) = self.seen.get(side) else { return Some(None) };
-            let values: Vec<Stored> = row.values.iter().map(StoredFile::stored).collect::<Option<_>>()?;
-            (values.len() == mapping.access.get(side).columns.len()).then_some(Some(StoredRow { values, stamp: row.stamp }))
-        };
-        let seen = Pair::new(stored(Side::Cloud)?, stored(Side::Local)?);
-        let hash = |side: Side| -> Option<RowHash> { seen.get(side).as_ref().map(|row| mapping.access.get(side).hash(row)) };
-        Some(PlannedRow {
-            key: Key::from_bytes(&hex::decode(&self.key).ok()?).ok()?,
-            hashes: Pair::new(hash(Side::Cloud), hash(Side::Local)),
-            seen,
-            edited: self.edited,
-            step: self.step.step(mapping)?,
-            reason: self.reason.clone(),
-            dispute: self.dispute.as_ref().map(|dispute| Dispute {
-                kind: dispute.kind,
-                strategy: dispute.strategy.clone(),
-                winner: dispute.winner,
-                reason: dispute.reason.clone(),
-            }),
-            merges: self.merges,
+    /// The rows of a table, so many at a time, to be carried out under the mapping they were planned with. One at a time may be read.
+    pub(super) fn batches(&self, table: &TableFile, size: usize) -> Result<Batches<'_>, EngineError> {
+        let mut reader = BufReader::new(&self.file);
+        reader.seek(SeekFrom::Start(table.at)).map_err(|source| self.unreadable(&table.table).caused_by(source))?;
+        Ok(Batches {
+            plan: self,
+            table: table.table.clone(),
+            lines: Lines { reader, text: Vec::new(), at: table.at },
+            left: table.rows,
+            size,
         })
     }
-}
 
-impl StepFile {
-    fn of(step: &Step) -> StepFile {
-        let set = |values: &[(usize, Stored)]| values.iter().map(|(index, value)| (*index, StoredFile::of(value))).collect();
-        match step {
-            Step::Nothing => StepFile::Nothing,
-            Step::Adopt => StepFile::Adopt,
-            Step::Forget => StepFile::Forget,
-            Step::Park => StepFile::Park,
-            Step::Write { side, kind: WriteKind::Insert(values) } => StepFile::Insert { side: *side, set: set(values) },
-            Step::Write { side, kind: WriteKind::Update(values) } => StepFile::Update { side: *side, set: set(values) },
-            Step::Write { side, kind: WriteKind::Delete } => StepFile::Delete { side: *side },
-            Step::NotCarried { to } => StepFile::NotCarried { to: *to },
-            Step::Quarantine { side, message } => StepFile::Quarantine { side: *side, message: message.clone() },
-        }
-    }
-
-    fn step(&self, mapping: &TableMapping) -> Option<Step> {
-        let values = |side: Side, set: &[(usize, StoredFile)]| -> Option<Vec<(usize, Stored)>> {
-            let width = mapping.access.get(side).columns.len();
-            set.iter()
-                .map(|(index, value)| (*index < width).then_some(()).and_then(|()| value.stored()).map(|value| (*index, value)))
-                .collect()
-        };
-        Some(match self {
-            StepFile::Nothing => Step::Nothing,
-            StepFile::Adopt => Step::Adopt,
-            StepFile::Forget => Step::Forget,
-            StepFile::Park => Step::Park,
-            StepFile::Insert { side, set } => Step::Write { side: *side, kind: WriteKind::Insert(values(*side, set)?) },
-            StepFile::Update { side, set } => Step::Write { side: *side, kind: WriteKind::Update(values(*side, set)?) },
-            StepFile::Delete { side } => Step::Write { side: *side, kind: WriteKind::Delete },
-            StepFile::NotCarried { to } => Step::NotCarried { to: *to },
-            StepFile::Quarantine { side, message } => Step::Quarantine { side: *side, message: message.clone() },
-        })
+    fn unreadable(&self, table: &str) -> EngineError {
+        let what = format!("the rows of table {table} in {} cannot be read: it was altered; plan again", self.path.display());
+        EngineError::new(ErrorKind::Usage, what)
     }
 }
 
-impl StoredFile {
-    fn of(value: &Stored) -> StoredFile {
-        match value {
-            Stored::Null => StoredFile::Null,
-            Stored::Int(number) => StoredFile::Int(*number),
-            Stored::Real(number) => StoredFile::Real(format!("{:016x}", number.to_bits())),
-            Stored::Text(text) => StoredFile::Text(text.clone()),
-            Stored::Bytes(bytes) => StoredFile::Bytes(hex::encode(bytes)),
-        }
-    }
+/// Rows of one table of a saved plan, a batch at a time.
+pub(super) struct Batches<'p> {
+    plan: &'p PlanFile,
+    table: String,
+    lines: Lines<'p>,
+    left: u64,
+    size: usize,
+}
 
-    fn stored(&self) -> Option<Stored> {
-        Some(match self {
-            StoredFile::Null => Stored::Null,
-            StoredFile::Int(number) => Stored::Int(*number),
-            StoredFile::Real(bits) => Stored::Real(f64::from_bits(u64::from_str_radix(bits, 16).ok()?)),
-            StoredFile::Text(text) => Stored::Text(text.clone()),
-            StoredFile::Bytes(text) => Stored::Bytes(hex::decode(text).ok()?),
-        })
+impl Batches<'_> {
+    /// The next rows; `None`: there are no more.
+    pub(super) fn next(&mut self, mapping: &TableMapping) -> Result<Option<Vec<PlannedRow>>, EngineError> {
+        let mut rows = Vec::new();
+        while self.left > 0 && rows.len() < self.size {
+            let unreadable = || self.plan.unreadable(&self.table);
+            let line = self.lines.next().map_err(|source| unreadable().caused_by(source))?.ok_or_else(unreadable)?;
+            let row: RowFile = parse(line).map_err(|fault| unreadable().caused_by(fault))?;
+            rows.push(row.planned(mapping).ok_or_else(unreadable)?);
+            self.left -= 1;
+        }
+        Ok((!rows.is_empty()).then_some(rows))
     }
+}
+
+/// The lines of a file, one at a time.
+struct Lines<'f> {
+    reader: BufReader<&'f File>,
+    text: Vec<u8>,
+    /// Where the next line begins.
+    at: u64,
+}
+
+impl Lines<'_> {
+    /// The next line with its end; `None`: there are no more.
+    fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
+        self.text.clear();
+        let read = self.reader.read_until(b'\n', &mut self.text)?;
+        self.at += read as u64;
+        Ok((read > 0).then_some(self.text.as_slice()))
+    }
+}
+
+fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|fault| fault.to_string())
 }

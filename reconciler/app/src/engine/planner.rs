@@ -1,4 +1,4 @@
-//! Planner: what a run would do, found the same way and with nothing written anywhere.
+//! Planner: what a run would do, found the same way and with nothing written to either side or the state.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,77 +6,113 @@ use berqenas_core::{check::check, key::Key, plan::PlannedRow};
 
 use super::{
     outcome::{Counts, Named, Note, NoteKind, PlanReport, PlanSummary},
+    planfile::PlanWriter,
     reading::{Readings, RunContext, TableReading},
+    session::SyncTable,
+    spool::Spool,
     view::{TableView, digest},
 };
 use crate::error::EngineError;
 
-/// A plan: its report, and where it was asked for, every row that does something.
-pub(super) struct Planned {
-    /// The report.
-    pub(super) report: PlanReport,
-    /// The rows by table, in the order they are carried out.
-    pub(super) rows: Vec<(String, Vec<PlannedRow>)>,
+/// Where the rows of a plan go while it is made; it holds none itself, beyond what the report lists.
+#[derive(Default)]
+pub(super) struct Sinks {
+    /// For `apply`: every row that does something.
+    pub(super) file: Option<PlanWriter>,
+    /// For programs: every row that the report tells of, which then lists none.
+    pub(super) spool: Option<Spool>,
+}
+
+impl Sinks {
+    /// A note of the report.
+    fn note(&mut self, notes: &mut Vec<Note>, note: Note) -> Result<(), EngineError> {
+        match &mut self.spool {
+            Some(spool) => spool.note(&note)?,
+            None => notes.push(note),
+        }
+        Ok(())
+    }
+
+    /// The rows of a batch, as planned.
+    fn take(
+        &mut self,
+        table: &SyncTable,
+        rows: &[PlannedRow],
+        view: &mut TableView,
+        hasher: &mut blake3::Hasher,
+    ) -> Result<(), EngineError> {
+        if let Some(finding) = check(&table.mapping, rows).first() {
+            let name = &table.spec.name;
+            return Err(EngineError::failed(format!("the plan of table {name} is not sound: row {}: {}", finding.key, finding.what)));
+        }
+        for row in rows {
+            view.add(&table.mapping, row, self.spool.as_mut())?;
+            if !row.is_nothing() {
+                digest(hasher, &table.spec.name, row);
+                if let Some(file) = &mut self.file {
+                    file.row(row)?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Plans every table of the session.
-pub(super) async fn plan(context: &RunContext<'_>, readings: &Readings, limit: Option<usize>, keep: bool) -> Result<Planned, EngineError> {
+pub(super) async fn plan(
+    context: &RunContext<'_>,
+    readings: &Readings,
+    limit: Option<usize>,
+    sinks: &mut Sinks,
+) -> Result<PlanReport, EngineError> {
     let spec = &context.session.spec;
     let mut hasher = blake3::Hasher::new();
     hasher.update(spec.name.as_bytes()).update(spec.generation.as_bytes());
     let mut views = Vec::new();
-    let mut kept = Vec::new();
-    let mut notes: Vec<Note> = context.session.warnings.iter().map(|(table, reason)| warning(Some(table), reason.clone())).collect();
+    let mut notes = Vec::new();
+    for (table, reason) in &context.session.warnings {
+        sinks.note(&mut notes, warning(Some(table), reason.clone()))?;
+    }
     if !context.state.open_entries(&spec.name).await?.is_empty() {
-        notes.push(warning(None, "an interrupted run left rows unsettled: the next run settles them first, and may then plan less".into()));
+        let reason = "an interrupted run left rows unsettled: the next run settles them first, and may then plan less";
+        sinks.note(&mut notes, warning(None, reason.into()))?;
     }
     for number in 0..context.session.tables.len() {
         let table = &context.session.tables[number];
         let reading = TableReading::open(context, readings, number).await?;
         context.progress.table(&table.spec.name, None);
+        if let Some(file) = &mut sinks.file {
+            file.table(&table.spec.name, &table.mapping.version)?;
+        }
+        if let Some(spool) = &mut sinks.spool {
+            spool.table(&table.spec.name);
+        }
         let mut view = TableView::new(&table.spec.name, limit);
-        let mut rows = Vec::new();
-        let mut take = |planned: Vec<PlannedRow>, view: &mut TableView| -> Result<(), EngineError> {
-            if let Some(finding) = check(&table.mapping, &planned).first() {
-                return Err(EngineError::failed(format!(
-                    "the plan of table {} is not sound: row {}: {}",
-                    table.spec.name, finding.key, finding.what
-                )));
-            }
-            for row in planned {
-                view.add(&table.mapping, &row);
-                if !row.is_nothing() {
-                    digest(&mut hasher, &table.spec.name, &row);
-                    if keep {
-                        rows.push(row);
-                    }
-                }
-            }
-            Ok(())
-        };
         let mut seen: HashSet<Vec<u8>> = HashSet::new();
         for keys in reading.extra.chunks(spec.batch_rows) {
             seen.extend(keys.iter().map(Key::to_bytes));
-            take(reading.decider.plan(keys).await?, &mut view)?;
+            sinks.take(table, &reading.decider.plan(keys).await?, &mut view, &mut hasher)?;
         }
         let mut scan = reading.scan(context).await?;
         let mut done = 0;
         while let Some(batch) = scan.next().await? {
             for row in &batch.unreadable {
-                notes.push(warning(Some(&table.spec.name), format!("a row on {} is left out: {}", row.side, row.message)));
+                let reason = format!("a row on {} is left out: {}", row.side, row.message);
+                sinks.note(&mut notes, warning(Some(&table.spec.name), reason))?;
             }
             done += batch.rows_read;
             let keys = reading.keys(context, batch.sightings).await?;
             let keys: Vec<Key> = keys.into_iter().filter(|key| !seen.contains(&key.to_bytes())).collect();
-            take(reading.decider.plan(&keys).await?, &mut view)?;
+            sinks.take(table, &reading.decider.plan(&keys).await?, &mut view, &mut hasher)?;
             context.progress.rows(done);
         }
         notes.append(&mut view.notes);
-        notes.extend(held(context, number, &view).await?);
-        kept.push((table.spec.name.clone(), rows));
+        if let Some(note) = held(context, number, &view).await? {
+            sinks.note(&mut notes, note)?;
+        }
         views.push(view);
     }
-    Ok(Planned { report: report(context, &hasher, views, notes), rows: kept })
+    Ok(report(context, &hasher, views, notes))
 }
 
 fn warning(table: Option<&str>, reason: String) -> Note {

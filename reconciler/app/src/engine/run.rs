@@ -49,10 +49,11 @@ pub(super) struct Run<'a> {
     tally: RunTally,
     /// The token stands on both sides and what was left is settled.
     fenced: bool,
-    /// Rows that wait for other rows: table number and key.
-    waiting: Vec<(usize, Key, Refusal)>,
-    /// Keys to delete for good, by table number.
-    deletes: BTreeMap<usize, Vec<Key>>,
+    /// Rows that wait for other rows, by table number and key's bytes. It grows with what is refused, not with the tables: a key and
+    /// a refusal each, and, while they are tried again, the rows as planned.
+    waiting: BTreeMap<(usize, Vec<u8>), (Key, Refusal)>,
+    /// Keys to delete for good, by table number and key's bytes: a key that waited is looked at, and then seen again by the scan.
+    deletes: BTreeMap<usize, BTreeMap<Vec<u8>, Key>>,
     /// When the lease was last renewed, in microseconds.
     renewed: i64,
 }
@@ -89,7 +90,7 @@ impl<'a> Run<'a> {
                     .push(format!("{side}: running transactions cannot be seen, late commits are not guaranteed to be found; {remedy}"));
             }
         }
-        Ok(Run { context, readings, applier, tally, fenced: false, waiting: Vec::new(), deletes: BTreeMap::new(), renewed: 0 })
+        Ok(Run { context, readings, applier, tally, fenced: false, waiting: BTreeMap::new(), deletes: BTreeMap::new(), renewed: 0 })
     }
 
     /// Runs to the end.
@@ -115,39 +116,51 @@ impl<'a> Run<'a> {
     /// plan's scan is older than this run.
     pub(super) async fn execute_plan(mut self, plan: &PlanFile) -> Result<RunTally, EngineError> {
         self.fence().await?;
-        let mut batches = Vec::new();
-        let mut stale = Vec::new();
+        self.refuse_stale(plan).await?;
         for (number, table) in self.context.session.tables.iter().enumerate() {
             let Some(planned) = plan.tables.iter().find(|planned| planned.table == table.spec.name) else { continue };
-            if planned.mapping_version != table.mapping.version {
-                stale.push(format!("table {}: its columns have changed", table.spec.name));
-                continue;
+            let mut batches = plan.batches(planned, self.context.session.spec.batch_rows)?;
+            while let Some(rows) = batches.next(&table.mapping)? {
+                self.apply(number, rows, OnRefusal::TryLater).await?;
+                self.renew().await?;
             }
-            self.remember_mapping(table).await?;
-            let rows = planned.rows(&table.mapping)?;
-            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
-            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-            for rows in rows.chunks(self.context.session.spec.batch_rows) {
-                stale.extend(decider.moved(rows).await?);
-                batches.push((number, rows.to_vec()));
-            }
-        }
-        if !stale.is_empty() {
-            let shown = stale.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-            let fault = EngineError::new(
-                ErrorKind::Stale,
-                format!("the plan is stale: {} of its rows changed since; nothing was written", stale.len()),
-            );
-            return Err(fault.caused_by(shown).hint("plan again"));
-        }
-        for (number, rows) in batches {
-            self.apply(number, rows, OnRefusal::TryLater).await?;
-            self.renew().await?;
         }
         self.try_again().await?;
         self.delete().await?;
         self.end().await?;
         Ok(self.tally)
+    }
+
+    /// Looks at every row of a saved plan before the first is written: one that is no longer as it was planned for makes it stale.
+    async fn refuse_stale(&mut self, plan: &PlanFile) -> Result<(), EngineError> {
+        const SHOWN: usize = 20;
+        let (mut stale, mut shown) = (0, Vec::new());
+        let mut found = |rows: Vec<String>| {
+            stale += rows.len();
+            let room = SHOWN - shown.len();
+            shown.extend(rows.into_iter().take(room));
+        };
+        for (number, table) in self.context.session.tables.iter().enumerate() {
+            let Some(planned) = plan.tables.iter().find(|planned| planned.table == table.spec.name) else { continue };
+            if planned.mapping_version != table.mapping.version {
+                found(vec![format!("table {}: its columns have changed", table.spec.name)]);
+                continue;
+            }
+            self.remember_mapping(table).await?;
+            let known = self.context.state.table(self.sync(), &table.spec.name).await?;
+            let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
+            let mut batches = plan.batches(planned, self.context.session.spec.batch_rows)?;
+            while let Some(rows) = batches.next(&table.mapping)? {
+                found(decider.moved(&rows).await?);
+                self.renew().await?;
+            }
+        }
+        if stale == 0 {
+            return Ok(());
+        }
+        let fault =
+            EngineError::new(ErrorKind::Stale, format!("the plan is stale: {stale} of its rows changed since; nothing was written"));
+        Err(fault.caused_by(shown.join("\n")).hint("plan again"))
     }
 
     fn sync(&self) -> &'a str {
@@ -167,7 +180,8 @@ impl<'a> Run<'a> {
         let [cloud, local] = <[Ledger; 2]>::try_from(stood).map_err(|_| EngineError::failed("a side did not answer with its ledger"))?;
         self.context.progress.step(Boundary::TokenRaised);
         if holds(Rule::SettleBeforePlan) {
-            let notes = super::settle::settle(self.context.state, self.context.lease, &Pair::new(cloud, local), self.now()).await?;
+            let (state, lease) = (self.context.state, self.context.lease);
+            let notes = super::settle::settle(self.context.session, state, lease, &Pair::new(cloud, local), self.now()).await?;
             for note in notes {
                 self.context.progress.note(&note);
             }
@@ -266,7 +280,9 @@ impl<'a> Run<'a> {
         let mut records = Vec::new();
         for row in rows {
             match &row.step {
-                Step::Write { kind: WriteKind::Delete, .. } => self.deletes.entry(number).or_default().push(row.key),
+                Step::Write { kind: WriteKind::Delete, .. } => {
+                    self.deletes.entry(number).or_default().insert(row.key.to_bytes(), row.key);
+                }
                 Step::Write { side, .. } => {
                     let side = *side;
                     writes.get_mut(side).push(row);
@@ -300,14 +316,15 @@ impl<'a> Run<'a> {
             .into_iter()
             .map(|(number, rows)| {
                 let table = &session.tables[number];
-                TableRows { mapping: Arc::clone(&table.mapping), names: table.shapes.as_ref().map(|shape| shape.name.clone()), rows }
+                let names = table.shapes.as_ref().map(|shape| shape.name.clone());
+                TableRows { mapping: Arc::clone(&table.mapping), names, rows: Arc::new(rows) }
             })
             .collect();
         let refused = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;
         for RefusedRow { table, key, refusal } in refused {
             let by_other_rows = matches!(refusal.kind, RefusalKind::ForeignKey | RefusalKind::Unique);
             if by_other_rows && on_refusal == OnRefusal::TryLater {
-                self.waiting.push((numbers[table.as_str()], key, refusal));
+                self.waiting.insert((numbers[table.as_str()], key.to_bytes()), (key, refusal));
             } else {
                 self.tally.warnings.push(format!("table {table}: row {key} was refused by {side}: {}", refusal.message));
             }

@@ -105,6 +105,11 @@ impl Session {
         self.tables.iter().map(pair).collect()
     }
 
+    /// The sides where a lock stands for the table `berqenas_sync`.
+    pub(super) fn locked_sides(&self) -> impl Iterator<Item = Side> + '_ {
+        locked_sides(&self.spec)
+    }
+
     /// The warnings as sentences: what holds of several tables is said once.
     pub(super) fn told_warnings(&self) -> Vec<String> {
         let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -115,13 +120,27 @@ impl Session {
             }
         }
         let noun = |tables: &[&str]| if tables.len() == 1 { "table" } else { "tables" };
-        told.into_iter().map(|(warning, tables)| format!("{} {}: {warning}", noun(&tables), tables.join(", "))).collect()
+        let of_tables = told.into_iter().map(|(warning, tables)| format!("{} {}: {warning}", noun(&tables), tables.join(", ")));
+        self.locked_sides().map(weaker_guarantee).chain(of_tables).collect()
     }
 
     /// Closes both sides.
     pub(super) async fn close(&self) {
         futures::join!(self.endpoints.cloud.close(), self.endpoints.local.close());
     }
+}
+
+/// The sides of a spec where a lock stands for the table `berqenas_sync`.
+pub(super) fn locked_sides(spec: &SyncSpec) -> impl Iterator<Item = Side> + '_ {
+    Side::BOTH.into_iter().filter(|side| !connection_of(spec, *side).ledger.is_table())
+}
+
+/// What a person should know of such a side.
+pub(super) fn weaker_guarantee(side: Side) -> String {
+    format!(
+        "{side}: ledger: lock is weaker than a table: that the database was restored from a backup is not noticed, and what a run that \
+         died had written is told from the rows; where they do not tell, they become conflicts"
+    )
 }
 
 /// The tables of the request, in the spec's order, with the request's strategy put in.
@@ -164,6 +183,7 @@ pub(super) async fn open_side(environment: &dyn Environment, loaded: &LoadedSpec
         schema: resolved.schema.clone(),
         ca_file: resolved.ca_file.clone(),
         timeout: spec.timeout,
+        ledger: connection_of(spec, side).ledger,
     };
     Ok(environment.connect(resolved.engine, options).await?)
 }

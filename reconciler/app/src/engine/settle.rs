@@ -4,7 +4,9 @@
 //! stored. Else nothing of it happened and it is dropped. Either way its key is read afresh by this run.
 
 use berqenas_core::value::{Pair, Side};
+use serde::Deserialize as _;
 
+use super::session::Session;
 use crate::{
     endpoint::{Ledger, LedgerRow},
     error::EngineError,
@@ -13,14 +15,26 @@ use crate::{
     },
 };
 
-/// Settles every open entry of the lease's sync. `ledgers` are the sides' lines as they stood when the token was raised. Answers what
-/// was found, for people.
-pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>, now: i64) -> Result<Vec<String>, EngineError> {
+mod rows;
+
+/// Settles every open entry of the lease's sync. `ledgers` are the sides' lines as they stood when the token was raised; where a side
+/// keeps none, its rows are asked ([`rows`]). Answers what was found, for people.
+pub(super) async fn settle(
+    session: &Session,
+    state: &State,
+    lease: &Lease,
+    ledgers: &Pair<Ledger>,
+    now: i64,
+) -> Result<Vec<String>, EngineError> {
     let open = state.open_entries(&lease.sync).await?;
     let mut notes = Vec::new();
     for batch in open.chunk_by(|a, b| a.run == b.run && a.batch == b.batch) {
         let Some(first) = batch.first() else { continue };
         let ledger = ledgers.get(first.side);
+        if ledger.is_derived() {
+            notes.extend(rows::settle(session, state, lease, batch, now).await?);
+            continue;
+        }
         let committed = ledger.run.as_deref() == Some(first.run.as_str()) && ledger.batch == first.batch;
         let mut close = BatchClose { run: first.run.clone(), batch: Some(first.batch), ..BatchClose::default() };
         let mut applied = 0;
@@ -30,16 +44,12 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
             match recorded {
                 Some(recorded) => {
                     applied += 1;
-                    settle_applied(&mut close, entry, recorded);
+                    settle_applied(&mut close, entry, recorded)?;
                     count(&mut counts, entry);
                 }
-                None => {
-                    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Dropped, after_hash: None });
-                    close.conflicts_close.extend(entry.conflict_id.clone());
-                }
+                None => settle_dropped(&mut close, entry),
             }
-            let reason = "an interrupted run was about to write it".to_owned();
-            close.pending_add.push((entry.table.clone(), PendingKey { key: entry.key.clone(), reason, attempts: 1, since: now }));
+            read_afresh(&mut close, entry, now);
         }
         close.counts = counts;
         state.commit(lease, &close).await?;
@@ -52,6 +62,18 @@ pub(super) async fn settle(state: &State, lease: &Lease, ledgers: &Pair<Ledger>,
         ));
     }
     Ok(notes)
+}
+
+/// Nothing of it happened.
+fn settle_dropped(close: &mut BatchClose, entry: &JournalEntry) {
+    close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Dropped, after_hash: None });
+    close.conflicts_close.extend(entry.conflict_id.clone());
+}
+
+/// Whatever became of it, its row is looked at again.
+fn read_afresh(close: &mut BatchClose, entry: &JournalEntry, now: i64) {
+    let reason = "an interrupted run was about to write it".to_owned();
+    close.pending_add.push((entry.table.clone(), PendingKey { key: entry.key.clone(), reason, attempts: 1, since: now }));
 }
 
 /// A row that turns out to have been written counts for the run that wrote it.
@@ -70,7 +92,7 @@ fn count(counts: &mut Vec<TableCounts>, entry: &JournalEntry) {
 }
 
 /// The side recorded the row: the base becomes what it stored.
-fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &LedgerRow) {
+fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &LedgerRow) -> Result<(), EngineError> {
     let hash = recorded.row_hash();
     close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
     match &entry.base {
@@ -87,7 +109,7 @@ fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &Ledge
                 deleted: planned.deleted,
                 version: planned.version.clone(),
                 run: entry.run.clone(),
-                rows: None,
+                rows: recorded.remark.as_ref().map(|remark| kept_rows(entry, remark)).transpose()?,
             };
             close.base_upserts.push((entry.table.clone(), base));
             if let (Some(stamp), Some(origin_time)) = (recorded.stamp, entry.origin_time) {
@@ -103,4 +125,13 @@ fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &Ledge
         None => close.base_deletes.push((entry.table.clone(), entry.key.clone())),
     }
     close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
+    Ok(())
+}
+
+/// The rows that the base keeps, as the writer remarked them in the commit that wrote.
+fn kept_rows(entry: &JournalEntry, remark: &serde_json::Value) -> Result<Pair<serde_json::Value>, EngineError> {
+    Pair::deserialize(remark).map_err(|fault| {
+        let what = format!("what berqenas_sync on {} tells of row {} of table {} cannot be read", entry.side, entry.key_json, entry.table);
+        EngineError::failed(what).caused_by(fault)
+    })
 }

@@ -8,8 +8,11 @@ use berqenas_core::{
 };
 use serde_json::Value;
 
-use super::outcome::{Change, Counts, Named, Note, NoteKind, Op, PlannedAction, PlannedConflict, TablePlan, Winner};
-use crate::apply::images;
+use super::{
+    outcome::{Change, Counts, Named, Note, NoteKind, Op, PlannedAction, PlannedConflict, TablePlan, Winner},
+    spool::Spool,
+};
+use crate::{apply::images, error::EngineError};
 
 /// Gathers the view of one table.
 pub(super) struct TableView {
@@ -31,29 +34,43 @@ impl TableView {
         TableView { plan, counts: Counts::default(), notes: Vec::new(), deletes_for_good: 0, limit: limit.unwrap_or(usize::MAX) }
     }
 
-    /// Adds a row.
-    pub(super) fn add(&mut self, mapping: &TableMapping, row: &PlannedRow) {
+    /// Adds a row; with a spool it is listed there, else here.
+    pub(super) fn add(&mut self, mapping: &TableMapping, row: &PlannedRow, spool: Option<&mut Spool>) -> Result<(), EngineError> {
+        let mut spool = spool;
         if row.dispute.is_some() {
             self.counts.conflicts += 1;
-            if self.plan.conflicts.len() < self.limit {
-                self.plan.conflicts.extend(conflict(mapping, row));
+            match &mut spool {
+                Some(spool) => conflict(mapping, row).map_or(Ok(()), |conflict| spool.conflict(&conflict))?,
+                None if self.plan.conflicts.len() < self.limit => self.plan.conflicts.extend(conflict(mapping, row)),
+                None => {}
             }
         }
         match &row.step {
-            Step::Write { side, kind } => self.add_write(mapping, row, *side, kind),
+            Step::Write { side, kind } => self.add_write(mapping, row, *side, kind, spool),
             Step::Park => {
                 self.counts.parked += 1;
-                self.note(mapping, row, NoteKind::Parked, row.reason.clone());
+                self.note(mapping, row, NoteKind::Parked, row.reason.clone(), spool)
             }
-            Step::Quarantine { message, .. } => self.note(mapping, row, NoteKind::Quarantined, format!("{}: {message}", row.reason)),
+            Step::Quarantine { message, .. } => self.note(mapping, row, NoteKind::Quarantined, format!("{}: {message}", row.reason), spool),
             Step::NotCarried { to } => {
-                self.note(mapping, row, NoteKind::Skipped, format!("{}; the spec's direction does not carry it to {to}", row.reason));
+                let reason = format!("{}; the spec's direction does not carry it to {to}", row.reason);
+                self.note(mapping, row, NoteKind::Skipped, reason, spool)
             }
-            Step::Nothing | Step::Adopt | Step::Forget => self.counts.unchanged += 1,
+            Step::Nothing | Step::Adopt | Step::Forget => {
+                self.counts.unchanged += 1;
+                Ok(())
+            }
         }
     }
 
-    fn add_write(&mut self, mapping: &TableMapping, row: &PlannedRow, side: Side, kind: &WriteKind) {
+    fn add_write(
+        &mut self,
+        mapping: &TableMapping,
+        row: &PlannedRow,
+        side: Side,
+        kind: &WriteKind,
+        spool: Option<&mut Spool>,
+    ) -> Result<(), EngineError> {
         match side {
             Side::Cloud => self.counts.local_to_cloud += 1,
             Side::Local => self.counts.cloud_to_local += 1,
@@ -66,16 +83,33 @@ impl TableView {
             Op::Delete => self.counts.deletes += 1,
             Op::Restore => self.counts.restores += 1,
         }
-        if self.plan.actions.len() < self.limit {
+        let action = || {
             let key = mapping.key_json(&row.key);
-            self.plan.actions.push(PlannedAction { side, op, key, changes: changes(mapping, row, side), reason: row.reason.clone() });
+            PlannedAction { side, op, key, changes: changes(mapping, row, side), reason: row.reason.clone() }
+        };
+        match spool {
+            Some(spool) => spool.action(&action())?,
+            None if self.plan.actions.len() < self.limit => self.plan.actions.push(action()),
+            None => {}
         }
+        Ok(())
     }
 
-    fn note(&mut self, mapping: &TableMapping, row: &PlannedRow, kind: NoteKind, reason: String) {
-        if self.notes.len() < self.limit {
-            self.notes.push(Note { kind, table: Some(mapping.table.clone()), key: Some(mapping.key_json(&row.key)), reason });
+    fn note(
+        &mut self,
+        mapping: &TableMapping,
+        row: &PlannedRow,
+        kind: NoteKind,
+        reason: String,
+        spool: Option<&mut Spool>,
+    ) -> Result<(), EngineError> {
+        let note = || Note { kind, table: Some(mapping.table.clone()), key: Some(mapping.key_json(&row.key)), reason };
+        match spool {
+            Some(spool) => spool.note(&note())?,
+            None if self.notes.len() < self.limit => self.notes.push(note()),
+            None => {}
         }
+        Ok(())
     }
 }
 

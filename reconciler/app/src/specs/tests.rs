@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs, path::Path};
 
-use berqenas_core::spec::{Connection, SecretSource};
+use berqenas_core::spec::{Connection, LedgerMode, SecretSource};
 use secrecy::ExposeSecret;
 
 use super::{LoadError, load, resolve_connection};
@@ -44,7 +44,7 @@ fn a_folder_gives_its_good_specs_and_all_faults() {
 }
 
 fn connection(url: &str, password: Option<SecretSource>) -> Connection {
-    Connection { url: url.to_owned(), password, schema: None, ca_file: None }
+    Connection { url: url.to_owned(), password, schema: None, ca_file: None, ledger: LedgerMode::Table }
 }
 
 fn env(name: &str) -> Option<String> {

@@ -37,7 +37,7 @@ pub enum JournalStatus {
     Moved,
     /// Not written: the database refused it.
     Refused,
-    /// Never written: the run died before.
+    /// Never written, or not known to be: the run died before.
     Dropped,
 }
 

@@ -220,8 +220,9 @@ impl Builder<'_> {
         TableAccess {
             name: shape.name.clone(),
             columns: content.chain(bookkeeping).collect(),
-            stamp_updates: written && !shape.triggers.iter().any(|trigger| trigger.on_update),
-            stamp_inserts: written && !has_default && !shape.triggers.iter().any(|trigger| trigger.on_insert),
+            // What a trigger that is not ours does cannot be known: if it stamps, its stamp stands, else this one has to.
+            stamp_updates: written && !shape.triggers.iter().any(|trigger| trigger.ours && trigger.on_update),
+            stamp_inserts: written && !has_default && !shape.triggers.iter().any(|trigger| trigger.ours && trigger.on_insert),
             override_identity: columns.iter().any(|column| column.shapes.get(side).identity_always),
             referrers: shape.referrers.clone(),
         }

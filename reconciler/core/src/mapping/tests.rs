@@ -329,7 +329,7 @@ fn stamps_are_set_where_no_trigger_does() {
         (vec![], Some("(now() AT TIME ZONE 'UTC'::text)"), true, false, false),
         (vec![], Some("'1970-01-01 00:00:00'::timestamp without time zone"), true, true, false),
         (vec![trigger(true, true)], None, false, false, false),
-        (vec![trigger(false, false)], None, false, true, true),
+        (vec![trigger(false, false)], None, true, true, true),
     ] {
         let mut cloud = table(Engine::Postgres, "things", 1, "id integer, created_at timestamp, updated_at timestamp, is_deleted boolean");
         cloud.triggers = triggers;

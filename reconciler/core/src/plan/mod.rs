@@ -38,6 +38,9 @@ pub struct TableContext<'a> {
     pub first_sync: bool,
     /// By how much the sides' clocks differ.
     pub clock_skew: Duration,
+    /// A row may take two writes, one on each side, to be in step. Not where a run that died is settled by a look at the rows: these
+    /// do not tell the first write from a user's. A strategy that merges is to be refused there for the same reason.
+    pub two_writes: bool,
 }
 
 impl TableContext<'_> {

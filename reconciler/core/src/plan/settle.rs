@@ -120,8 +120,23 @@ fn write_wanted(
         return planned;
     }
     planned.merges = lacks(to.other()) && context.carries_to(to.other());
+    if planned.merges && !context.two_writes {
+        return refuse_merge(planned);
+    }
     let set = mapping.update_values(to, both.get(to), wanted.get(to)).map(WriteKind::Update);
     written(planned, to, set)
+}
+
+/// A row that would take a write on each side waits for a person where `ledger: lock` holds.
+fn refuse_merge(mut planned: PlannedRow) -> PlannedRow {
+    let reason = "a column joined the sync and each side has something that the other lacks: that takes a write on each side, which \
+                  `ledger: lock` cannot settle if the run dies in between; make the rows equal, or let the database have the table \
+                  berqenas_sync";
+    planned.merges = false;
+    planned.reason = reason.into();
+    planned.dispute = Some(Dispute { kind: ConflictKind::NewColumn, strategy: "manual".into(), winner: None, reason: reason.into() });
+    planned.step = Step::Park;
+    planned
 }
 
 /// Turns a class into a step.

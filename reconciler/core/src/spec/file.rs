@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde::Deserialize;
 
-use super::{Detect, Direction, HardDeletes, InitialPolicy, StrategyName};
+use super::{Detect, Direction, HardDeletes, InitialPolicy, LedgerMode, StrategyName};
 
 /// The version of the format that this program reads.
 pub const VERSION: u32 = 1;
@@ -101,6 +101,9 @@ pub struct ConnectionFields {
     /// For TLS: a file with the certificates of the authorities to trust, relative to the spec file.
     #[schemars(length(min = 1), extend("examples" = ["ca.pem"]))]
     pub ca_file: Option<String>,
+    /// What keeps two runs apart there, and tells what a run that died had written.
+    #[schemars(extend("default" = "table"))]
+    pub ledger: Option<LedgerMode>,
 }
 
 /// Where a password is kept: exactly one of the two.

@@ -76,6 +76,28 @@ pub struct Connection {
     pub schema: Option<String>,
     /// For TLS: a file with the certificates of the authorities to trust.
     pub ca_file: Option<String>,
+    /// What fences the writes of a run there.
+    #[serde(skip_serializing_if = "LedgerMode::is_table")] // Specs that never heard of it keep their generation.
+    pub ledger: LedgerMode,
+}
+
+/// What keeps two runs apart on a side, and tells what became of a write whose run died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerMode {
+    /// The table `berqenas_sync`.
+    #[default]
+    Table,
+    /// A lock, and a look at the rows: where no table may be made; weaker.
+    Lock,
+}
+
+impl LedgerMode {
+    /// Whether a table keeps what was written.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        *self == LedgerMode::Table
+    }
 }
 
 /// Where a secret is kept.

@@ -69,7 +69,9 @@ impl Resolver<'_> {
 
     fn connection(&mut self, pointer: &str, entry: ConnectionEntry) -> Connection {
         let (fields, url_pointer) = match entry {
-            ConnectionEntry::Short(url) => (ConnectionFields { url, password: None, schema: None, ca_file: None }, pointer.to_owned()),
+            ConnectionEntry::Short(url) => {
+                (ConnectionFields { url, password: None, schema: None, ca_file: None, ledger: None }, pointer.to_owned())
+            }
             ConnectionEntry::Long(fields) => (fields, format!("{pointer}/url")),
         };
         let engine = url::check(&fields.url).unwrap_or_else(|error| {
@@ -86,7 +88,8 @@ impl Resolver<'_> {
             self.fault(&password_pointer, "the password is given twice", Some("keep it in the URL, as ${NAME}, or here"));
         }
         let password = fields.password.and_then(|password| self.password(&password_pointer, password));
-        Connection { url: fields.url, password, schema: fields.schema, ca_file: fields.ca_file }
+        let ledger = fields.ledger.unwrap_or_default();
+        Connection { url: fields.url, password, schema: fields.schema, ca_file: fields.ca_file, ledger }
     }
 
     fn password(&mut self, pointer: &str, entry: PasswordEntry) -> Option<SecretSource> {

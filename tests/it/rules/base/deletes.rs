@@ -198,6 +198,21 @@ async fn many_hard_deletes_are_held_until_a_plan_approves_them() {
     world.quiet().await;
 }
 
+/// A held row is pending, and a full scan comes by it too: the limit counts it once.
+#[tokio::test]
+async fn a_held_delete_counts_once_however_often_it_is_looked_at() {
+    let world = World::customers(FILES, "").await;
+    world.spec("tables: [{name: customers, detect: hash, hard_deletes: propagate}]");
+    world.sql(Side::Cloud, "INSERT INTO customers (id, name) VALUES ('a', 'Ada'), ('b', 'Bora')").await;
+    world.sync().await;
+    world.sql(Side::Cloud, "DELETE FROM customers").await;
+    assert_eq!(world.try_sync(&SyncRequest::default()).await.unwrap_err().kind(), ErrorKind::Held);
+    world.sql(Side::Cloud, "INSERT INTO customers (id, name) VALUES ('b', 'Bora')").await;
+    world.sync().await;
+    world.both("SELECT id FROM customers", &["b"]).await;
+    world.quiet().await;
+}
+
 /// The guard of a propagated delete: a row that was edited between reading and writing is kept.
 #[tokio::test]
 async fn a_row_edited_at_the_last_moment_is_not_deleted() {

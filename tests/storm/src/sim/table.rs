@@ -1,7 +1,5 @@
 //! Tables with their names looked up, once.
 
-use berqenas_core::shape::Engine;
-
 use super::{
     cell::Cell,
     schema::{DatabaseDef, TableDef},
@@ -28,7 +26,6 @@ pub(super) struct Link {
     pub(super) columns: Vec<usize>,
     pub(super) parent: usize,
     pub(super) parent_columns: Vec<usize>,
-    pub(super) deferrable: bool,
 }
 
 /// All tables of a database, in the order of its definition.
@@ -39,8 +36,7 @@ pub(super) fn compile(def: &DatabaseDef) -> Vec<Table> {
         for (number, key) in table.foreign_keys.iter().enumerate() {
             if let Some(parent) = place(&key.parent) {
                 let (columns, parent_columns) = (table.positions(&key.columns), def.tables[parent].positions(&key.parent_columns));
-                let deferrable = key.deferrable || def.engine == Engine::Sqlite;
-                links.push(Link { number, child, columns, parent, parent_columns, deferrable });
+                links.push(Link { number, child, columns, parent, parent_columns });
             }
         }
     }

@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use berqenas::endpoint::{LedgerRow, Refusal, RefusalKind, RowOutcome, RowWrite, WriteBatch};
+use berqenas::endpoint::{Refusal, RefusalKind, RowOutcome, RowWrite, WriteBatch};
 use berqenas_core::{
-    access::{Role, StoredRow, TableAccess},
+    access::{Role, StoredRow},
     shape::Engine,
     value::Stored,
 };
@@ -115,9 +115,7 @@ pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Res
         };
         writer.settle(&items, batch.defer_foreign_keys)?;
         let outcomes = writer.outcomes(&items, sabotage == Some(Sabotage::ReadsBackWhatWasSent));
-        let applied =
-            items.iter().zip(&outcomes).filter_map(|(item, outcome)| ledger_row(bound[item.table].access, item.position, outcome));
-        let applied: Vec<LedgerRow> = applied.collect();
+        let applied = batch.account(&outcomes);
         (outcomes, applied, writer.view.own)
     };
     if sabotage != Some(Sabotage::OutcomeNotRecorded) {
@@ -131,12 +129,6 @@ pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Res
     }
     state.content.apply(own);
     Ok(outcomes)
-}
-
-fn ledger_row(access: &TableAccess, position: usize, outcome: &RowOutcome) -> Option<LedgerRow> {
-    let RowOutcome::Applied(row) = outcome else { return None };
-    let hash = row.as_ref().map(|row| access.hash(row).to_hex());
-    Some(LedgerRow { position: u32::try_from(position).unwrap_or(u32::MAX), hash, stamp: row.as_ref().and_then(|row| row.stamp) })
 }
 
 impl<'b> Writer<'_, 'b> {

@@ -50,12 +50,13 @@ pub(super) async fn probe(endpoint: &PostgresEndpoint) -> Result<Probe> {
     .bind(table.clone())
     .bind(endpoint.schema.clone())
     .fetch_one(&endpoint.pool);
-    let (version, writable, stats, prepared, may_create, may_keep) = endpoint.session.run(doing, rights).await?;
+    let (version, writable, stats, has_table, may_create, may_keep) = endpoint.session.run(doing, rights).await?;
+    let by_table = endpoint.writer.is_none();
     let user = quoted(&endpoint.session.user);
     let missing = [
         (!stats, format!("GRANT pg_read_all_stats TO {user};")),
-        (!prepared && !may_create, format!("GRANT CREATE ON SCHEMA {} TO {user};", quoted(&endpoint.schema))),
-        (!may_keep, format!("GRANT SELECT, INSERT, UPDATE ON {table} TO {user};")),
+        (by_table && !has_table && !may_create, format!("GRANT CREATE ON SCHEMA {} TO {user};", quoted(&endpoint.schema))),
+        (by_table && !may_keep, format!("GRANT SELECT, INSERT, UPDATE ON {table} TO {user};")),
     ];
     // The connection is warm by now: what is measured is one round trip.
     let (sent, started) = (now_us(), Instant::now());
@@ -67,7 +68,7 @@ pub(super) async fn probe(endpoint: &PostgresEndpoint) -> Result<Probe> {
         clock_offset_us: theirs - (sent + latency_us / 2),
         writable,
         missing_rights: missing.into_iter().filter_map(|(missing, grant)| missing.then_some(grant)).collect(),
-        prepared,
+        prepared: has_table == by_table,
     })
 }
 

@@ -203,10 +203,20 @@ impl Input {
 
     /// The table, for a FROM clause. It takes the statement's first parameters.
     pub(super) fn table(&self) -> String {
+        self.table_from(1)
+    }
+
+    /// The table, for a FROM clause. It takes the statement's parameters from that number on.
+    pub(super) fn table_from(&self, first: usize) -> String {
         let parameters: String =
-            self.arrays.iter().enumerate().map(|(index, array)| format!(", ${}::{}", index + 2, array.sql_type())).collect();
+            self.arrays.iter().enumerate().map(|(index, array)| format!(", ${}::{}", first + index + 1, array.sql_type())).collect();
         let names: String = (0..self.arrays.len()).map(|index| format!(", c{index}")).collect();
-        format!("unnest($1::bigint[]{parameters}) AS i(n{names})")
+        format!("unnest(${first}::bigint[]{parameters}) AS i(n{names})")
+    }
+
+    /// How many parameters it takes.
+    pub(super) fn parameters(&self) -> usize {
+        self.arrays.len() + 1
     }
 
     /// Binds the table's parameters.

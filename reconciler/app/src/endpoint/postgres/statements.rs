@@ -5,7 +5,8 @@
 use std::collections::{HashMap, HashSet};
 
 use berqenas_core::{
-    access::{AccessColumn, Role, StoredRow, TableAccess},
+    access::{Role, StoredRow, TableAccess},
+    shape::Referrer,
     value::Stored,
 };
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
@@ -113,13 +114,72 @@ pub(super) async fn run<'a>(writer: &mut Writer<'_>, group: &Group<'a>, items: &
 }
 
 async fn insert<'a>(writer: &mut Writer<'_>, group: &Group<'a>, items: &[Item<'a>]) -> Result<Verdicts, Fault> {
+    insert_all(writer, &[(group, items)]).await
+}
+
+/// Inserts rows of any number of groups by one statement: foreign keys are checked when it ends, so rows may refer to each other.
+pub(super) async fn insert_all<'a>(writer: &mut Writer<'_>, parts: &[(&Group<'a>, &[Item<'a>])]) -> Result<Verdicts, Fault> {
+    let (mut with, mut answers, mut inputs, mut first) = (Vec::new(), Vec::new(), Vec::new(), 1);
+    for (number, (group, items)) in parts.iter().enumerate() {
+        let mut input = Input::new(items.len());
+        let Insert { columns, values, stored, given } = insert_columns(writer, group, items, &mut input)?;
+        let keys: Vec<String> = group.access.key_columns().map(|index| quoted(&group.access.columns[index].name)).collect();
+        with.push(format!(
+            "i{number} AS MATERIALIZED (SELECT * FROM {input}), \
+             w{number} AS (INSERT INTO {table} AS t ({columns}) {override_identity} SELECT {values} FROM i{number} AS i ORDER BY i.n \
+             ON CONFLICT ({keys}) DO NOTHING RETURNING ARRAY[{stored}] AS key)",
+            input = input.table_from(first),
+            table = quoted_table(&group.access.name),
+            override_identity = if group.access.override_identity { "OVERRIDING SYSTEM VALUE" } else { "" },
+            keys = keys.join(", "),
+        ));
+        answers.push(format!("SELECT {number}::bigint, NULL::bigint, key FROM w{number}"));
+        answers.push(format!("SELECT {number}::bigint, i.n, ARRAY[{given}] FROM i{number} AS i"));
+        first += input.parameters();
+        inputs.push(input);
+    }
+    let Some((group, _)) = parts.first() else { return Ok(Verdicts::new()) };
+    let text = format!("WITH {} {}", with.join(", "), answers.join(" UNION ALL "));
+    let statement = inputs.into_iter().fold(sqlx::query(AssertSqlSafe(text)), |statement, input| input.bind(statement));
+    let rows = writer.rows(group.access, statement).await?;
+    let written = match_keys(parts.len(), &rows).map_err(|error| writer.fault(group.access, error))?;
+    let mut verdicts = Verdicts::new();
+    for ((group, items), written) in parts.iter().zip(written) {
+        let Some(written) = written else {
+            return Err(Fault::Row(refused(RefusalKind::Other, "a trigger gave the row another key".to_owned())));
+        };
+        verdicts.extend(
+            items.iter().enumerate().filter(|(number, _)| written.contains(number)).map(|(_, item)| (item.position, Verdict::Written)),
+        );
+        let left = others(items, &written);
+        if !left.is_empty() {
+            let keys: Vec<Vec<&Stored>> = left.iter().map(|item| key_after(group.access, item.write)).collect();
+            let there: HashSet<usize> = writer.fetch(group.access, &keys).await?.into_iter().map(|(number, _)| number).collect();
+            verdicts.extend(left.iter().enumerate().map(|(number, item)| {
+                (item.position, if there.contains(&number) { Verdict::Moved } else { Verdict::Refused(suppressed()) })
+            }));
+        }
+    }
+    Ok(verdicts)
+}
+
+/// The parts of an insert, as SQL.
+struct Insert {
+    columns: String,
+    values: String,
+    /// The key of the row `t` as it was stored, as texts.
+    stored: String,
+    /// The key as it was given, as the column holds it.
+    given: String,
+}
+
+fn insert_columns<'a>(writer: &Writer<'_>, group: &Group<'a>, items: &[Item<'a>], input: &mut Input) -> Result<Insert, Fault> {
     let access = group.access;
-    let mut input = Input::new(items.len());
     let (mut names, mut values, mut inputs) = (Vec::new(), Vec::new(), HashMap::new());
     let stamped = access.position(Role::UpdatedAt).filter(|_| access.stamp_inserts);
     for index in group.columns.iter().filter(|index| Some(**index) != stamped) {
         let column = &access.columns[*index];
-        let bound = writer.column(&mut input, column, items, |item| value_after(item.write, *index))?;
+        let bound = writer.column(input, column, items, |item| value_after(item.write, *index))?;
         names.push(quoted(&column.name));
         values.push(cast(column, &bound));
         inputs.insert(*index, bound);
@@ -128,67 +188,33 @@ async fn insert<'a>(writer: &mut Writer<'_>, group: &Group<'a>, items: &[Item<'a
         names.push(quoted(&column.name));
         values.push(now_for(column).to_owned());
     }
-    let (mut keys, mut stored, mut given) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut stored, mut given) = (Vec::new(), Vec::new());
     for index in access.key_columns() {
         let column = &access.columns[index];
         let bound = inputs.get(&index).ok_or_else(|| writer.unexpected(access, "an insert was given without all of its key"))?;
-        keys.push(quoted(&column.name));
-        stored.push(format!("{} AS k{index}", sql::read(column)));
+        let text = |bytes: &str| format!("encode({bytes}, 'hex')");
+        stored.push(if is_bytes(column) { text(&sql::read(column)) } else { sql::read(column) });
         // As the column will hold it, so that what comes back can be told from what went in.
-        given.push(if is_bytes(column) { bound.clone() } else { format!("({bound}::{})::text", column.declared) });
+        given.push(if is_bytes(column) { text(bound) } else { format!("({bound}::{})::text", column.declared) });
     }
-    let text = format!(
-        "WITH i AS MATERIALIZED (SELECT * FROM {input}), \
-         w AS (INSERT INTO {table} AS t ({names}) {override_identity} SELECT {values} FROM i ORDER BY i.n \
-         ON CONFLICT ({keys}) DO NOTHING RETURNING {stored}) \
-         SELECT NULL::bigint, w.* FROM w UNION ALL SELECT i.n, {given} FROM i",
-        input = input.table(),
-        table = quoted_table(&access.name),
-        names = names.join(", "),
-        override_identity = if access.override_identity { "OVERRIDING SYSTEM VALUE" } else { "" },
-        values = values.join(", "),
-        keys = keys.join(", "),
-        stored = stored.join(", "),
-        given = given.join(", "),
-    );
-    let rows = writer.rows(access, input.bind(sqlx::query(AssertSqlSafe(text)))).await?;
-    let written = match_keys(access, &rows).map_err(|error| writer.fault(access, error))?;
-    let Some(written) = written else {
-        return Err(Fault::Row(refused(RefusalKind::Other, "a trigger gave the row another key".to_owned())));
-    };
-    let (done, left): (Vec<_>, Vec<_>) = items.iter().enumerate().partition(|(number, _)| written.contains(number));
-    let mut verdicts: Verdicts = done.into_iter().map(|(_, item)| (item.position, Verdict::Written)).collect();
-    if !left.is_empty() {
-        let keys: Vec<Vec<&Stored>> = left.iter().map(|(_, item)| key_after(access, item.write)).collect();
-        let there: HashSet<usize> = writer.fetch(access, &keys).await?.into_iter().map(|(number, _)| number).collect();
-        verdicts.extend(left.iter().enumerate().map(|(number, (_, item))| {
-            (item.position, if there.contains(&number) { Verdict::Moved } else { Verdict::Refused(suppressed()) })
-        }));
-    }
-    Ok(verdicts)
+    Ok(Insert { columns: names.join(", "), values: values.join(", "), stored: stored.join(", "), given: given.join(", ") })
 }
 
-/// The numbers of the rows whose keys came back; `None`: a key came back that none of them has.
-fn match_keys(access: &TableAccess, rows: &[PgRow]) -> sqlx::Result<Option<HashSet<usize>>> {
-    let keys: Vec<&AccessColumn> = access.key_columns().map(|index| &access.columns[index]).collect();
-    let (mut given, mut stored) = (HashMap::new(), Vec::new());
+/// For each part, the numbers of the rows whose keys came back; `None`: a key came back that none of them has.
+fn match_keys(parts: usize, rows: &[PgRow]) -> sqlx::Result<Vec<Option<HashSet<usize>>>> {
+    let mut given: Vec<HashMap<Vec<Option<String>>, usize>> = vec![HashMap::new(); parts];
+    let mut stored: Vec<Vec<Vec<Option<String>>>> = vec![Vec::new(); parts];
     for row in rows {
-        let mut key: Vec<Option<Vec<u8>>> = Vec::with_capacity(keys.len());
-        for (place, column) in keys.iter().enumerate() {
-            key.push(if is_bytes(column) {
-                row.try_get(place + 1)?
-            } else {
-                row.try_get::<Option<String>, _>(place + 1)?.map(String::into_bytes)
-            });
-        }
-        match row.try_get::<Option<i64>, _>(0)? {
+        let part = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        let key: Vec<Option<String>> = row.try_get(2)?;
+        match row.try_get::<Option<i64>, _>(1)? {
             Some(number) => {
-                given.entry(key).or_insert(usize::try_from(number).unwrap_or(usize::MAX));
+                given[part].entry(key).or_insert(usize::try_from(number).unwrap_or(usize::MAX));
             }
-            None => stored.push(key),
+            None => stored[part].push(key),
         }
     }
-    Ok(stored.iter().map(|key| given.get(key).copied()).collect())
+    Ok(stored.iter().zip(&given).map(|(stored, given)| stored.iter().map(|key| given.get(key).copied()).collect()).collect())
 }
 
 async fn update<'a>(writer: &mut Writer<'_>, group: &Group<'a>, items: &[Item<'a>], guard: Guard) -> Result<Verdicts, Fault> {
@@ -254,29 +280,45 @@ async fn delete<'a>(writer: &mut Writer<'_>, access: &TableAccess, items: &[Item
             matching.push("(c.tableoid, c.ctid) <> (t.tableoid, t.ctid)".to_owned());
         }
         let exists = format!(" AND EXISTS (SELECT FROM {} c WHERE {})", quoted_table(&referrer.child), matching.join(" AND "));
-        let referred = standing(writer, access, &ready, Guard::Key, &exists).await?;
-        let refusal = refused(RefusalKind::ForeignKey, format!("rows of {} refer to it ({})", referrer.child, referrer.columns.join(", ")));
-        let kept = others(&ready, &referred);
-        verdicts.extend(referred.iter().map(|number| (ready[*number].position, Verdict::Refused(refusal.clone()))));
+        let found = standing(writer, access, &ready, Guard::Key, &exists).await?;
+        let refusal = refers_to_it(referrer);
+        let kept = others(&ready, &found);
+        verdicts.extend(found.iter().map(|number| (ready[*number].position, Verdict::Refused(refusal.clone()))));
         ready = kept;
     }
     if ready.is_empty() {
         return Ok(verdicts);
     }
-    let mut input = Input::new(ready.len());
-    let conditions = guards(writer, access, &ready, Guard::Content, &mut input)?;
-    let text = format!("DELETE FROM {} AS t USING {} WHERE {conditions} RETURNING i.n", quoted_table(&access.name), input.table());
-    let deleted = writer.numbers(access, input.bind(sqlx::query(AssertSqlSafe(text)))).await?;
-    verdicts.extend(
-        ready.iter().enumerate().map(|(number, item)| {
-            (item.position, if deleted.contains(&number) { Verdict::Written } else { Verdict::Refused(suppressed()) })
-        }),
-    );
+    verdicts.extend(delete_all(writer, &[Group { access, op: Op::Delete, columns: Vec::new(), items: ready }]).await?);
     Ok(verdicts)
 }
 
+/// Deletes rows of any number of groups, which are locked and hold their guard, by one statement: they may refer to each other.
+pub(super) async fn delete_all(writer: &mut Writer<'_>, groups: &[Group<'_>]) -> Result<Verdicts, Fault> {
+    let (mut with, mut answers, mut inputs, mut first) = (Vec::new(), Vec::new(), Vec::new(), 1);
+    for (number, group) in groups.iter().enumerate() {
+        let mut input = Input::new(group.items.len());
+        let conditions = guards(writer, group.access, &group.items, Guard::Content, &mut input)?;
+        let (table, rows) = (quoted_table(&group.access.name), input.table_from(first));
+        with.push(format!("w{number} AS (DELETE FROM {table} AS t USING {rows} WHERE {conditions} RETURNING i.n)"));
+        answers.push(format!("SELECT {number}::bigint, n FROM w{number}"));
+        first += input.parameters();
+        inputs.push(input);
+    }
+    let Some(group) = groups.first() else { return Ok(Verdicts::new()) };
+    let text = format!("WITH {} {}", with.join(", "), answers.join(" UNION ALL "));
+    let statement = inputs.into_iter().fold(sqlx::query(AssertSqlSafe(text)), |statement, input| input.bind(statement));
+    let rows = writer.rows(group.access, statement).await?;
+    let numbers: sqlx::Result<HashSet<(i64, i64)>> = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect();
+    let deleted = numbers.map_err(|error| writer.fault(group.access, error))?;
+    let items =
+        (0_i64..).zip(groups).flat_map(|(group, rows)| (0_i64..).zip(&rows.items).map(move |(number, item)| ((group, number), item)));
+    let verdict = |number: &(i64, i64)| if deleted.contains(number) { Verdict::Written } else { Verdict::Refused(suppressed()) };
+    Ok(items.map(|(number, item)| (item.position, verdict(&number))).collect())
+}
+
 /// The numbers of the rows that are there and hold their guard; more conditions, or a lock, may follow.
-async fn standing<'a>(
+pub(super) async fn standing<'a>(
     writer: &mut Writer<'_>,
     access: &TableAccess,
     items: &[Item<'a>],
@@ -319,6 +361,11 @@ fn others<'a>(items: &[Item<'a>], numbers: &HashSet<usize>) -> Vec<Item<'a>> {
 
 fn refused(kind: RefusalKind, message: String) -> Refusal {
     Refusal { kind, message, constraint: None }
+}
+
+/// The refusal of a row that rows refer to.
+pub(super) fn refers_to_it(referrer: &Referrer) -> Refusal {
+    refused(RefusalKind::ForeignKey, format!("rows of {} refer to it ({})", referrer.child, referrer.columns.join(", ")))
 }
 
 fn suppressed() -> Refusal {

@@ -16,13 +16,13 @@ use sqlx::{
 };
 
 use super::{
-    BEGIN_BY_KEY, PostgresEndpoint, ledger, read,
+    BEGIN_BY_KEY, PostgresEndpoint, ledger, read, ring,
     session::{Doing, Fault, Session},
     sql::{Input, Statement, quoted, quoted_table},
     statements::{self, Group, Guard, Item, Op, Verdict, Verdicts, key_after},
     swap,
 };
-use crate::endpoint::{EndpointError, LedgerRow, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch};
+use crate::endpoint::{EndpointError, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch};
 
 /// Updates of a table that may clash one by one before an exchange of values is tried.
 const PATIENCE: usize = 8;
@@ -38,22 +38,21 @@ pub(super) struct Writer<'e> {
 
 /// Writes a batch.
 pub(super) async fn write(endpoint: &PostgresEndpoint, batch: &WriteBatch) -> Result<Vec<RowOutcome>> {
-    let mut transaction = endpoint.begin(Doing::plain("beginning to write"), BEGIN_BY_KEY).await?;
-    ledger::fence(endpoint, &mut transaction, &batch.sync, batch.token, ledger::Expect::Exactly).await?;
+    let transaction = endpoint.begin_fenced(Doing::plain("beginning to write"), BEGIN_BY_KEY, &batch.sync, batch.token).await?;
     let mut writer = Writer { session: &endpoint.session, transaction };
     let tables = numbered(batch);
     let verdicts = writer.settle_batch(&tables, batch.defer_foreign_keys).await?;
     let outcomes = writer.outcomes(&tables, verdicts).await?;
-    let applied = ledger_rows(&tables, &outcomes);
+    let applied = batch.account(&outcomes);
     ledger::record_batch(endpoint, &mut writer.transaction, batch, &applied).await?;
     endpoint.session.run(Doing::plain("committing a batch"), writer.transaction.commit()).await?;
     Ok(outcomes)
 }
 
 /// A table's writes with their positions.
-struct Table<'a> {
-    access: &'a TableAccess,
-    items: Vec<Item<'a>>,
+pub(super) struct Table<'a> {
+    pub(super) access: &'a TableAccess,
+    pub(super) items: Vec<Item<'a>>,
 }
 
 fn numbered(batch: &WriteBatch) -> Vec<Table<'_>> {
@@ -63,22 +62,8 @@ fn numbered(batch: &WriteBatch) -> Vec<Table<'_>> {
     tables.map(|table| Table { access: &table.access, items: table.rows.iter().zip(&mut positions).map(number).collect() }).collect()
 }
 
-fn ledger_rows(tables: &[Table<'_>], outcomes: &[RowOutcome]) -> Vec<LedgerRow> {
-    let items = tables.iter().flat_map(|table| table.items.iter().map(|item| (table.access, item.position)));
-    items
-        .filter_map(|(access, position)| match &outcomes[position] {
-            RowOutcome::Applied(row) => Some(LedgerRow {
-                position: u32::try_from(position).unwrap_or(u32::MAX),
-                hash: row.as_ref().map(|row| access.hash(row).to_hex()),
-                stamp: row.as_ref().and_then(|row| row.stamp),
-            }),
-            RowOutcome::Moved | RowOutcome::Refused(_) => None,
-        })
-        .collect()
-}
-
 /// The verdicts so far, by position.
-type Settled = BTreeMap<usize, Verdict>;
+pub(super) type Settled = BTreeMap<usize, Verdict>;
 
 impl Writer<'_> {
     /// Settles every row of the batch, and checks whatever constraints wait for the commit while rows can still be told apart.
@@ -88,7 +73,32 @@ impl Writer<'_> {
         }
         // Checked statement by statement, so that no surprise is left for the commit.
         self.command("SET CONSTRAINTS ALL IMMEDIATE").await?;
-        self.passes(tables, Settled::new()).await
+        if defer { self.with_rings(tables, &Settled::new()).await } else { self.passes(tables, Settled::new()).await }
+    }
+
+    /// Settles every row of the batch that has no verdict to begin with; rows that hang together by foreign keys are written together.
+    async fn with_rings(&mut self, tables: &[Table<'_>], given: &Settled) -> Result<Settled> {
+        let is_given = |position: &usize| given.contains_key(position);
+        let (mut settled, mut waiting, mut together) = (given.clone(), Settled::new(), Settled::new());
+        for round in 0.. {
+            let (refused, done): (Vec<_>, Vec<_>) =
+                ring::write(self, tables, &settled).await?.into_iter().partition(|(_, verdict)| matches!(verdict, Verdict::Refused(_)));
+            together.extend(refused);
+            // Each round settles rows for good, or is the last.
+            if round > 0 && done.is_empty() {
+                break;
+            }
+            settled.extend(done);
+            settled.retain(|position, verdict| is_given(position) || !may_pass_later(verdict));
+            settled = self.passes(tables, settled).await?;
+            // What has been settled since may be what kept a ring from being written.
+            waiting = settled.iter().filter(|(position, verdict)| !is_given(position) && waits_for_parent(verdict)).map(owned).collect();
+            settled.retain(|position, _| !waiting.contains_key(position));
+        }
+        // Of a row that was refused with others, it is told with which.
+        waiting.iter_mut().for_each(|(position, verdict)| *verdict = together.remove(position).unwrap_or_else(|| verdict.clone()));
+        settled.append(&mut waiting);
+        Ok(settled)
     }
 
     /// Settles the batch with all constraints deferred; rows left without a parent are found, refused, and the batch is settled again
@@ -99,7 +109,7 @@ impl Writer<'_> {
         let mut refused = Settled::new();
         for _ in 0..MAX_ROUNDS {
             self.command("SET CONSTRAINTS ALL DEFERRED; SAVEPOINT berqenas_batch").await?;
-            let settled = self.passes(tables, refused.clone()).await?;
+            let settled = self.with_rings(tables, &refused).await?;
             self.command("SAVEPOINT berqenas_check").await?;
             let check = sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *self.transaction);
             let Err(error) = self.session.bounded(doing, check).await? else { return Ok(Some(settled)) };
@@ -317,6 +327,22 @@ impl Writer<'_> {
         numbers.collect::<sqlx::Result<_>>().map_err(|error| self.fault(access, error))
     }
 
+    /// As [`Writer::numbers`], where a value may be one that no column takes: `None`, and no trace is left.
+    pub(super) async fn checked_numbers(&mut self, access: &TableAccess, statement: Statement) -> Result<Option<HashSet<usize>>> {
+        self.command("SAVEPOINT berqenas_look").await?;
+        match self.numbers(access, statement).await {
+            Ok(numbers) => {
+                self.command("RELEASE SAVEPOINT berqenas_look").await?;
+                Ok(Some(numbers))
+            }
+            Err(Fault::Row(_)) => {
+                self.command("ROLLBACK TO SAVEPOINT berqenas_look; RELEASE SAVEPOINT berqenas_look").await?;
+                Ok(None)
+            }
+            Err(Fault::Fatal(error)) => Err(error),
+        }
+    }
+
     /// Runs a query on the catalogs.
     pub(super) async fn catalog(&mut self, access: &TableAccess, statement: Statement) -> Result<Vec<PgRow>> {
         let doing = Doing::to("describing", &access.name);
@@ -355,7 +381,7 @@ impl Writer<'_> {
     }
 
     /// The error for a fault where no row was being written.
-    fn fatal(&self, access: &TableAccess, fault: Fault) -> EndpointError {
+    pub(super) fn fatal(&self, access: &TableAccess, fault: Fault) -> EndpointError {
         match fault {
             Fault::Fatal(error) => error,
             Fault::Row(refusal) => self.unexpected(access, &refusal.message),
@@ -375,6 +401,14 @@ impl Violated {
         let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
         Some(Violated { schema: error.schema()?.to_owned(), table: error.table()?.to_owned(), constraint: error.constraint()?.to_owned() })
     }
+}
+
+fn waits_for_parent(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refused(refusal) if refusal.kind == RefusalKind::ForeignKey)
+}
+
+fn owned((position, verdict): (&usize, &Verdict)) -> (usize, Verdict) {
+    (*position, verdict.clone())
 }
 
 /// Whether another row may clear the way for a refused one.

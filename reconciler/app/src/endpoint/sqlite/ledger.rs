@@ -53,6 +53,12 @@ pub(super) async fn exists(connection: &mut SqliteConnection, context: &Context)
     Ok(!rows.is_empty())
 }
 
+/// Makes sure that there is no table: those who go by it do not see a lock.
+pub(super) async fn refuse_table(connection: &mut SqliteConnection, context: &Context) -> Result<()> {
+    let target = context.target.clone();
+    if exists(connection, context).await? { Err(EndpointError::HasTable { target }) } else { Ok(()) }
+}
+
 /// The sync's line, after making sure that no newer run holds it. To be called within a write transaction.
 pub(super) async fn check_token(connection: &mut SqliteConnection, context: &Context, sync: &str, token: i64) -> Result<Ledger> {
     let (id, line) = read(connection, context, sync).await?;

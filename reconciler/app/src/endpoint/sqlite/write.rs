@@ -9,8 +9,9 @@ use berqenas_core::{
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    super::{EndpointError, LedgerRow, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch},
+    super::{EndpointError, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch},
     Context, ledger,
+    lock::Lock,
     sql::{self, Statement, quote},
 };
 
@@ -83,7 +84,12 @@ type Outcomes = BTreeMap<usize, RowOutcome>;
 
 /// Writes a batch. Rows whose deferred foreign keys turn out broken at the end are refused, and the rest is written again without
 /// them.
-pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, batch: &WriteBatch) -> Result<Vec<RowOutcome>> {
+pub(super) async fn batch(
+    connection: &mut SqliteConnection,
+    context: &Context,
+    lock: Option<&Lock>,
+    batch: &WriteBatch,
+) -> Result<Vec<RowOutcome>> {
     let mut refused = Outcomes::new();
     let mut deferred = batch.defer_foreign_keys;
     // Foreign keys that are declared to wait break only the commit; which rows they are has to be looked up.
@@ -91,7 +97,13 @@ pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, 
     loop {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| context.fail("beginning to write", error))?;
         let mut writer = Writer { connection: &mut transaction, context, outcomes: refused.clone(), deferred, doomed: HashSet::new() };
-        ledger::check_token(writer.connection, context, &batch.sync, batch.token).await?;
+        match lock {
+            Some(lock) => {
+                lock.fence(context, &batch.sync)?;
+                ledger::refuse_table(writer.connection, context).await?;
+            }
+            None => ledger::check_token(writer.connection, context, &batch.sync, batch.token).await.map(drop)?,
+        }
         writer.tables(batch).await?;
         let broken = if deferred || late { writer.broken_foreign_keys(batch).await? } else { Outcomes::new() };
         if !broken.is_empty() {
@@ -100,7 +112,9 @@ pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, 
             continue;
         }
         let outcomes = writer.outcomes;
-        ledger::record_batch(&mut transaction, context, batch, &applied(batch, &outcomes)).await?;
+        if lock.is_none() {
+            ledger::record_batch(&mut transaction, context, batch, &batch.account(outcomes.values())).await?;
+        }
         match transaction.commit().await {
             Ok(()) => return Ok(outcomes.into_values().collect()),
             // Some check that could wait fails for a reason not seen above: without waiting, the statement that breaks it shows.
@@ -109,22 +123,6 @@ pub(super) async fn batch(connection: &mut SqliteConnection, context: &Context, 
             Err(error) => return Err(context.fail("committing", error)),
         }
     }
-}
-
-/// The ledger's account of what was written.
-fn applied(batch: &WriteBatch, outcomes: &Outcomes) -> Vec<LedgerRow> {
-    let accesses = batch.tables.iter().flat_map(|table| table.rows.iter().map(|_| &table.access));
-    let written = outcomes.values().zip(accesses).enumerate().filter_map(|(position, (outcome, access))| match outcome {
-        RowOutcome::Applied(row) => Some((position, row, access)),
-        RowOutcome::Moved | RowOutcome::Refused(_) => None,
-    });
-    written
-        .map(|(position, row, access)| LedgerRow {
-            position: u32::try_from(position).unwrap_or(u32::MAX),
-            hash: row.as_ref().map(|row| access.hash(row).to_hex()),
-            stamp: row.as_ref().and_then(|row| row.stamp),
-        })
-        .collect()
 }
 
 /// A batch under way.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use berqenas_core::{
     key::Key,
     plan::{PlannedRow, Step, WriteKind},
+    ties::{batches, tie},
     value::{Pair, Side},
 };
 
@@ -18,8 +19,8 @@ use crate::{
 };
 
 impl Run<'_> {
-    /// Rows that were refused because of other rows: those may be there by now. Each pass plans afresh and puts all of them into one
-    /// transaction with foreign keys that can wait deferred, so that rings of rows and chains of unique values go through together.
+    /// Rows that were refused because of other rows: those may be there by now. Each pass plans afresh and writes them after what they
+    /// need, in batches; rings of rows and chains of unique values go through together.
     pub(super) async fn try_again(&mut self) -> Result<(), EngineError> {
         for pass in 1..=PASSES {
             let waiting = std::mem::take(&mut self.waiting);
@@ -27,37 +28,59 @@ impl Run<'_> {
                 return Ok(());
             }
             let before = waiting.len();
-            let mut writes: Pair<Vec<(usize, Vec<PlannedRow>)>> = Pair::default();
-            let mut keys: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
-            for (number, key, _) in waiting {
-                keys.entry(number).or_default().push(key);
-            }
-            for (number, keys) in keys {
-                let known = self.context.state.table(self.sync(), &self.context.session.tables[number].spec.name).await?;
-                let decider = decider(self.context, self.readings, number, known.as_ref()).await?;
-                let rows = decider.plan(&keys).await?;
-                let (write, rest): (Vec<_>, Vec<_>) = rows
+            let mut writes: Pair<Vec<(usize, PlannedRow)>> = Pair::default();
+            for (number, keys) in by_table(waiting) {
+                let planned = self.plan_again(number, &keys).await?;
+                let (write, rest): (Vec<_>, Vec<_>) = planned
                     .into_iter()
                     .partition(|row| matches!(row.step, Step::Write { kind: WriteKind::Insert(_) | WriteKind::Update(_), .. }));
                 self.apply(number, rest, OnRefusal::Quarantine).await?;
-                for side in Side::BOTH {
-                    let rows: Vec<_> =
-                        write.iter().filter(|row| matches!(row.step, Step::Write { side: to, .. } if to == side)).cloned().collect();
-                    if !rows.is_empty() {
-                        writes.get_mut(side).push((number, rows));
+                for row in write {
+                    if let Step::Write { side, .. } = row.step {
+                        writes.get_mut(side).push((number, row));
                     }
                 }
             }
-            let last = pass == PASSES;
             for side in Side::BOTH {
-                let tables = std::mem::take(writes.get_mut(side));
-                if !tables.is_empty() {
-                    self.write(side, tables, true, OnRefusal::TryLater).await?;
-                }
+                let rows = std::mem::take(writes.get_mut(side));
+                self.write_tied(side, rows, OnRefusal::TryLater).await?;
             }
-            if last || self.waiting.len() == before {
+            if pass == PASSES || self.waiting.len() == before {
                 return self.give_up_for_now().await;
             }
+        }
+        Ok(())
+    }
+
+    /// Plans rows of a table afresh, as many at a time as are read at a time.
+    async fn plan_again(&mut self, number: usize, keys: &[Key]) -> Result<Vec<PlannedRow>, EngineError> {
+        let context = self.context;
+        let known = context.state.table(self.sync(), &context.session.tables[number].spec.name).await?;
+        let decider = decider(context, self.readings, number, known.as_ref()).await?;
+        let mut planned = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(context.session.spec.batch_rows) {
+            planned.extend(decider.plan(keys).await?);
+            self.renew().await?;
+        }
+        Ok(planned)
+    }
+
+    /// Writes rows of one side after those that they need, in transactions of at most `batch_rows`; only rows that need each other in a
+    /// ring make a larger one.
+    async fn write_tied(&mut self, side: Side, rows: Vec<(usize, PlannedRow)>, on_refusal: OnRefusal) -> Result<(), EngineError> {
+        let session = self.context.session;
+        let ties: Vec<_> = rows.iter().map(|(number, row)| tie(&session.tables[*number].mapping, side, row)).collect();
+        let mut rows: Vec<Option<(usize, PlannedRow)>> = rows.into_iter().map(Some).collect();
+        for batch in batches(&ties, session.spec.batch_rows) {
+            let mut tables: Vec<(usize, Vec<PlannedRow>)> = Vec::new();
+            for (number, row) in batch.into_iter().filter_map(|place| rows[place].take()) {
+                match tables.last_mut() {
+                    Some((last, rows)) if *last == number => rows.push(row),
+                    _ => tables.push((number, vec![row])),
+                }
+            }
+            self.write(side, tables, true, on_refusal).await?;
+            self.renew().await?;
         }
         Ok(())
     }
@@ -66,8 +89,8 @@ impl Run<'_> {
     /// with this sync stays pending; anything else is the row's own fault and quarantined.
     async fn give_up_for_now(&mut self) -> Result<(), EngineError> {
         let mut by_table: BTreeMap<usize, Vec<(Key, Refusal)>> = BTreeMap::new();
-        for (number, key, refusal) in std::mem::take(&mut self.waiting) {
-            by_table.entry(number).or_default().push((key, refusal));
+        for ((number, _), refused) in std::mem::take(&mut self.waiting) {
+            by_table.entry(number).or_default().push(refused);
         }
         for (number, refused) in by_table {
             let table = &self.context.session.tables[number];
@@ -78,14 +101,17 @@ impl Run<'_> {
                 let planned = decider.plan(&keys).await?;
                 let refused = planned.into_iter().zip(refused.iter().map(|(_, refusal)| refusal));
                 clash::settle_refusals(self.context, &mut self.applier, &mut self.tally, table, refused).await?;
+                self.renew().await?;
             }
         }
         Ok(())
     }
 
-    /// Deletes for good what the policy propagates, children first, unless it is more than the safety limit lets pass.
+    /// Deletes for good what the policy propagates, children first, unless it is more than the safety limit lets pass. Rows that others
+    /// of them refer to go together once the rest is gone.
     pub(super) async fn delete(&mut self) -> Result<(), EngineError> {
         for (number, keys) in std::mem::take(&mut self.deletes).into_iter().rev() {
+            let keys: Vec<Key> = keys.into_values().collect();
             let table = &self.context.session.tables[number];
             let rows = self.context.state.base_count(self.sync(), &table.spec.name).await?;
             let limit = self.context.session.spec.max_delete_percent;
@@ -103,10 +129,29 @@ impl Run<'_> {
                     let is_delete = |row: &&PlannedRow| matches!(row.step, Step::Write { side: to, kind: WriteKind::Delete } if to == side);
                     let rows: Vec<_> = rows.iter().filter(is_delete).cloned().collect();
                     if !rows.is_empty() {
-                        self.write(side, vec![(number, rows)], false, OnRefusal::Quarantine).await?;
+                        self.write(side, vec![(number, rows)], false, OnRefusal::TryLater).await?;
                     }
                 }
+                self.renew().await?;
             }
+        }
+        self.delete_together().await
+    }
+
+    /// Rows that were not deleted because others refer to them: those may go too.
+    async fn delete_together(&mut self) -> Result<(), EngineError> {
+        let mut deletes: Pair<Vec<(usize, PlannedRow)>> = Pair::default();
+        for (number, keys) in by_table(std::mem::take(&mut self.waiting)) {
+            // One that is no longer to be deleted is pending, and looked at by the next run.
+            for row in self.plan_again(number, &keys).await? {
+                if let Step::Write { side, kind: WriteKind::Delete } = row.step {
+                    deletes.get_mut(side).push((number, row));
+                }
+            }
+        }
+        for side in Side::BOTH {
+            let rows = std::mem::take(deletes.get_mut(side));
+            self.write_tied(side, rows, OnRefusal::Quarantine).await?;
         }
         Ok(())
     }
@@ -120,6 +165,15 @@ impl Run<'_> {
         let close = BatchClose { run: self.context.run.to_owned(), pending_add, ..BatchClose::default() };
         Ok(self.context.state.commit(self.context.lease, &close).await?)
     }
+}
+
+/// The keys of rows that wait, table by table.
+fn by_table(waiting: BTreeMap<(usize, Vec<u8>), (Key, Refusal)>) -> BTreeMap<usize, Vec<Key>> {
+    let mut keys: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
+    for ((number, _), (key, _)) in waiting {
+        keys.entry(number).or_default().push(key);
+    }
+    keys
 }
 
 /// Whether so many deletes of so many rows are more than the limit lets pass. One row always passes.

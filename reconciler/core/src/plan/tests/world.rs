@@ -74,6 +74,7 @@ impl Policy {
             hard_deletes: self.hard_deletes,
             first_sync,
             clock_skew: Duration::ZERO,
+            two_writes: true,
         }
     }
 }

@@ -69,7 +69,7 @@ impl Bench {
 
     async fn rename(&self, token: i64, row: &StoredRow, name: &str) -> Result<RowOutcome, EndpointError> {
         let rows = vec![RowWrite::Update { before: row.clone(), set: vec![(1, Stored::Text(name.to_owned()))] }];
-        let tables = vec![TableWrites { access: self.access.clone(), rows }];
+        let tables = vec![TableWrites { access: self.access.clone(), rows, remarks: berqenas::endpoint::Remarks::default() }];
         let batch = WriteBatch { sync: "s".to_owned(), token, run: "r".to_owned(), batch: 7, tables, defer_foreign_keys: false };
         Ok(self.endpoint.write(&batch).await?.remove(0))
     }

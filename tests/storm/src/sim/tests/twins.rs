@@ -98,6 +98,7 @@ impl Twin {
 
     async fn real(def: DatabaseDef, case: &str) -> Twin {
         let options = |url: &str| ConnectOptions {
+            ledger: berqenas_core::spec::LedgerMode::Table,
             url: url.to_owned().into(),
             display: "twin".to_owned(),
             schema: None,
@@ -228,7 +229,7 @@ impl Twin {
             let Some(write) = self.row_write(&access, put) else { continue };
             match tables.last_mut().filter(|last| last.access.name == access.name) {
                 Some(last) => last.rows.push(write),
-                None => tables.push(TableWrites { access, rows: vec![write] }),
+                None => tables.push(TableWrites { access, rows: vec![write], remarks: berqenas::endpoint::Remarks::default() }),
             }
         }
         self.batches += 1;

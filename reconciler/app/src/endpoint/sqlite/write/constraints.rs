@@ -41,6 +41,8 @@ impl Writer<'_> {
             if kept.is_empty() {
                 break;
             }
+            // Of several that refer to a row, one that is not to go itself is what a person has to look at.
+            kept.sort_by_key(|(.., child)| !doomed.contains_key(child));
             for (name, position, child) in kept {
                 if let Some((_, rows)) = doomed.get_mut(&name) {
                     rows.retain(|item| item.position != position);
