@@ -36,6 +36,9 @@ struct Arguments {
     /// A script to play instead: one that failed before.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// Shortens a replayed script that fails.
+    #[arg(long)]
+    shrink: bool,
     /// Where scripts that fail are saved, shrunk.
     #[arg(long, value_name = "FOLDER", default_value = "target/storms")]
     save: PathBuf,
@@ -111,6 +114,9 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         if arguments.verbose {
             println!("{:#?}", verdict.record);
         }
+        if let (Some(first), true) = (verdict.findings.first(), arguments.shrink) {
+            save(&shortest(&script, first.what, place).await?, &arguments.save)?;
+        }
         return Ok(verdict.findings.is_empty());
     }
     let begun = Instant::now();
@@ -147,6 +153,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
             if !arguments.keep_going {
                 println!("after {played} storms in {:.1} s", begun.elapsed().as_secs_f64());
                 if arguments.no_shrink {
+                    save(&script, &arguments.save)?;
                     return Ok(false);
                 }
                 let short = shortest(&script, first.what, place).await?;

@@ -255,7 +255,7 @@ impl Player<'_> {
                 if text.contains("defect of the program") || text.contains("NOT NULL constraint failed: journal") {
                     self.findings.push(Finding::new("the engine found a defect of its own", text.clone()));
                 }
-                *self.record.failures.entry(fault.to_string()).or_default() += 1;
+                *self.record.failures.entry(text).or_default() += 1;
             }
         }
     }
@@ -371,7 +371,7 @@ impl Player<'_> {
                 .flat_map(|report| &report.tables)
                 .flat_map(|table| table.actions.iter().map(move |action| (&table.table, action)));
             for (table, action) in actions {
-                if !waiting.contains(&oracle::spot(table, &action.key.clone().into())) {
+                if !oracle::is_among(&waiting, table, &action.key.clone().into()) {
                     self.findings.push(Finding::new(what, format!("sync {sync}: {table}: {action:?}")));
                 }
             }
