@@ -57,21 +57,7 @@ impl TestPostgres {
 
     fn start() -> TestPostgres {
         let folder = std::env::temp_dir().join(format!("berqenas-postgres-{}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        let login = unprivileged();
-        if let Some((user, group)) = login {
-            chown(&folder, Some(user), Some(group)).unwrap();
-        }
-        let password_file = folder.join("password");
-        fs::File::create(&password_file).unwrap().write_all(PASSWORD.as_bytes()).unwrap();
-        let mut initdb = command(&binary("initdb"), login);
-        initdb.arg("-D").arg(folder.join("data")).arg("--pwfile").arg(&password_file);
-        // SCRAM's thousands of rounds, unoptimised and once for each connection, are what tests would spend most of their time in. The
-        // superuser goes without; logins made later have it, and `md5` asks them for it.
-        initdb.args(["-U", USER, "-E", "UTF8", "--locale=C", "--auth=md5", "--no-sync"]);
-        let made = initdb.current_dir(&folder).output().unwrap();
-        assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-
+        let login = initialised(&folder);
         let port = free_port();
         let mut supervisor = command(Path::new("/bin/sh"), login);
         supervisor.args(["-c", SUPERVISOR, "supervisor"]).arg(binary("postgres")).arg(&folder).arg(port.to_string());
@@ -101,6 +87,25 @@ impl TestPostgres {
     }
 }
 
+/// Makes a folder with an empty cluster in its `data`; answers the user and group to run the server as.
+pub(crate) fn initialised(folder: &Path) -> Option<(u32, u32)> {
+    fs::create_dir(folder).unwrap();
+    let login = unprivileged();
+    if let Some((user, group)) = login {
+        chown(folder, Some(user), Some(group)).unwrap();
+    }
+    let password_file = folder.join("password");
+    fs::File::create(&password_file).unwrap().write_all(PASSWORD.as_bytes()).unwrap();
+    let mut initdb = command(&binary("initdb"), login);
+    initdb.arg("-D").arg(folder.join("data")).arg("--pwfile").arg(&password_file);
+    // SCRAM's thousands of rounds, unoptimised and once for each connection, are what tests would spend most of their time in. The
+    // superuser goes without; logins made later have it, and `md5` asks them for it.
+    initdb.args(["-U", USER, "-E", "UTF8", "--locale=C", "--auth=md5", "--no-sync"]);
+    let made = initdb.current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+    login
+}
+
 /// A port on which nothing listens.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
@@ -118,7 +123,7 @@ fn wait_until_up(folder: &Path, port: u16) {
 }
 
 /// A command run without root's rights, which the server refuses to have.
-fn command(program: &Path, login: Option<(u32, u32)>) -> Command {
+pub(crate) fn command(program: &Path, login: Option<(u32, u32)>) -> Command {
     let mut command = Command::new(program);
     if let Some((user, group)) = login {
         command.uid(user).gid(group);
@@ -143,7 +148,7 @@ fn unprivileged() -> Option<(u32, u32)> {
 }
 
 /// One of the server's programs: on the path, or where Debian and its kin keep them, the newest first.
-fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
     let mut versions: Vec<PathBuf> =
         fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path()).collect();

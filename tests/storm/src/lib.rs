@@ -2,7 +2,7 @@
 //!
 //! A seed makes a [`script`]: a world of databases, tables and syncs, and a list of events in which users write, runs start, go on
 //! step by step and are killed, connections break, clocks are set, backups come back. An [`arena`] plays it ([`simulated`]: the engine
-//! against databases in memory, thousands of storms a minute). [`play()`](play::play) writes down what users did ([`record`]); when the
+//! against databases in memory, thousands of storms a minute; [`real`]: servers, files and processes). [`play()`](play::play) writes down what users did ([`record`]); when the
 //! weather is calm the [`oracle`] says whether anything was lost. What fails is shrunk ([`shrink()`](shrink::shrink)) to a script short enough to read.
 //!
 //! Whoever adds an engine, a strategy or a loop adds it here: an engine in [`generate`] and in the arenas, a strategy in
@@ -13,6 +13,7 @@ pub mod arena;
 pub mod generate;
 pub mod oracle;
 pub mod play;
+pub mod real;
 pub mod record;
 pub mod sabotage;
 pub mod schema;

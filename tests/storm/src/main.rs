@@ -12,11 +12,12 @@ use berqenas_storm::{
     generate::{self, Climate},
     oracle::Finding,
     play::{Verdict, play},
+    real::{self, Engines},
     sabotage::{self, Broken},
     script::Script,
     shrink::shrink,
     sim::Sabotage,
-    simulated::Simulation,
+    simulated::{Simulation, spinning},
 };
 use clap::Parser;
 
@@ -35,6 +36,9 @@ struct Arguments {
     /// A script to play instead: one that failed before.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// Shortens a replayed script that fails.
+    #[arg(long)]
+    shrink: bool,
     /// Where scripts that fail are saved, shrunk.
     #[arg(long, value_name = "FOLDER", default_value = "target/storms")]
     save: PathBuf,
@@ -44,10 +48,16 @@ struct Arguments {
     /// Goes on after a failure, and counts.
     #[arg(long)]
     keep_going: bool,
+    /// Real databases, processes and networks instead of simulated ones.
+    #[arg(long)]
+    real: bool,
+    /// The engines of a real storm, cloud first.
+    #[arg(long, value_enum, default_value_t = Engines::All)]
+    pair: Engines,
     /// A rule that is broken on purpose, to see whether the storm finds out.
     #[arg(long, value_name = "RULE")]
     without: Option<String>,
-    /// Tells every event of a replay, and the script of a single seed.
+    /// Tells what users did in a replay, and how runs failed.
     #[arg(long)]
     verbose: bool,
 }
@@ -57,6 +67,9 @@ const TIES: u32 = 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(real::WORKER) {
+        return real::work().await;
+    }
     match run(&Arguments::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -67,9 +80,20 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn blow(script: &Script, sabotage: Option<Sabotage>) -> Result<Verdict, String> {
+/// Where storms blow.
+#[derive(Clone, Copy)]
+enum Place {
+    Real,
+    Simulated(Option<Sabotage>),
+}
+
+async fn blow(script: &Script, place: Place) -> Result<Verdict, String> {
+    let Place::Simulated(sabotage) = place else {
+        let program = std::env::current_exe().map_err(|fault| format!("the storm does not know its own program: {fault}"))?;
+        return real::blow(script, &program).await;
+    };
     let mut arena = Simulation::new(script, sabotage)?;
-    Ok(play(script, &mut arena).await)
+    Ok(spinning(play(script, &mut arena)).await)
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, String> {
@@ -81,13 +105,17 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
             None
         }
     };
+    let place = if arguments.real { Place::Real } else { Place::Simulated(sabotage) };
     if let Some(file) = &arguments.replay {
         let text = std::fs::read_to_string(file).map_err(|fault| format!("{}: {fault}", file.display()))?;
         let script: Script = serde_yaml::from_str(&text).map_err(|fault| format!("{}: {fault}", file.display()))?;
-        let verdict = blow(&script, sabotage).await?;
+        let verdict = blow(&script, place).await?;
         tell(&verdict.findings);
         if arguments.verbose {
             println!("{:#?}", verdict.record);
+        }
+        if let (Some(first), true) = (verdict.findings.first(), arguments.shrink) {
+            save(&shortest(&script, first.what, place).await?, &arguments.save)?;
         }
         return Ok(verdict.findings.is_empty());
     }
@@ -95,17 +123,21 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let minutes = arguments.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
     let storms = arguments.storms.unwrap_or(if minutes.is_some() { u64::MAX } else { 1 });
     let mut failed: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
     let (mut played, mut deeds, mut runs, mut kills, mut ties) = (0, 0, 0, 0, Pair::new(0, 0));
     for seed in arguments.seed..arguments.seed.saturating_add(storms) {
         if minutes.is_some_and(|minutes| begun.elapsed() > minutes) {
             break;
         }
-        let script = generate::script(seed, &Climate::SIMULATED);
-        let verdict = blow(&script, sabotage).await?;
+        let script = generate::script(seed, &if arguments.real { arguments.pair.climate(seed) } else { Climate::SIMULATED });
+        let verdict = blow(&script, place).await?;
         played += 1;
         deeds += verdict.record.deeds.len();
         runs += verdict.record.runs;
         kills += verdict.record.kills;
+        for (fault, count) in &verdict.record.failures {
+            *ends.entry(masked(fault)).or_insert(0) += count;
+        }
         ties = Pair::new(ties.cloud + verdict.record.ties.cloud, ties.local + verdict.record.ties.local);
         if ties.cloud.min(ties.local) == 0 && ties.cloud + ties.local >= TIES {
             println!("ties always go to one side: {} to the cloud, {} to the local side (seeds up to {seed})", ties.cloud, ties.local);
@@ -114,15 +146,18 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         if let Some(first) = verdict.findings.first() {
             let entry = failed.entry(first.what).or_insert((0, seed));
             entry.0 += 1;
-            if !arguments.keep_going {
+            if arguments.real || !arguments.keep_going {
                 println!("seed {seed}:");
                 tell(&verdict.findings);
+            }
+            if !arguments.keep_going {
                 println!("after {played} storms in {:.1} s", begun.elapsed().as_secs_f64());
                 if arguments.no_shrink {
+                    save(&script, &arguments.save)?;
                     return Ok(false);
                 }
-                let short = shortest(&script, first.what, sabotage).await?;
-                tell(&blow(&short, sabotage).await?.findings);
+                let short = shortest(&script, first.what, place).await?;
+                tell(&blow(&short, place).await?.findings);
                 save(&short, &arguments.save)?;
                 return Ok(false);
             }
@@ -130,6 +165,9 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("{played} storms in {seconds:.1} s: {deeds} writes of users, {runs} runs, {kills} killed");
+    if arguments.verbose {
+        ends.iter().for_each(|(fault, count)| println!("{count} runs ended so: {fault}"));
+    }
     for (what, (count, seed)) in &failed {
         println!("{count} times: {what} (first: seed {seed})");
     }
@@ -137,9 +175,16 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
 }
 
 /// The shortest script found that breaks the same promise.
-async fn shortest(script: &Script, what: &'static str, sabotage: Option<Sabotage>) -> Result<Script, String> {
+async fn shortest(script: &Script, what: &'static str, place: Place) -> Result<Script, String> {
+    // Real storms do not always go the same way.
+    let tries = if matches!(place, Place::Real) { 3 } else { 1 };
     let fails = async |candidate: &Script| {
-        blow(candidate, sabotage).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what))
+        for _ in 0..tries {
+            if blow(candidate, place).await.is_ok_and(|verdict| verdict.findings.iter().any(|finding| finding.what == what)) {
+                return true;
+            }
+        }
+        false
     };
     let mut short = shrink(script, fails).await;
     short.story = format!("seed {}: {what}", script.seed);
@@ -153,6 +198,12 @@ fn save(script: &Script, folder: &Path) -> Result<(), String> {
     std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, &text)).map_err(|fault| format!("{}: {fault}", file.display()))?;
     println!("saved as {}; replay it with --replay, keep it by copying it to tests/cases/", file.display());
     Ok(())
+}
+
+/// What differs from run to run left out, to count what is alike.
+fn masked(text: &str) -> String {
+    let plain = |word: &&str| !word.contains(|letter: char| letter.is_ascii_digit());
+    text.split_whitespace().filter(plain).collect::<Vec<_>>().join(" ")
 }
 
 fn tell(findings: &[Finding]) {

@@ -232,12 +232,19 @@ impl Judge<'_> {
             held.extend(self.record.deletions(&place));
             let seen = self.record.seen_by(&place, held);
             for deed in self.record.of(&place) {
-                if deed.sure && deed.content.is_some() && !seen.contains(&deed.tag) {
+                if deed.sure && deed.content.is_some() && !seen.contains(&deed.tag) && !self.agreed_deletion(deed, &seen) {
                     let detail = format!("database {}, {}: {}", deed.database, named(&place), deed.tag);
                     findings.push(Finding::new("a write is lost", detail));
                 }
             }
         }
+    }
+
+    /// A row that one side marked as deleted and another deleted for good is gone by both: nobody has to keep the mark, and what is made
+    /// under its key later may take its place. What the mark was put on must not be lost.
+    fn agreed_deletion(&self, deed: &Deed, seen: &BTreeSet<String>) -> bool {
+        let marked = deed.content.as_ref().is_some_and(|content| content.deleted) && deed.saw.iter().all(|tag| seen.contains(tag));
+        marked && self.record.of(&deed.place).any(|other| other.content.is_none() && other.database != deed.database)
     }
 
     /// The tags of all contents of a row that the conflict logs keep.

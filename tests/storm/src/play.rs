@@ -255,7 +255,7 @@ impl Player<'_> {
                 if text.contains("defect of the program") || text.contains("NOT NULL constraint failed: journal") {
                     self.findings.push(Finding::new("the engine found a defect of its own", text.clone()));
                 }
-                *self.record.failures.entry(fault.to_string()).or_default() += 1;
+                *self.record.failures.entry(text).or_default() += 1;
             }
         }
     }

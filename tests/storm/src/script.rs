@@ -229,12 +229,13 @@ pub struct UserWrite {
     /// What the row is tagged with, from now on: no two writes of a script share a tag.
     pub tag: u32,
     /// What is done.
+    #[serde(flatten)]
     pub act: Act,
 }
 
 /// What a user does to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "act", rename_all = "snake_case")]
 pub enum Act {
     /// Writes it, new or not: some columns get new values (a bit each), drawn by the tag.
     Put {
