@@ -174,24 +174,10 @@ fn untouched(path: &Path, immutable: bool) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).read_only(true).immutable(immutable).busy_timeout(PATIENCE)
 }
 
-/// What a file is. Another process may be making it at this moment: what was read while the file changed is read again.
 async fn content(path: &Path) -> Result<Content> {
-    loop {
-        let seen = (look_at(path)?.map(|metadata| Fingerprint::of(&metadata)), has_log(path));
-        let content = content_once(path, seen.1).await;
-        if seen == (look_at(path)?.map(|metadata| Fingerprint::of(&metadata)), has_log(path)) {
-            return content;
-        }
-    }
-}
-
-async fn content_once(path: &Path, has_log: bool) -> Result<Content> {
     let fault = |source| StateError::of(path, "reading its header", source);
-    let mut connection = untouched(path, !has_log).connect().await.map_err(fault)?;
-    // One snapshot for all that is asked.
-    let mut transaction = connection.begin().await.map_err(fault)?;
-    let content = content_of(&mut transaction).await.map_err(fault);
-    transaction.rollback().await.map_err(fault)?;
+    let mut connection = untouched(path, !has_log(path)).connect().await.map_err(fault)?;
+    let content = content_of(&mut connection).await.map_err(fault);
     connection.close().await.map_err(fault)?;
     content
 }
