@@ -154,7 +154,7 @@ impl RealWorld {
             open: BTreeSet::new(),
             broken: BTreeSet::new(),
             seen: BTreeMap::new(),
-            leaps: script.seed % 3 == 0,
+            leaps: script.seed.is_multiple_of(3),
             ahead: 0,
             draws: Rng::with_seed(script.seed),
             complaints: Vec::new(),
