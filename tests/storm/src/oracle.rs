@@ -122,15 +122,15 @@ pub(crate) async fn waiting_keys<A: Arena>(
     Ok(keys)
 }
 
-/// Whether a row, its key as a plan tells it, is among those that wait.
-pub(crate) fn is_among(waiting: &BTreeSet<String>, table: &str, key: &serde_json::Value) -> bool {
-    let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let parts: Vec<String> = key.as_object().into_iter().flatten().map(|(_, value)| plain(value)).collect();
-    waiting.contains(&spot(table, key)) || waiting.contains(&format!("{table} {}", parts.join(", ")))
+fn spot(table: &str, key: &serde_json::Value) -> String {
+    format!("{table} {key}")
 }
 
-pub(crate) fn spot(table: &str, key: &serde_json::Value) -> String {
-    format!("{table} {key}")
+/// Whether a row is among those that wait: pending keys are kept without the names of their columns.
+pub(crate) fn waits(waiting: &BTreeSet<String>, table: &str, key: &Row) -> bool {
+    let bare = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let values: Vec<String> = key.values().map(bare).collect();
+    waiting.contains(&spot(table, &key.clone().into())) || waiting.contains(&format!("{table} {}", values.join(", ")))
 }
 
 struct Judge<'a> {
@@ -148,8 +148,8 @@ impl Judge<'_> {
     }
 
     fn waits(&self, sync: usize, place: &Place) -> bool {
-        self.waiting[sync].contains(&spot(table(place.0).name, &key_json(place)))
-            || self.waiting[sync].contains(&format!("{} {}", table(place.0).name, shown_key(&place.1)))
+        let key = key_json(place);
+        key.as_object().is_some_and(|key| waits(&self.waiting[sync], table(place.0).name, key))
     }
 
     /// Every row that anybody wrote or that stands anywhere.

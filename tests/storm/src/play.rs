@@ -288,9 +288,8 @@ impl Player<'_> {
         }
     }
 
-    /// Rounds of runs until two in a row write nothing. Answers whether it came to that.
+    /// Rounds of runs until one writes nothing. Answers whether it came to that.
     async fn rest<A: Arena>(&mut self, arena: &mut A, full: bool) -> bool {
-        let mut quiet = 0;
         let mut written = Vec::new();
         for _ in 0..ROUNDS {
             written.clear();
@@ -306,8 +305,7 @@ impl Player<'_> {
                 }
             }
             arena.meddle(&Event::Wait { milliseconds: BETWEEN_ROUNDS }).await;
-            quiet = if written.is_empty() { quiet + 1 } else { 0 };
-            if quiet == 2 {
+            if written.is_empty() {
                 return true;
             }
         }
@@ -371,7 +369,7 @@ impl Player<'_> {
                 .flat_map(|report| &report.tables)
                 .flat_map(|table| table.actions.iter().map(move |action| (&table.table, action)));
             for (table, action) in actions {
-                if !oracle::is_among(&waiting, table, &action.key.clone().into()) {
+                if !oracle::waits(&waiting, table, &action.key) {
                     self.findings.push(Finding::new(what, format!("sync {sync}: {table}: {action:?}")));
                 }
             }
