@@ -93,7 +93,7 @@ async fn blow(script: &Script, place: Place) -> Result<Verdict, String> {
         return Box::pin(real::blow(script, &program)).await;
     };
     let mut arena = Simulation::new(script, sabotage)?;
-    Ok(spinning(play(script, &mut arena)).await)
+    Ok(Box::pin(spinning(play(script, &mut arena))).await)
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, String> {
