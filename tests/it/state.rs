@@ -329,6 +329,21 @@ async fn a_full_disk_loses_the_step_and_nothing_else() {
     assert_eq!(state.base_count(SYNC, "customers").await.unwrap(), 20);
 }
 
+/// Whoever looks while another process makes the file sees halves of it: storms found one that was called another program's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_being_made_is_not_another_programs() {
+    for _ in 0..40 {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("berqenas.db");
+        let looks = tokio::spawn({
+            let path = path.clone();
+            async move { while State::open_read_only(&path).await.unwrap().is_none() {} }
+        });
+        State::open(&path).await.unwrap().close().await;
+        looks.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn many_open_a_missing_file_at_once() {
     let folder = TempDir::new().unwrap();

@@ -70,7 +70,7 @@ async fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(real::WORKER) {
         return real::work().await;
     }
-    match run(&Arguments::parse()).await {
+    match Box::pin(run(&Arguments::parse())).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(fault) => {
@@ -90,10 +90,10 @@ enum Place {
 async fn blow(script: &Script, place: Place) -> Result<Verdict, String> {
     let Place::Simulated(sabotage) = place else {
         let program = std::env::current_exe().map_err(|fault| format!("the storm does not know its own program: {fault}"))?;
-        return real::blow(script, &program).await;
+        return Box::pin(real::blow(script, &program)).await;
     };
     let mut arena = Simulation::new(script, sabotage)?;
-    Ok(spinning(play(script, &mut arena)).await)
+    Ok(Box::pin(spinning(play(script, &mut arena))).await)
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, String> {

@@ -6,6 +6,7 @@
 //! a lease, which put the clock of later runs forward instead.
 
 mod base;
+mod engines;
 mod gated;
 mod link;
 mod process;
@@ -22,11 +23,10 @@ use std::{
 };
 
 use berqenas::engine::Engine;
-use berqenas_core::{shape::Engine as DatabaseEngine, value::Side};
+use berqenas_core::value::Side;
 use fastrand::Rng;
 use tempfile::TempDir;
 
-pub use self::worker::{WORKER, work};
 use self::{
     base::Base,
     link::Link,
@@ -35,9 +35,12 @@ use self::{
     tables::row_of,
     worker::{Ahead, engine_over},
 };
+pub use self::{
+    engines::Engines,
+    worker::{WORKER, work},
+};
 use crate::{
     arena::{Answer, Arena, NewRow, Progress, Rows, sync_name},
-    generate::Climate,
     play::{Verdict, play},
     schema::{Cell, Content, TableKind},
     script::{Event, Script, SyncRules},
@@ -61,41 +64,6 @@ const CLEANER: u8 = u8::MAX;
 const READS: usize = 40;
 
 type User = (usize, u8);
-
-/// The engines of real storms, cloud first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Engines {
-    /// PostgreSQL and SQLite.
-    PostgresSqlite,
-    /// SQLite and PostgreSQL.
-    SqlitePostgres,
-    /// PostgreSQL twice.
-    PostgresPostgres,
-    /// SQLite twice.
-    SqliteSqlite,
-    /// Each in turn, and every fifth time any, with two locals of one cloud among them.
-    All,
-}
-
-impl Engines {
-    /// What the storm of a seed may be made of.
-    #[must_use]
-    pub fn climate(self, seed: u64) -> Climate {
-        use DatabaseEngine::{Postgres, Sqlite};
-        let turns = [Engines::PostgresSqlite, Engines::SqlitePostgres, Engines::PostgresPostgres, Engines::SqliteSqlite];
-        let engines = match self {
-            Engines::PostgresSqlite => Some((Postgres, Sqlite)),
-            Engines::SqlitePostgres => Some((Sqlite, Postgres)),
-            Engines::PostgresPostgres => Some((Postgres, Postgres)),
-            Engines::SqliteSqlite => Some((Sqlite, Sqlite)),
-            Engines::All => match turns.get((seed % 5) as usize) {
-                Some(turn) => return turn.climate(seed),
-                None => None,
-            },
-        };
-        Climate { engines, simulated: false, ..Climate::SIMULATED }
-    }
-}
 
 /// Plays a script against real databases.
 ///
@@ -154,7 +122,7 @@ impl RealWorld {
             open: BTreeSet::new(),
             broken: BTreeSet::new(),
             seen: BTreeMap::new(),
-            leaps: script.seed % 3 == 0,
+            leaps: script.seed.is_multiple_of(3),
             ahead: 0,
             draws: Rng::with_seed(script.seed),
             complaints: Vec::new(),

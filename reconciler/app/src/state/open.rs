@@ -25,6 +25,9 @@ const KNOWN: i64 = MIGRATIONS.len() as i64;
 /// How long a connection waits for another's write to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a file that is written meanwhile is looked at: it is made once, and then it is what it is.
+const LOOKS: u32 = 100;
+
 /// Readers beside the one writer that SQLite admits.
 const CONNECTIONS: u32 = 4;
 
@@ -174,10 +177,28 @@ fn untouched(path: &Path, immutable: bool) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).read_only(true).immutable(immutable).busy_timeout(PATIENCE)
 }
 
+/// What a file is. Without locks, one that another process is making at the time looks like anything: it is looked at again then.
 async fn content(path: &Path) -> Result<Content> {
+    let outside = || look_at(path).map(|metadata| (metadata.as_ref().map(Fingerprint::of), has_log(path)));
+    let mut looks = 0;
+    loop {
+        let before = outside()?;
+        let seen = content_now(path, !before.1).await;
+        looks += 1;
+        let doubtful = matches!(seen, Ok(Content::Foreign) | Err(_)) && outside()? != before;
+        if !doubtful || looks == LOOKS {
+            return seen;
+        }
+    }
+}
+
+async fn content_now(path: &Path, immutable: bool) -> Result<Content> {
     let fault = |source| StateError::of(path, "reading its header", source);
-    let mut connection = untouched(path, !has_log(path)).connect().await.map_err(fault)?;
-    let content = content_of(&mut connection).await.map_err(fault);
+    let mut connection = untouched(path, immutable).connect().await.map_err(fault)?;
+    // All of it as of one moment.
+    let mut transaction = connection.begin().await.map_err(fault)?;
+    let content = content_of(&mut transaction).await.map_err(fault);
+    transaction.rollback().await.map_err(fault)?;
     connection.close().await.map_err(fault)?;
     content
 }

@@ -13,7 +13,13 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared with other tests: a server that does not start ends the storm")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::duplicate_mod,
+    reason = "shared with other tests: a server that does not start ends the storm"
+)]
 #[path = "../../../it/support/postgres.rs"]
 mod support;
 

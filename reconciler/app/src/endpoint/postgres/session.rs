@@ -99,7 +99,8 @@ impl Session {
         let target = self.target.clone();
         let passing = |source| EndpointError::Transient { target: target.clone(), doing: doing.phrase(), source };
         match &source {
-            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => return passing(source),
+            // A connection that is cut off while it is made leaves half an answer, which the driver calls a breach of the protocol.
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => return passing(source),
             sqlx::Error::PoolTimedOut => return self.timed_out(doing),
             _ => {}
         }
