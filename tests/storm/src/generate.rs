@@ -58,8 +58,8 @@ impl Maker {
     }
 
     fn world(&mut self) -> WorldPlan {
-        let hub = self.climate.engines.is_none() && self.chance(20);
-        let whole_seconds = self.climate.simulated && self.chance(15);
+        let hub = self.climate.engines.is_none() && self.chance(25);
+        let whole_seconds = self.climate.simulated && self.chance(20);
         let databases = (0..if hub { 3 } else { 2 }).map(|number| self.database(number, whole_seconds)).collect();
         let tables = self.one(&[
             &[TableKind::Customers][..],
@@ -70,7 +70,12 @@ impl Maker {
             &[TableKind::Customers, TableKind::Products],
         ]);
         let locals: &[usize] = if hub { &[1, 2] } else { &[1] };
-        let mut syncs: Vec<SyncPlan> = locals.iter().map(|local| SyncPlan { cloud: 0, local: *local, rules: self.rules() }).collect();
+        let alike = self.chance(60).then(|| self.rules());
+        let mut syncs = Vec::new();
+        for local in locals {
+            let rules = alike.clone().unwrap_or_else(|| self.rules());
+            syncs.push(SyncPlan { cloud: 0, local: *local, rules });
+        }
         if hub && self.chance(10) {
             syncs.push(SyncPlan { cloud: 1, local: 2, rules: self.rules() });
         }
@@ -84,7 +89,7 @@ impl Maker {
             Some((cloud, local)) => [cloud, local][number.min(1)],
         };
         let simulated = self.climate.simulated;
-        let offset = if simulated && self.chance(40) { self.random.i64(-100..=100) * 900_000 } else { 0 };
+        let offset = if simulated && !whole_seconds && self.chance(40) { self.random.i64(-100..=100) * 900_000 } else { 0 };
         let names = if self.chance(15) { self.one(&[NameTrigger::Upper, NameTrigger::Lower]) } else { NameTrigger::None };
         DatabasePlan {
             engine,
@@ -125,7 +130,11 @@ impl Maker {
         // Each storm has habits of its own: a fault that is rare everywhere is common somewhere.
         let (patient, faulty) = (self.chance(50), self.chance(60));
         while events.len() < count {
-            events.push(self.event(world, patient, faulty));
+            if self.chance(if faulty { 6 } else { 2 }) {
+                events.extend(self.story(world));
+            } else {
+                events.push(self.event(world, patient, faulty));
+            }
         }
         events
     }
@@ -158,6 +167,60 @@ impl Maker {
             98 if !self.plain => Event::Purge { database, table: self.one(&world.tables) },
             _ => self.write(world),
         }
+    }
+
+    /// A sequence that chance alone would take long to come by; where it is cut off, and what came before, is still chance's.
+    fn story(&mut self, world: &WorldPlan) -> Vec<Event> {
+        let sync = self.random.usize(0..world.syncs.len());
+        let SyncPlan { cloud, local, .. } = world.syncs[sync];
+        let (from, to) = if self.chance(50) { (cloud, local) } else { (local, cloud) };
+        let (table, key) = (self.one(&world.tables), self.random.u8(0..self.keys));
+        let put = |maker: &mut Maker, database: usize, act: Act| {
+            maker.tag += 1;
+            Event::Write(UserWrite { database, user: 3, table, key, tag: maker.tag, act })
+        };
+        let columns = self.random.u8(1..16);
+        let edit = put(self, from, Act::Put { columns });
+        let turns = self.random.u16(8..60);
+        let begun = [Event::Start { run: 0, sync, full: false }, Event::Advance { run: 0, turns }];
+        let whole = |run: u8, sync: usize| [Event::Start { run, sync, full: false }, Event::Finish { run }];
+        let long = Event::Wait { milliseconds: 61_000 };
+        let mut events = Vec::new();
+        match self.random.u8(0..10) {
+            // A run is killed, somewhere; somebody takes back what it brought; the next one comes.
+            0..3 => {
+                events.push(edit);
+                events.extend(begun);
+                events.extend([Event::Kill { run: 0 }, put(self, to, Act::Revert), long]);
+                events.extend(whole(0, sync));
+            }
+            // A run sleeps, another takes over, somebody takes back what that one brought, the sleeper wakes.
+            3..6 => {
+                events.push(edit);
+                events.extend(begun);
+                events.push(long);
+                events.extend(whole(1, sync));
+                events.extend([put(self, to, Act::Revert), Event::Finish { run: 0 }]);
+            }
+            // A transaction is open while a run passes, and commits when it is gone.
+            6..8 => {
+                events.extend([Event::Begin { database: from, user: 3 }, edit, Event::Wait { milliseconds: 900 }, self.write(world)]);
+                events.extend(whole(0, sync));
+                events.push(Event::Commit { database: from, user: 3 });
+                events.extend(whole(0, sync));
+            }
+            // Two branches edit one row, and the later edit arrives first.
+            _ => {
+                events.push(edit);
+                events.push(Event::Wait { milliseconds: 4_000 });
+                let other = world.syncs.len() - 1;
+                events.push(put(self, world.syncs[other].local, Act::Put { columns }));
+                events.extend(whole(0, other));
+                events.push(Event::Wait { milliseconds: 4_000 });
+                events.extend(whole(0, 0));
+            }
+        }
+        events
     }
 
     fn write(&mut self, world: &WorldPlan) -> Event {

@@ -63,7 +63,7 @@ struct Arguments {
 }
 
 /// So many ties in a row that go to one side are no chance: the greater content wins, whichever side it is on.
-const TIES: u32 = 20;
+const TIES: u32 = 14;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -156,7 +156,7 @@ impl Player<'_> {
             Act::Revert => {
                 let place = (write.table, key.clone());
                 let now = there.as_ref().and_then(Content::tag).unwrap_or_default().to_owned();
-                let deed = self.record.of(&place).filter(|deed| deed.database == write.database && deed.tag == now).last();
+                let deed = self.record.of(&place).find(|deed| deed.tag == now);
                 let before = deed.and_then(|deed| deed.saw.first()).cloned();
                 let old = before.and_then(|tag| self.record.of(&place).find(|deed| deed.tag == tag).cloned());
                 let Some((content, tag)) = old.and_then(|old| Some((old.content?, old.tag))) else { return };
@@ -296,7 +296,8 @@ impl Player<'_> {
             for sync in 0..self.script.world.syncs.len() {
                 let request = SyncRequest { full_sync: full, ..SyncRequest::default() };
                 match arena.engine().sync(&sync_name(sync), &request, &Silent).await {
-                    Ok(outcome) if outcome.report.total_synced == 0 => {}
+                    Ok(outcome) if outcome.report.total_synced == 0 && outcome.pending == 0 => {}
+                    Ok(outcome) if outcome.pending > 0 => written.push(format!("sync {sync}: {} rows pending", outcome.pending)),
                     Ok(outcome) => written.push(format!("sync {sync}: {} rows", outcome.report.total_synced)),
                     Err(fault) => {
                         self.findings.push(Finding::new("a quiet run failed", format!("sync {sync}: {}", told(&fault))));

@@ -50,6 +50,8 @@ pub struct Column {
     pub local_name: &'static str,
     /// What it holds.
     pub kind: CellKind,
+    /// Every database but the first refuses integers that are not below this.
+    pub below: Option<i64>,
 }
 
 /// A table as storms know it.
@@ -74,8 +76,11 @@ pub struct Table {
 }
 
 const fn column(name: &'static str, local_name: &'static str, kind: CellKind) -> Column {
-    Column { name, local_name, kind }
+    Column { name, local_name, kind, below: None }
 }
+
+/// Half of what users write there is refused by every database but the first.
+const STOCK: Column = Column { below: Some(30), ..column("stock", "Stock", CellKind::Integer) };
 
 const TAG: Column = column("tag", "Tag", CellKind::Text);
 
@@ -125,7 +130,7 @@ const TABLES: [Table; 5] = [
         name: "products",
         local_name: "Products",
         key: &[column("id", "Id", CellKind::Uuid)],
-        columns: &[TAG, column("name", "Name", CellKind::Text), column("stock", "Stock", CellKind::Integer)],
+        columns: &[TAG, column("name", "Name", CellKind::Text), STOCK],
         unique: None,
         refers: None,
         optional: Some("stock"),

@@ -246,7 +246,7 @@ pub enum Act {
     SoftDelete,
     /// Deletes it for good.
     HardDelete,
-    /// Puts back what stood there before the last write on this side.
+    /// Puts back what the writer of the row had found there.
     Revert,
     /// Exchanges the unique value with the row of the next key.
     Swap,

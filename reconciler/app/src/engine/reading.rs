@@ -72,6 +72,8 @@ pub(super) struct Readings {
     pub(super) clock_set_back: bool,
     /// What the state knew of the sides.
     pub(super) sides: Pair<Option<SideState>>,
+    /// The number of the last run whose end each side had recorded.
+    pub(super) recorded: Pair<i64>,
 }
 
 /// How one table is read in this run.
@@ -245,6 +247,7 @@ pub(super) async fn read_sides(
     let sync = &session.spec.name;
     let mut database_ids = Pair::new(String::new(), String::new());
     let mut sides = Pair::new(None, None);
+    let mut recorded = Pair::new(0, 0);
     let mut read: Pair<Option<(Floor, i64)>> = Pair::new(None, None);
     let mut offsets = Pair::new(0, 0);
     let mut clock_set_back = false;
@@ -271,6 +274,7 @@ pub(super) async fn read_sides(
             clock_set_back |= (theirs - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;
         }
         let floor = Floor { clock: theirs, ..floor };
+        *recorded.get_mut(side) = ledger.epoch;
         *database_ids.get_mut(side) = ledger.database_id;
         *sides.get_mut(side) = known;
         *read.get_mut(side) = Some((floor, ours));
@@ -285,5 +289,6 @@ pub(super) async fn read_sides(
         read_at: Pair::new(cloud.1, local.1),
         clock_set_back: clock_set_back && holds(Rule::ClocksWatched),
         sides,
+        recorded,
     })
 }

@@ -24,6 +24,7 @@ use berqenas_core::{
 };
 
 use super::{
+    identity,
     planfile::PlanFile,
     reading::{Readings, RunContext, TableReading, decider},
     request::Step as Boundary,
@@ -54,6 +55,8 @@ pub(super) struct Run<'a> {
     waiting: BTreeMap<(usize, Vec<u8>), (Key, Refusal)>,
     /// Keys to delete for good, by table number and key's bytes: a key that waited is looked at, and then seen again by the scan.
     deletes: BTreeMap<usize, BTreeMap<Vec<u8>, Key>>,
+    /// The number of the last run whose end each side recorded: a run that was taken over may have recorded its own until the token kept it out.
+    recorded: Pair<i64>,
     /// When the lease was last renewed, in microseconds.
     renewed: i64,
 }
@@ -90,13 +93,23 @@ impl<'a> Run<'a> {
                     .push(format!("{side}: running transactions cannot be seen, late commits are not guaranteed to be found; {remedy}"));
             }
         }
-        Ok(Run { context, readings, applier, tally, fenced: false, waiting: BTreeMap::new(), deletes: BTreeMap::new(), renewed: 0 })
+        Ok(Run {
+            context,
+            readings,
+            applier,
+            tally,
+            fenced: false,
+            waiting: BTreeMap::new(),
+            deletes: BTreeMap::new(),
+            recorded: readings.recorded,
+            renewed: 0,
+        })
     }
 
     /// Runs to the end.
     pub(super) async fn execute(mut self) -> Result<RunTally, EngineError> {
         let unsettled = !self.context.state.open_entries(self.sync()).await?.is_empty();
-        if unsettled || self.context.trusts {
+        if unsettled && holds(Rule::PlanAfterFence) || self.context.trusts {
             self.fence().await?;
         }
         let mut marks = Vec::new();
@@ -175,7 +188,14 @@ impl<'a> Run<'a> {
     async fn fence(&mut self) -> Result<(), EngineError> {
         let mut stood: Vec<Ledger> = Vec::with_capacity(2);
         for side in Side::BOTH {
-            stood.push(self.context.session.endpoints.get(side).raise_token(self.sync(), self.context.lease.token).await?);
+            let endpoint = self.context.session.endpoints.get(side);
+            let ledger = endpoint.raise_token(self.sync(), self.context.lease.token).await?;
+            if !self.context.trusts {
+                // Once more: a backup may have come back since it was first asked.
+                identity::check(self.sync(), side, endpoint.target(), self.readings.sides.get(side).as_ref(), &ledger)?;
+            }
+            *self.recorded.get_mut(side) = ledger.epoch;
+            stood.push(ledger);
         }
         let [cloud, local] = <[Ledger; 2]>::try_from(stood).map_err(|_| EngineError::failed("a side did not answer with its ledger"))?;
         self.context.progress.step(Boundary::TokenRaised);

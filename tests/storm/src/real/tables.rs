@@ -60,7 +60,12 @@ impl Dialect {
             .all_columns()
             .map(|column| {
                 let required = if shape.key.contains(column) { " NOT NULL" } else { "" };
-                format!("{} {}{required}", self.column(shape, column), self.kind(column.kind))
+                let name = self.column(shape, column);
+                let check = match column.below {
+                    Some(limit) if self.number != 0 => format!(" CHECK ({name} < {limit})"),
+                    _ => String::new(),
+                };
+                format!("{name} {}{required}{check}", self.kind(column.kind))
             })
             .collect();
         if self.plan.unstamped {

@@ -66,7 +66,7 @@ fn column_def(_: &DatabasePlan, shape: &Table, column: &Column, number: usize) -
         CellKind::Time => Kind::Timestamp { digits: 6, zone: false },
         CellKind::Uuid => Kind::Uuid,
     };
-    let def = ColumnDef::new(shape.column_in(column, number), kind);
+    let def = ColumnDef { below: column.below.filter(|_| number != 0), ..ColumnDef::new(shape.column_in(column, number), kind) };
     let in_key = shape.key.iter().any(|key| key.name == column.name);
     if in_key { def.required() } else { def.or(ColumnDefault::Nothing) }
 }

@@ -55,7 +55,7 @@ impl Run<'_> {
         };
         if self.fenced {
             for side in Side::BOTH {
-                context.state.set_side(context.lease, side, &side_state(side, self.epoch_before(side), Some(next))).await?;
+                context.state.set_side(context.lease, side, &side_state(side, *self.recorded.get(side), Some(next))).await?;
             }
             for side in Side::BOTH {
                 context.session.endpoints.get(side).record_end(self.sync(), context.lease.token, next).await?;
@@ -65,14 +65,10 @@ impl Run<'_> {
         for side in Side::BOTH {
             // A run with nothing to do leaves it open whether an earlier one, cut off here, reached the side with its end.
             let left_open = || self.readings.sides.get(side).as_ref().and_then(|known| known.pending_epoch);
-            let (epoch, pending) = if self.fenced { (next, None) } else { (self.epoch_before(side), left_open()) };
+            let (epoch, pending) = if self.fenced { (next, None) } else { (*self.recorded.get(side), left_open()) };
             context.state.set_side(context.lease, side, &side_state(side, epoch, pending)).await?;
         }
         Ok(())
-    }
-
-    fn epoch_before(&self, side: Side) -> i64 {
-        self.readings.sides.get(side).as_ref().map_or(0, |known| known.epoch)
     }
 }
 
