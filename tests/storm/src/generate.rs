@@ -21,19 +21,44 @@ pub struct Climate {
     pub simulated: bool,
     /// About how many events.
     pub events: usize,
+    /// One kind of story only, over and over, in a world that suits it: to look for what one rule is for.
+    pub focus: Option<Focus>,
+}
+
+/// A kind of story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// A run is killed, and somebody takes back what it brought.
+    Crashes,
+    /// A run sleeps while another takes over.
+    Sleepers,
+    /// A transaction is open while a run passes.
+    LongTransactions,
+    /// The same, where nobody may see transactions.
+    BlindTransactions,
+    /// Two branches edit one row of a hub.
+    Branches,
+    /// Both sides edit one row within a second, and clocks tell seconds.
+    Ties,
 }
 
 impl Climate {
     /// Everything, in memory.
-    pub const SIMULATED: Climate = Climate { engines: None, simulated: true, events: 70 };
+    pub const SIMULATED: Climate = Climate { engines: None, simulated: true, events: 70, focus: None };
 }
 
 /// The script of a seed.
 #[must_use]
 pub fn script(seed: u64, climate: &Climate) -> Script {
     let mut maker = Maker { random: Rng::with_seed(seed), tag: 0, keys: 4, plain: false, climate: *climate };
-    let world = maker.world();
-    let events = maker.events(&world);
+    let world = match climate.focus {
+        None => maker.world(),
+        Some(focus) => maker.world_for(focus),
+    };
+    let events = match climate.focus {
+        None => maker.events(&world),
+        Some(focus) => maker.events_for(focus, &world),
+    };
     Script { seed, story: String::new(), world, events }
 }
 
@@ -169,8 +194,60 @@ impl Maker {
         }
     }
 
+    /// The plainest world in which a kind of story can be told.
+    fn world_for(&mut self, focus: Focus) -> WorldPlan {
+        let blind = focus == Focus::BlindTransactions;
+        let postgres = blind || focus == Focus::Ties || self.chance(50);
+        let database = DatabasePlan {
+            engine: if postgres { Engine::Postgres } else { Engine::Sqlite },
+            clock_offset: 0,
+            whole_seconds: focus == Focus::Ties,
+            names: NameTrigger::None,
+            unstamped: false,
+            blind,
+        };
+        let rules = SyncRules {
+            strategy: StrategyName::LatestWins,
+            initial: InitialPolicy::Strategy,
+            hard_deletes: HardDeletes::Restore,
+            batch_rows: 100,
+            overlap_seconds: 0,
+            by_hash: false,
+            narrow: false,
+        };
+        let locals = if focus == Focus::Branches { 1..3 } else { 1..2 };
+        let syncs = locals.clone().map(|local| SyncPlan { cloud: 0, local, rules: rules.clone() }).collect();
+        WorldPlan { databases: vec![database; locals.end], tables: vec![TableKind::Customers], syncs }
+    }
+
+    fn events_for(&mut self, focus: Focus, world: &WorldPlan) -> Vec<Event> {
+        (self.keys, self.plain) = (1, true);
+        let mut events = vec![self.write(world)];
+        for sync in 0..world.syncs.len() {
+            events.extend([Event::Start { run: 0, sync, full: false }, Event::Finish { run: 0 }]);
+        }
+        for _ in 0..2 {
+            events.push(Event::Wait { milliseconds: 4_000 });
+            events.extend(self.story_of(focus, world));
+        }
+        events
+    }
+
     /// A sequence that chance alone would take long to come by; where it is cut off, and what came before, is still chance's.
     fn story(&mut self, world: &WorldPlan) -> Vec<Event> {
+        let focus = self.one(&[
+            Focus::Crashes,
+            Focus::Crashes,
+            Focus::Sleepers,
+            Focus::Sleepers,
+            Focus::LongTransactions,
+            Focus::Branches,
+            Focus::Ties,
+        ]);
+        self.story_of(focus, world)
+    }
+
+    fn story_of(&mut self, focus: Focus, world: &WorldPlan) -> Vec<Event> {
         let sync = self.random.usize(0..world.syncs.len());
         let SyncPlan { cloud, local, .. } = world.syncs[sync];
         let (from, to) = if self.chance(50) { (cloud, local) } else { (local, cloud) };
@@ -181,21 +258,21 @@ impl Maker {
         };
         let columns = self.random.u8(1..16);
         let edit = put(self, from, Act::Put { columns });
-        let turns = self.random.u16(8..60);
+        let turns = self.random.u16(if self.climate.focus.is_some() { 6..32 } else { 8..60 });
         let begun = [Event::Start { run: 0, sync, full: false }, Event::Advance { run: 0, turns }];
         let whole = |run: u8, sync: usize| [Event::Start { run, sync, full: false }, Event::Finish { run }];
         let long = Event::Wait { milliseconds: 61_000 };
         let mut events = Vec::new();
-        match self.random.u8(0..10) {
+        match focus {
             // A run is killed, somewhere; somebody takes back what it brought; the next one comes.
-            0..3 => {
+            Focus::Crashes => {
                 events.push(edit);
                 events.extend(begun);
                 events.extend([Event::Kill { run: 0 }, put(self, to, Act::Revert), long]);
                 events.extend(whole(0, sync));
             }
             // A run sleeps, another takes over, somebody takes back what that one brought, the sleeper wakes.
-            3..6 => {
+            Focus::Sleepers => {
                 events.push(edit);
                 events.extend(begun);
                 events.push(long);
@@ -203,21 +280,25 @@ impl Maker {
                 events.extend([put(self, to, Act::Revert), Event::Finish { run: 0 }]);
             }
             // A transaction is open while a run passes, and commits when it is gone.
-            6..8 => {
+            Focus::LongTransactions | Focus::BlindTransactions => {
                 events.extend([Event::Begin { database: from, user: 3 }, edit, Event::Wait { milliseconds: 900 }, self.write(world)]);
                 events.extend(whole(0, sync));
                 events.push(Event::Commit { database: from, user: 3 });
                 events.extend(whole(0, sync));
             }
-            // Two branches edit one row, and the later edit arrives first.
-            _ => {
-                events.push(edit);
-                events.push(Event::Wait { milliseconds: 4_000 });
-                let other = world.syncs.len() - 1;
-                events.push(put(self, world.syncs[other].local, Act::Put { columns }));
-                events.extend(whole(0, other));
-                events.push(Event::Wait { milliseconds: 4_000 });
-                events.extend(whole(0, 0));
+            // Two branches edit one row, and the earlier edit arrives at a time that is later than the later edit's.
+            Focus::Branches => {
+                let (first, second) = (0, world.syncs.len() - 1);
+                let pause = Event::Wait { milliseconds: 4_000 };
+                events.extend([put(self, world.syncs[first].local, Act::Put { columns }), pause.clone()]);
+                events.extend([put(self, world.syncs[second].local, Act::Put { columns }), pause.clone()]);
+                events.extend(whole(0, first));
+                events.push(pause);
+                events.extend(whole(0, second));
+            }
+            Focus::Ties => {
+                events.extend([edit, put(self, to, Act::Put { columns })]);
+                events.extend(whole(0, sync));
             }
         }
         events

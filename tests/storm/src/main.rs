@@ -97,14 +97,15 @@ async fn blow(script: &Script, place: Place) -> Result<Verdict, String> {
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, String> {
-    let sabotage = match arguments.without.as_deref().map(sabotage::named).transpose()? {
-        None => None,
-        Some(Broken::Database(sabotage)) => Some(sabotage),
-        Some(Broken::Engine(rule)) => {
+    let (sabotage, focus) = match arguments.without.as_deref().map(sabotage::named).transpose()? {
+        None => (None, None),
+        Some((Broken::Database(sabotage), focus)) => (Some(sabotage), focus),
+        Some((Broken::Engine(rule), focus)) => {
             sabotage::switch_off(rule)?;
-            None
+            (None, focus)
         }
     };
+    let simulated = Climate { focus, ..Climate::SIMULATED };
     let place = if arguments.real { Place::Real } else { Place::Simulated(sabotage) };
     if let Some(file) = &arguments.replay {
         let text = std::fs::read_to_string(file).map_err(|fault| format!("{}: {fault}", file.display()))?;
@@ -129,7 +130,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         if minutes.is_some_and(|minutes| begun.elapsed() > minutes) {
             break;
         }
-        let script = generate::script(seed, &if arguments.real { arguments.pair.climate(seed) } else { Climate::SIMULATED });
+        let script = generate::script(seed, &if arguments.real { arguments.pair.climate(seed) } else { simulated });
         let verdict = blow(&script, place).await?;
         played += 1;
         deeds += verdict.record.deeds.len();

@@ -230,14 +230,30 @@ impl Judge<'_> {
             held.extend(self.logged(&place));
             // Whoever deleted a row had seen it. The deletion itself may be undone: `hard_deletes: restore`.
             held.extend(self.record.deletions(&place));
-            let seen = self.record.seen_by(&place, held);
-            for deed in self.record.of(&place) {
-                if deed.sure && deed.content.is_some() && !seen.contains(&deed.tag) && !self.agreed_deletion(deed, &seen) {
+            let seen = self.record.seen_by(&place, &held);
+            let tags: BTreeSet<String> = seen.iter().map(|number| self.record.deeds[*number].tag.clone()).collect();
+            for (number, deed) in self.record.deeds.iter().enumerate().filter(|(_, deed)| deed.place == place) {
+                if deed.sure
+                    && deed.content.is_some()
+                    && !seen.contains(&number)
+                    && !self.agreed_deletion(deed, &tags)
+                    && !self.no_net_change(number, &tags)
+                {
                     let detail = format!("database {}, {}: {}", deed.database, named(&place), deed.tag);
                     findings.push(Finding::new("a write is lost", detail));
                 }
             }
         }
+    }
+
+    /// An edit that was taken back before it went anywhere is no edit, nor is taking it back.
+    fn no_net_change(&self, number: usize, tags: &BTreeSet<String>) -> bool {
+        let deeds = &self.record.deeds;
+        let taken_back = |number: usize| self.record.is_revert(number) && deeds[number].saw.iter().all(|tag| !tags.contains(tag));
+        taken_back(number)
+            || (number..deeds.len()).any(|later| {
+                deeds[later].place == deeds[number].place && deeds[later].saw.contains(&deeds[number].tag) && taken_back(later)
+            })
     }
 
     /// A row that one side marked as deleted and another deleted for good is gone by both: nobody has to keep the mark, and what is made

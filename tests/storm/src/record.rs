@@ -61,17 +61,27 @@ impl Record {
         self.deeds.iter().map(|deed| deed.place.clone()).collect()
     }
 
-    /// The tags of all that whoever wrote one of these had seen, directly or through what those had seen; they themselves too.
+    /// The deeds, by number, that left one of these contents, and all that they had seen, directly or through what those had seen.
+    /// A content that was put back has more than one deed to its name: which of them a later writer saw depends on when he wrote.
     #[must_use]
-    pub fn seen_by(&self, place: &Place, tags: impl IntoIterator<Item = String>) -> BTreeSet<String> {
-        let mut seen: BTreeSet<String> = BTreeSet::new();
-        let mut open: Vec<String> = tags.into_iter().collect();
-        while let Some(tag) = open.pop() {
-            if seen.insert(tag.clone()) {
-                open.extend(self.of(place).filter(|deed| deed.tag == tag).flat_map(|deed| deed.saw.iter().cloned()));
+    pub fn seen_by(&self, place: &Place, tags: &BTreeSet<String>) -> BTreeSet<usize> {
+        let own: Vec<(usize, &Deed)> = self.deeds.iter().enumerate().filter(|(_, deed)| deed.place == *place).collect();
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<usize> = own.iter().filter(|(_, deed)| tags.contains(&deed.tag)).map(|(number, _)| *number).collect();
+        while let Some(number) = open.pop() {
+            if seen.insert(number) {
+                let saw = &self.deeds[number].saw;
+                open.extend(own.iter().filter(|(earlier, deed)| *earlier < number && saw.contains(&deed.tag)).map(|(earlier, _)| *earlier));
             }
         }
         seen
+    }
+
+    /// Whether a deed put back a content that stood there before.
+    #[must_use]
+    pub fn is_revert(&self, number: usize) -> bool {
+        let deed = &self.deeds[number];
+        self.deeds[..number].iter().any(|earlier| earlier.place == deed.place && earlier.tag == deed.tag)
     }
 
     /// What a user sees where there is no row: the deletions that left it so.
