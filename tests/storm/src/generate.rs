@@ -258,7 +258,7 @@ impl Maker {
         };
         let columns = self.random.u8(1..16);
         let edit = put(self, from, Act::Put { columns });
-        let turns = self.random.u16(if self.climate.focus.is_some() { 6..32 } else { 8..60 });
+        let turns = self.random.u16(if self.climate.focus.is_some() { 20..42 } else { 10..80 });
         let begun = [Event::Start { run: 0, sync, full: false }, Event::Advance { run: 0, turns }];
         let whole = |run: u8, sync: usize| [Event::Start { run, sync, full: false }, Event::Finish { run }];
         let long = Event::Wait { milliseconds: 61_000 };
