@@ -38,6 +38,12 @@ pub enum Focus {
     BlindTransactions,
     /// Two branches edit one row of a hub.
     Branches,
+    /// Somebody writes the row that a run is at.
+    Meetings,
+    /// A clock is set back, and then somebody writes.
+    ClocksBack,
+    /// A column is left out for a while, and both sides write meanwhile.
+    Columns,
     /// Both sides edit one row within a second, and clocks tell seconds.
     Ties,
 }
@@ -241,6 +247,9 @@ impl Maker {
             Focus::Sleepers,
             Focus::Sleepers,
             Focus::LongTransactions,
+            Focus::Meetings,
+            Focus::Meetings,
+            Focus::Columns,
             Focus::Branches,
             Focus::Ties,
         ]);
@@ -258,7 +267,7 @@ impl Maker {
         };
         let columns = self.random.u8(1..16);
         let edit = put(self, from, Act::Put { columns });
-        let turns = self.random.u16(if self.climate.focus.is_some() { 20..42 } else { 10..80 });
+        let turns = self.random.u16(if self.climate.focus.is_some() { 8..42 } else { 10..80 });
         let begun = [Event::Start { run: 0, sync, full: false }, Event::Advance { run: 0, turns }];
         let whole = |run: u8, sync: usize| [Event::Start { run, sync, full: false }, Event::Finish { run }];
         let long = Event::Wait { milliseconds: 61_000 };
@@ -295,6 +304,26 @@ impl Maker {
                 events.extend(whole(0, first));
                 events.push(pause);
                 events.extend(whole(0, second));
+            }
+            Focus::Meetings => {
+                events.push(edit);
+                events.extend(begun);
+                let where_it_runs = if self.chance(50) { from } else { to };
+                events.push(put(self, where_it_runs, Act::Put { columns }));
+                events.push(Event::Finish { run: 0 });
+                events.extend(whole(0, sync));
+            }
+            Focus::ClocksBack => {
+                events.extend([Event::SetClock { database: Some(from), by: -90_000_000 }, edit]);
+                events.extend(whole(0, sync));
+            }
+            Focus::Columns => {
+                let rules = |narrow: bool| SyncRules { narrow, ..world.syncs[sync].rules.clone() };
+                events.push(Event::Change { sync, rules: rules(true) });
+                events.push(put(self, from, Act::Put { columns: 15 }));
+                events.extend(whole(0, sync));
+                events.extend([Event::Change { sync, rules: rules(false) }, put(self, to, Act::Put { columns: 2 })]);
+                events.extend(whole(0, sync));
             }
             Focus::Ties => {
                 events.extend([edit, put(self, to, Act::Put { columns })]);

@@ -17,7 +17,7 @@ use berqenas_storm::{
     script::Script,
     shrink::shrink,
     sim::Sabotage,
-    simulated::{Simulation, spinning},
+    simulated::Simulation,
 };
 use clap::Parser;
 
@@ -93,7 +93,7 @@ async fn blow(script: &Script, place: Place) -> Result<Verdict, String> {
         return Box::pin(real::blow(script, &program)).await;
     };
     let mut arena = Simulation::new(script, sabotage)?;
-    Ok(Box::pin(spinning(play(script, &mut arena))).await)
+    Ok(Box::pin(play(script, &mut arena)).await)
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, String> {

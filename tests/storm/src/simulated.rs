@@ -349,17 +349,3 @@ impl Arena for Simulation {
         std::mem::take(&mut self.complaints)
     }
 }
-
-/// Asks again at once instead of sleeping until woken. In a simulation there is nothing to wait for but the state's own thread, which answers sooner
-/// than this one would be asleep.
-pub async fn spinning<T>(work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    poll_fn(|context| {
-        let answer = work.as_mut().poll(context);
-        if answer.is_pending() {
-            context.waker().wake_by_ref();
-        }
-        answer
-    })
-    .await
-}
