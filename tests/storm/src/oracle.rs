@@ -337,7 +337,7 @@ impl Judge<'_> {
     fn only_deed<'a>(&'a self, place: &'a Place, tag: &'a str) -> Option<&'a Deed> {
         let plain = |deed: &&Deed| {
             let database = &self.script.world.databases[deed.database];
-            deed.tag == tag && !database.unstamped && !database.whole_seconds
+            deed.tag == tag && !deed.in_transaction && !database.unstamped && !database.whole_seconds
         };
         if self.record.of(place).any(|deed| deed.silent) {
             return None;

@@ -28,6 +28,8 @@ pub struct Deed {
     pub silent: bool,
     /// The true time of the write, in microseconds since 1970 UTC.
     pub at: i64,
+    /// It was made in a longer transaction, whose beginning may be what stamps it.
+    pub in_transaction: bool,
 }
 
 /// All that users did in a storm.
