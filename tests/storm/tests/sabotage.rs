@@ -11,7 +11,12 @@ const UNSEEN: [&str; 1] = ["quarantine-holds-keys"];
 
 /// Looks for at most a minute, from the first seed on.
 fn finds_out(rule: &str) {
-    let output = Command::new(env!("CARGO_BIN_EXE_storm")).args(["--without", rule, "--minutes", "1", "--no-shrink"]).output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_storm"))
+        .args(["--without", rule, "--minutes", "1", "--no-shrink", "--save"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "rule {rule} is off, and nobody noticed:\n{said}{}", String::from_utf8_lossy(&output.stderr));
 }
