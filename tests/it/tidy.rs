@@ -320,3 +320,20 @@ fn use_trees_are_spelled_out() {
     check("pub use crate::{\n    a::{B, c::D},\n    e,\n};\nlet because = 1;", &["crate::a::B", "crate::a::c::D", "crate::e"]);
     check("fn cause() {}", &[]);
 }
+
+/// `cargo run`, the README's first command, names no program: among the default members there is one only.
+#[test]
+fn cargo_run_means_the_product() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = std::process::Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let default = metadata["workspace_default_members"].as_array().unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter().filter(|package| default.contains(&package["id"]));
+    let targets = packages.flat_map(|package| package["targets"].as_array().unwrap());
+    let programs: Vec<&str> = targets.filter(|target| target["kind"][0] == "bin").map(|target| target["name"].as_str().unwrap()).collect();
+    assert_eq!(programs, ["berqenas"]);
+}
