@@ -18,7 +18,7 @@ pub(super) fn database(script: &Script, number: usize) -> DatabaseDef {
 }
 
 fn table_def(plan: &DatabasePlan, number: usize, shape: &Table) -> TableDef {
-    let columns = shape.all_columns().map(|column| column_def(plan, shape, column, number)).collect();
+    let columns = shape.all_columns().map(|column| column_def(shape, column, number)).collect();
     let mut def = TableDef::prepared(shape.name_in(number), columns);
     let name = |wanted: &str| {
         let column = shape.all_columns().find(|column| column.name == wanted);
@@ -59,7 +59,7 @@ fn table_def(plan: &DatabasePlan, number: usize, shape: &Table) -> TableDef {
     def
 }
 
-fn column_def(_: &DatabasePlan, shape: &Table, column: &Column, number: usize) -> ColumnDef {
+fn column_def(shape: &Table, column: &Column, number: usize) -> ColumnDef {
     let kind = match column.kind {
         CellKind::Text => Kind::Text { max_chars: None },
         CellKind::Integer => Kind::Integer { bits: 64 },
