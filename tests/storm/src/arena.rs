@@ -1,9 +1,13 @@
 //! Arenas: where a script is played. Both are driven alike; one simulates the databases and the passing of time, the other has real
 //! servers, real processes and real clocks.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use berqenas::{engine::Engine, error::EngineError};
+use berqenas::{
+    engine::Engine,
+    error::EngineError,
+    state::{self, State},
+};
 use berqenas_core::value::Side;
 
 use crate::{
@@ -83,8 +87,11 @@ pub trait Arena {
     /// The engine as a process that starts now would open it, undisturbed.
     fn engine(&self) -> Engine;
 
-    /// The state's file.
-    fn state(&self) -> &Path;
+    /// The state, to look into.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    async fn state(&self) -> state::Result<Option<State>>;
 
     /// What the arena itself saw go wrong: a promise of the endpoints or of the journal that was broken.
     fn complaints(&mut self) -> Vec<String>;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -20,6 +21,8 @@ use berqenas_storm::{
     simulated::Simulation,
 };
 use clap::Parser;
+use futures::{StreamExt, stream};
+use indicatif::ProgressBar;
 
 /// Tries to make Berqenas Sync lose a write: seeded storms of users, faults and runs, judged by an oracle.
 #[derive(Debug, Parser)]
@@ -39,6 +42,9 @@ struct Arguments {
     /// Shortens a replayed script that fails.
     #[arg(long)]
     shrink: bool,
+    /// How many simulated storms blow at the same time; real ones blow one after the other.
+    #[arg(long, default_value_t = 4)]
+    jobs: usize,
     /// Where scripts that fail are saved, shrunk.
     #[arg(long, value_name = "FOLDER", default_value = "target/storms")]
     save: PathBuf,
@@ -126,13 +132,20 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let mut failed: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
     let mut ends: BTreeMap<String, u32> = BTreeMap::new();
     let (mut played, mut deeds, mut runs, mut kills, mut ties) = (0, 0, 0, 0, Pair::new(0, 0));
-    for seed in arguments.seed..arguments.seed.saturating_add(storms) {
-        if minutes.is_some_and(|minutes| begun.elapsed() > minutes) {
-            break;
-        }
+    let in_time = |_: &u64| minutes.is_none_or(|minutes| begun.elapsed() <= minutes);
+    let seeds = (arguments.seed..arguments.seed.saturating_add(storms)).take_while(in_time);
+    let storm = async |seed| {
         let script = generate::script(seed, &if arguments.real { arguments.pair.climate(seed) } else { simulated });
         let verdict = blow(&script, place).await?;
+        Ok::<_, String>((seed, script, verdict))
+    };
+    let bar = if storms == u64::MAX { ProgressBar::new_spinner() } else { ProgressBar::new(storms) };
+    // One storm waits for its state while another goes on; they are heard in the order of their seeds all the same.
+    let mut storms = pin!(stream::iter(seeds).map(storm).buffered(if arguments.real { 1 } else { arguments.jobs.max(1) }));
+    while let Some(storm) = storms.next().await {
+        let (seed, script, verdict) = storm?;
         played += 1;
+        bar.inc(1);
         deeds += verdict.record.deeds.len();
         runs += verdict.record.runs;
         kills += verdict.record.kills;
@@ -164,6 +177,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
             }
         }
     }
+    bar.finish_and_clear();
     let seconds = begun.elapsed().as_secs_f64();
     println!("{played} storms in {seconds:.1} s: {deeds} writes of users, {runs} runs, {kills} killed");
     if arguments.verbose {

@@ -7,12 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berqenas::{
-    engine::{
-        outcome::{ConflictEntry, ConflictStatus, Row, Winner},
-        request::ConflictFilter,
-    },
-    state::State,
+use berqenas::engine::{
+    outcome::{ConflictEntry, ConflictStatus, Row, Winner},
+    request::ConflictFilter,
 };
 use berqenas_core::{
     key::Key,
@@ -109,7 +106,7 @@ pub(crate) async fn waiting_keys<A: Arena>(
     let mut keys: BTreeSet<String> = BTreeSet::new();
     let parked = log.iter().filter(|entry| entry.status == ConflictStatus::Pending);
     keys.extend(parked.map(|entry| spot(&entry.table, &entry.key.clone().into())));
-    let Some(state) = State::open_read_only(arena.state()).await.map_err(|fault| fault.to_string())? else { return Ok(keys) };
+    let Some(state) = arena.state().await.map_err(|fault| fault.to_string())? else { return Ok(keys) };
     let quarantined = state.quarantined(&name, None).await.map_err(|fault| fault.to_string())?;
     keys.extend(quarantined.iter().map(|row| spot(&row.table, &row.key_json)));
     for kind in &script.world.tables {
@@ -118,7 +115,6 @@ pub(crate) async fn waiting_keys<A: Arena>(
             keys.insert(format!("{} {key}", table(*kind).name));
         }
     }
-    state.close().await;
     Ok(keys)
 }
 

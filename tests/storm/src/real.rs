@@ -22,7 +22,10 @@ use std::{
     time::Duration,
 };
 
-use berqenas::engine::Engine;
+use berqenas::{
+    engine::Engine,
+    state::{self, State},
+};
 use berqenas_core::value::Side;
 use fastrand::Rng;
 use tempfile::TempDir;
@@ -483,8 +486,8 @@ impl Arena for RealWorld {
         self.quiet_engine().unwrap_or_else(|fault| panic!("{fault}"))
     }
 
-    fn state(&self) -> &Path {
-        &self.state
+    async fn state(&self) -> state::Result<Option<State>> {
+        State::open_read_only(&self.state).await
     }
 
     fn complaints(&mut self) -> Vec<String> {

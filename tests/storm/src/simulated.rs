@@ -30,9 +30,11 @@ use berqenas::{
     },
     error::EngineError,
     specs::LoadedSpecs,
+    state::{self, State},
 };
 use berqenas_core::{shape::Engine as DatabaseEngine, value::Side};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use self::gate::Gate;
 use crate::{
@@ -71,6 +73,7 @@ impl Time {
 struct Surroundings {
     time: Arc<Time>,
     gate: Arc<Gate>,
+    kept: Arc<OnceCell<State>>,
 }
 
 #[async_trait]
@@ -92,6 +95,17 @@ impl Environment for Surroundings {
         };
         Ok(Arc::new(database.open(Arc::clone(&self.gate) as _).await?))
     }
+
+    /// All processes of a storm share what one of them opened: opening it anew costs more than all that a run does with it.
+    async fn open_state(&self, path: &Path) -> state::Result<State> {
+        self.kept.get_or_try_init(|| State::open(path)).await.cloned()
+    }
+
+    async fn read_state(&self, path: &Path) -> state::Result<Option<State>> {
+        self.open_state(path).await.map(Some)
+    }
+
+    async fn close_state(&self, _: State) {}
 }
 
 /// A lease lasts at least so long, in microseconds.
@@ -114,6 +128,7 @@ pub struct Simulation {
     /// Where the state's file is, until the arena goes.
     _folder: TempDir,
     state: PathBuf,
+    kept: Arc<OnceCell<State>>,
     processes: BTreeMap<u8, Process>,
     transactions: BTreeMap<(usize, u8), TxId>,
     backups: BTreeMap<usize, Snapshot>,
@@ -152,6 +167,7 @@ impl Simulation {
             specs,
             _folder: folder,
             state,
+            kept: Arc::default(),
             processes,
             transactions,
             backups,
@@ -178,7 +194,7 @@ impl Simulation {
 
     fn engine_at(&self, gate: Gate) -> (Engine, Arc<Gate>) {
         let gate = Arc::new(gate);
-        let surroundings = Surroundings { time: Arc::clone(&self.time), gate: Arc::clone(&gate) };
+        let surroundings = Surroundings { time: Arc::clone(&self.time), gate: Arc::clone(&gate), kept: Arc::clone(&self.kept) };
         (Engine::within(Arc::new(surroundings), self.specs.clone(), self.state.clone()), gate)
     }
 }
@@ -341,8 +357,8 @@ impl Arena for Simulation {
         self.engine_at(Gate::open(Arc::clone(&self.time))).0
     }
 
-    fn state(&self) -> &Path {
-        &self.state
+    async fn state(&self) -> state::Result<Option<State>> {
+        Ok(self.kept.get().cloned())
     }
 
     fn complaints(&mut self) -> Vec<String> {

@@ -1,12 +1,15 @@
-//! Environment: what a run touches beside the state: our clock, pauses, and how databases are opened. The product has one, [`System`];
+//! Environment: what a run touches: our clock, pauses, and how the state and the databases are opened. The product has one, [`System`];
 //! a simulation of the engine brings its own, in which no time passes unless it says so.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use berqenas_core::shape::Engine as DatabaseEngine;
 
-use crate::endpoint::{ConnectOptions, Endpoint, Result, postgres::PostgresEndpoint, sqlite::SqliteEndpoint};
+use crate::{
+    endpoint::{ConnectOptions, Endpoint, Result, postgres::PostgresEndpoint, sqlite::SqliteEndpoint},
+    state::{self, State},
+};
 
 /// The world around a run.
 #[async_trait]
@@ -22,6 +25,27 @@ pub trait Environment: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the engine's endpoint answers.
     async fn connect(&self, engine: DatabaseEngine, options: ConnectOptions) -> Result<Arc<dyn Endpoint>>;
+
+    /// Opens the state for a run. Whoever starts many may keep it open between them.
+    ///
+    /// # Errors
+    /// As for [`State::open`].
+    async fn open_state(&self, path: &Path) -> state::Result<State> {
+        State::open(path).await
+    }
+
+    /// Opens the state to be read alone; `None`: there is none yet.
+    ///
+    /// # Errors
+    /// As for [`State::open_read_only`].
+    async fn read_state(&self, path: &Path) -> state::Result<Option<State>> {
+        State::open_read_only(path).await
+    }
+
+    /// Takes back what [`Environment::open_state`] or [`Environment::read_state`] opened.
+    async fn close_state(&self, state: State) {
+        state.close().await;
+    }
 }
 
 /// The clock of this machine, and real databases.

@@ -72,7 +72,7 @@ impl Engine {
             pending: 0,
             warnings: locked_sides(spec).map(weaker_guarantee).collect(),
         };
-        let Some(state) = State::open_read_only(&self.state).await? else { return Ok(report) };
+        let Some(state) = self.environment.read_state(&self.state).await? else { return Ok(report) };
         let waits = waiting(&state, loaded).await?;
         (report.conflicts_waiting, report.quarantined, report.pending) = (waits.conflicts, waits.quarantined, waits.pending);
         if let Some(run) = state.last_run(name).await? {
@@ -95,7 +95,7 @@ impl Engine {
     /// If the sync is not known or the state cannot be read.
     pub async fn history(&self, name: &str, limit: usize) -> Result<Vec<HistoryEntry>> {
         let loaded = self.find(name)?;
-        let Some(state) = State::open_read_only(&self.state).await? else { return Ok(Vec::new()) };
+        let Some(state) = self.environment.read_state(&self.state).await? else { return Ok(Vec::new()) };
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let runs = state.runs(Some(&loaded.spec.name), limit).await?;
         runs.iter()
@@ -120,7 +120,7 @@ impl Engine {
     /// If the sync is not known or the state cannot be read.
     pub async fn conflicts(&self, name: &str, filter: &ConflictFilter) -> Result<Vec<ConflictEntry>> {
         let loaded = self.find(name)?;
-        let Some(state) = State::open_read_only(&self.state).await? else { return Ok(Vec::new()) };
+        let Some(state) = self.environment.read_state(&self.state).await? else { return Ok(Vec::new()) };
         let filter = state::ConflictFilter {
             sync: Some(loaded.spec.name.clone()),
             since: filter.from.map(|time| time.as_microsecond()),

@@ -197,7 +197,7 @@ impl Engine {
     async fn plan_one(&self, loaded: &LoadedSpec, request: &PlanRequest, sinks: &mut Sinks, file: Option<&Path>) -> Result<PlanReport> {
         // A plan writes nothing, not even a state that is not there yet: an empty one in a folder of its own stands for it.
         let scratch;
-        let state = match State::open_read_only(&self.state).await? {
+        let state = match self.environment.read_state(&self.state).await? {
             Some(state) => state,
             None => {
                 scratch = tempfile::tempdir().map_err(|source| EngineError::failed("no temporary folder can be made").caused_by(source))?;
@@ -230,7 +230,7 @@ impl Engine {
             file.finish(&report.plan_id)?;
         }
         session.close().await;
-        state.close().await;
+        self.environment.close_state(state).await;
         Ok(report)
     }
 
@@ -258,9 +258,9 @@ impl Engine {
     /// Whatever keeps the run from its end; what it did until then is recorded, and the next run goes on from there.
     pub async fn sync(&self, name: &str, request: &SyncRequest, progress: &dyn Progress) -> Result<SyncOutcome> {
         let loaded = self.find(name)?;
-        let state = State::open(&self.state).await?;
+        let state = self.environment.open_state(&self.state).await?;
         let outcome = leased::run(self, loaded, &state, &Work::Sync(request), progress).await;
-        state.close().await;
+        self.environment.close_state(state).await;
         outcome
     }
 
@@ -278,9 +278,9 @@ impl Engine {
             )
             .hint("plan again"));
         }
-        let state = State::open(&self.state).await?;
+        let state = self.environment.open_state(&self.state).await?;
         let outcome = leased::run(self, loaded, &state, &Work::Apply(&plan), progress).await;
-        state.close().await;
+        self.environment.close_state(state).await;
         outcome
     }
 }
