@@ -408,7 +408,7 @@ async fn an_old_lease_writes_nothing() {
         ("renew", state.renew(&old, NOW).await.map(drop)),
         ("release", state.release(&old, NOW).await.map(drop)),
         ("outbid", state.outbid(&old, 9).await.map(drop)),
-        ("set_side", state.set_side(&old, Side::Cloud, &side).await),
+        ("set_sides", state.set_sides(&old, &Pair::new(side.clone(), side)).await),
         ("set_progress", state.set_progress(&old, &[progress]).await),
         ("remember_mapping", state.remember_mapping(&old, "customers", "v1", &json!([])).await),
         ("forget_base", state.forget_base(&old, None).await),

@@ -9,13 +9,14 @@ fn progress(table: &str, marks: Pair<Option<i64>>, known: TableState) -> TablePr
 #[tokio::test]
 async fn sides_marks_and_tables() {
     let Bench { state, lease, folder: _folder } = Bench::new().await;
-    assert_eq!(state.side(SYNC, Side::Cloud).await.unwrap(), None);
+    assert_eq!(state.sides(SYNC).await.unwrap(), Pair::new(None, None));
     for (epoch, pending_epoch) in [(1, Some(2)), (2, None)] {
-        let side = SideState { database_id: "db".into(), epoch, pending_epoch, clock: NOW, our_clock: NOW + 3 };
-        state.set_side(&lease, Side::Cloud, &side).await.unwrap();
-        assert_eq!(state.side(SYNC, Side::Cloud).await.unwrap(), Some(side));
+        let side = |id: &str| SideState { database_id: id.into(), epoch, pending_epoch, clock: NOW, our_clock: NOW + 3 };
+        let sides = Pair::new(side("one"), side("the other"));
+        state.set_sides(&lease, &sides).await.unwrap();
+        assert_eq!(state.sides(SYNC).await.unwrap(), Pair::new(Some(sides.cloud), Some(sides.local)));
     }
-    assert_eq!(state.side(SYNC, Side::Local).await.unwrap(), None);
+    assert_eq!(state.sides("another").await.unwrap(), Pair::new(None, None));
 
     assert_eq!(state.table(SYNC, "customers").await.unwrap(), None);
     let known = |adopted, last_full| TableState { adopted, mapping_version: "v2".into(), columns: json!([{"name": "ünvan"}]), last_full };
@@ -25,9 +26,8 @@ async fn sides_marks_and_tables() {
         (Pair::new(None, Some(8)), known(true, None)),
     ] {
         state.set_progress(&lease, &[progress("customers", marks, known.clone())]).await.unwrap();
-        let cloud = state.mark(SYNC, "customers", Side::Cloud).await.unwrap();
-        assert_eq!(Pair::new(cloud, state.mark(SYNC, "customers", Side::Local).await.unwrap()), marks);
-        assert_eq!(state.mark(SYNC, "orders", Side::Cloud).await.unwrap(), None);
+        assert_eq!(state.marks(SYNC, "customers").await.unwrap(), marks);
+        assert_eq!(state.marks(SYNC, "orders").await.unwrap(), Pair::new(None, None));
         assert_eq!(state.table(SYNC, "customers").await.unwrap(), Some(known));
     }
 
@@ -272,7 +272,7 @@ async fn forgetting_keeps_the_log() {
     state.commit(&bench.lease, &close).await.unwrap();
     state.forget(&bench.lease).await.unwrap();
     assert_eq!(state.base_count(SYNC, "customers").await.unwrap(), 0);
-    assert_eq!(state.mark(SYNC, "customers", Side::Cloud).await.unwrap(), None);
+    assert_eq!(state.marks(SYNC, "customers").await.unwrap(), Pair::new(None, None));
     assert_eq!(state.pending(SYNC, "customers").await.unwrap(), []);
     assert_eq!(state.journal(&run).await.unwrap().len(), 1);
     assert_eq!(state.runs(None, 9).await.unwrap().len(), 1);

@@ -220,7 +220,7 @@ async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally,
         }
         return Err(fault);
     }
-    let counted = state.runs(Some(sync), 1).await?.pop().map(|run| run.tables).unwrap_or_default();
+    let counted = state.counts(run).await?;
     let result = |table: &String| {
         let counts = counted.iter().find(|counts| counts.table == *table);
         counts.map_or_else(TableResult::default, |counts| TableResult {

@@ -136,19 +136,16 @@ async fn reads_in_full(
     if context.full || by_hash || fresh || readings.clock_set_back {
         return Ok(true);
     }
-    for side in Side::BOTH {
-        if context.state.mark(&context.session.spec.name, &table.spec.name, side).await?.is_none() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let marks = context.state.marks(&context.session.spec.name, &table.spec.name).await?;
+    Ok(marks.cloud.is_none() || marks.local.is_none())
 }
 
 /// From where each side is read: its mark, less what may have been missed.
 async fn changed_since(context: &RunContext<'_>, readings: &Readings, table: &SyncTable) -> Result<Pair<Scan>, EngineError> {
     let mut scans = Pair::new(Scan::Everything, Scan::Everything);
+    let marks = context.state.marks(&context.session.spec.name, &table.spec.name).await?;
     for side in Side::BOTH {
-        if let Some(mark) = context.state.mark(&context.session.spec.name, &table.spec.name, side).await? {
+        if let Some(mark) = *marks.get(side) {
             let overlap = overlap_us(context.session, table, side, readings.floors.get(side));
             *scans.get_mut(side) = Scan::ChangedSince(mark.saturating_sub(overlap));
         }
@@ -266,17 +263,17 @@ pub(super) async fn read_sides(
 ) -> Result<Readings, EngineError> {
     let sync = &session.spec.name;
     let mut database_ids = Pair::new(String::new(), String::new());
-    let mut sides = Pair::new(None, None);
+    let sides = state.sides(sync).await?;
     let mut recorded = Pair::new(0, 0);
     let mut read: Pair<Option<(Floor, i64)>> = Pair::new(None, None);
     let mut offsets = Pair::new(0, 0);
     let mut clock_set_back = false;
     for side in Side::BOTH {
         let endpoint = session.endpoints.get(side);
-        let known = state.side(sync, side).await?;
+        let known = sides.get(side).as_ref();
         let ledger = endpoint.ledger(sync).await?;
         if !trusted {
-            identity::check(sync, side, endpoint.target(), known.as_ref(), &ledger)?;
+            identity::check(sync, side, endpoint.target(), known, &ledger)?;
         }
         let (asked, theirs, answered) = ask_for_the_clock(endpoint.as_ref(), environment).await?;
         let ours = asked + (answered - asked) / 2;
@@ -288,13 +285,12 @@ pub(super) async fn read_sides(
         // An offset that the round trip and the clock's own tick may explain is none.
         let blur = (answered - asked) + CLOCK_TICK_US;
         *offsets.get_mut(side) = if (theirs - ours).abs() <= blur { 0 } else { theirs - ours };
-        if let Some(known) = &known {
+        if let Some(known) = known {
             clock_set_back |= (theirs - known.clock) + CLOCK_TOLERANCE_US < ours - known.our_clock;
         }
         let floor = Floor { clock: theirs, ..floor };
         *recorded.get_mut(side) = ledger.epoch;
         *database_ids.get_mut(side) = ledger.database_id;
-        *sides.get_mut(side) = known;
         *read.get_mut(side) = Some((floor, ours));
     }
     let (Some(cloud), Some(local)) = (read.cloud, read.local) else {

@@ -1,7 +1,7 @@
 //! Marks: up to where each side was read, which database that was, and with which mapping.
 
 use berqenas_core::value::{Pair, Side};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
@@ -24,16 +24,37 @@ pub struct SideState {
     pub our_clock: i64,
 }
 
-impl FromRow<'_, SqliteRow> for SideState {
+/// Something that is kept per side, and whose it is.
+struct OfSide<T>(String, T);
+
+impl FromRow<'_, SqliteRow> for OfSide<SideState> {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        Ok(SideState {
+        let known = SideState {
             database_id: row.try_get("database_id")?,
             epoch: row.try_get("epoch")?,
             pending_epoch: row.try_get("pending_epoch")?,
             clock: row.try_get("clock")?,
             our_clock: row.try_get("our_clock")?,
-        })
+        };
+        Ok(OfSide(row.try_get("side")?, known))
     }
+}
+
+impl FromRow<'_, SqliteRow> for OfSide<i64> {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(OfSide(row.try_get("side")?, row.try_get("mark")?))
+    }
+}
+
+fn pair<T>(kept: Vec<OfSide<T>>) -> Pair<Option<T>> {
+    let mut pair = Pair::new(None, None);
+    for OfSide(name, kept) in kept {
+        // The table admits no other names.
+        if let Some(side) = Side::BOTH.into_iter().find(|side| side.as_str() == name) {
+            *pair.get_mut(side) = Some(kept);
+        }
+    }
+    pair
 }
 
 /// What is remembered of a table of a sync.
@@ -72,37 +93,43 @@ impl FromRow<'_, SqliteRow> for TableState {
 }
 
 impl State {
-    /// What is remembered of a side; `None`: it never took part in a run.
+    /// What is remembered of the sides; `None`: it never took part in a run.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn side(&self, sync: &str, side: Side) -> Result<Option<SideState>> {
-        let query = sqlx::query_as("SELECT * FROM sides WHERE sync = ? AND side = ?");
-        self.first("reading a side", query.bind(sync).bind(side.as_str())).await
+    pub async fn sides(&self, sync: &str) -> Result<Pair<Option<SideState>>> {
+        let query = sqlx::query_as("SELECT * FROM sides WHERE sync = ?").bind(sync);
+        Ok(pair(self.all("reading the sides", query).await?))
     }
 
-    /// Remembers a side.
+    /// Remembers both sides.
     ///
     /// # Errors
     /// Those of every write.
-    pub async fn set_side(&self, lease: &Lease, side: Side, known: &SideState) -> Result<()> {
-        let mut change = self.change(lease, "recording a side").await?;
-        let query = sqlx::query(
-            "INSERT OR REPLACE INTO sides (sync, side, database_id, epoch, pending_epoch, clock, our_clock) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        );
-        let query = query.bind(&lease.sync).bind(side.as_str()).bind(&known.database_id).bind(known.epoch);
-        change.run(query.bind(known.pending_epoch).bind(known.clock).bind(known.our_clock)).await?;
+    pub async fn set_sides(&self, lease: &Lease, known: &Pair<SideState>) -> Result<()> {
+        const SET: &str = "INSERT OR REPLACE INTO sides (sync, side, database_id, epoch, pending_epoch, clock, our_clock)
+             SELECT ?1, value ->> 'side', value ->> 'database_id', value ->> 'epoch', value ->> 'pending_epoch', value ->> 'clock',
+                    value ->> 'our_clock'
+             FROM json_each(?2)";
+        let mut change = self.change(lease, "recording the sides").await?;
+        let line = |side: &Side| {
+            let known = known.get(*side);
+            json!({
+                "side": side, "database_id": known.database_id, "epoch": known.epoch, "pending_epoch": known.pending_epoch,
+                "clock": known.clock, "our_clock": known.our_clock,
+            })
+        };
+        change.each(SET, &Side::BOTH, line).await?;
         change.commit().await
     }
 
-    /// Up to where a side of a table was read, in microseconds of that side's clock; `None`: never.
+    /// Up to where the sides of a table were read, in microseconds of each side's clock; `None`: never.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn mark(&self, sync: &str, table: &str, side: Side) -> Result<Option<i64>> {
-        let query = sqlx::query_as("SELECT mark FROM marks WHERE sync = ? AND table_name = ? AND side = ?");
-        let mark: Option<(i64,)> = self.first("reading a mark", query.bind(sync).bind(table).bind(side.as_str())).await?;
-        Ok(mark.map(|(mark,)| mark))
+    pub async fn marks(&self, sync: &str, table: &str) -> Result<Pair<Option<i64>>> {
+        let query = sqlx::query_as("SELECT side, mark FROM marks WHERE sync = ? AND table_name = ?").bind(sync).bind(table);
+        Ok(pair(self.all("reading the marks", query).await?))
     }
 
     /// What is remembered of a table; `None`: it was never synced.
@@ -119,24 +146,27 @@ impl State {
     /// # Errors
     /// Those of every write.
     pub async fn set_progress(&self, lease: &Lease, tables: &[TableProgress]) -> Result<()> {
+        const FORGET: &str = "DELETE FROM marks WHERE sync = ?1 AND table_name IN (SELECT value FROM json_each(?2))";
+        const MARK: &str = "INSERT INTO marks (sync, table_name, side, mark)
+             SELECT ?1, value ->> 'table', value ->> 'side', value ->> 'mark' FROM json_each(?2)";
+        const KNOW: &str = "INSERT OR REPLACE INTO table_states (sync, table_name, adopted, mapping_version, columns, last_full)
+             SELECT ?1, value ->> 'table', value ->> 'adopted', value ->> 'version', value ->> 'columns', value ->> 'last_full'
+             FROM json_each(?2)";
+        let marks: Vec<(&str, Side, i64)> = tables
+            .iter()
+            .flat_map(|progress| Side::BOTH.map(|side| (progress, side)))
+            .filter_map(|(progress, side)| Some((progress.table.as_str(), side, (*progress.marks.get(side))?)))
+            .collect();
+        let know = |TableProgress { table, known, .. }: &TableProgress| {
+            json!({
+                "table": table, "adopted": known.adopted, "version": known.mapping_version, "columns": known.columns.to_string(),
+                "last_full": known.last_full,
+            })
+        };
         let mut change = self.change(lease, "moving marks").await?;
-        for TableProgress { table, marks, known } in tables {
-            for side in Side::BOTH {
-                let query = match marks.get(side) {
-                    Some(mark) => {
-                        let query = sqlx::query("INSERT OR REPLACE INTO marks (mark, sync, table_name, side) VALUES (?, ?, ?, ?)");
-                        query.bind(*mark)
-                    }
-                    None => sqlx::query("DELETE FROM marks WHERE sync = ? AND table_name = ? AND side = ?"),
-                };
-                change.run(query.bind(&lease.sync).bind(table).bind(side.as_str())).await?;
-            }
-            let query = sqlx::query(
-                "INSERT OR REPLACE INTO table_states (sync, table_name, adopted, mapping_version, columns, last_full) VALUES (?, ?, ?, ?, ?, ?)",
-            );
-            let query = query.bind(&lease.sync).bind(table).bind(known.adopted).bind(&known.mapping_version);
-            change.run(query.bind(known.columns.to_string()).bind(known.last_full)).await?;
-        }
+        change.each(FORGET, tables, |progress| json!(progress.table)).await?;
+        change.each(MARK, &marks, |(table, side, mark)| json!({ "table": table, "side": side, "mark": mark })).await?;
+        change.each(KNOW, tables, know).await?;
         change.commit().await
     }
 

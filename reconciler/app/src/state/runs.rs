@@ -221,6 +221,16 @@ impl State {
         Ok(runs)
     }
 
+    /// What a run did so far, by table.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn counts(&self, run: &str) -> Result<Vec<TableCounts>> {
+        let query = sqlx::query_as("SELECT * FROM run_tables WHERE run = ? ORDER BY table_name").bind(run);
+        let counts = self.all("reading a run's counts", query).await?;
+        Ok(counts.into_iter().map(|CountsOfRun(_, counts)| counts).collect())
+    }
+
     /// The latest run of a sync.
     ///
     /// # Errors

@@ -18,9 +18,9 @@ impl Run<'_> {
     pub(super) async fn move_marks(&mut self, read: Vec<(Option<TableState>, bool)>) -> Result<(), EngineError> {
         let mut progress = Vec::with_capacity(read.len());
         for (table, (known, full)) in self.context.session.tables.iter().zip(read) {
+            let known_marks = self.context.state.marks(self.sync(), &table.spec.name).await?;
             let mut marks = Pair::new(None, None);
             for side in Side::BOTH {
-                let old = self.context.state.mark(self.sync(), &table.spec.name, side).await?;
                 let late;
                 let floor = if holds(Rule::FloorBeforeRows) {
                     self.readings.floors.get(side)
@@ -28,7 +28,7 @@ impl Run<'_> {
                     late = self.context.session.endpoints.get(side).floor().await?;
                     &late
                 };
-                *marks.get_mut(side) = next_mark(old, floor, *table.mapping.stamp_digits.get(side), full);
+                *marks.get_mut(side) = next_mark(*known_marks.get(side), floor, *table.mapping.stamp_digits.get(side), full);
             }
             let known = TableState {
                 adopted: true,
@@ -54,21 +54,20 @@ impl Run<'_> {
             our_clock: *self.readings.read_at.get(side),
         };
         if self.fenced {
-            for side in Side::BOTH {
-                context.state.set_side(context.lease, side, &side_state(side, *self.recorded.get(side), Some(next))).await?;
-            }
+            let about_to = |side: Side| side_state(side, *self.recorded.get(side), Some(next));
+            context.state.set_sides(context.lease, &Pair::new(about_to(Side::Cloud), about_to(Side::Local))).await?;
             for side in Side::BOTH {
                 context.session.endpoints.get(side).record_end(self.sync(), context.lease.token, next).await?;
                 context.progress.step(Boundary::EndRecorded(side));
             }
         }
-        for side in Side::BOTH {
+        let ended = |side: Side| {
             // A run with nothing to do leaves it open whether an earlier one, cut off here, reached the side with its end.
             let left_open = || self.readings.sides.get(side).as_ref().and_then(|known| known.pending_epoch);
             let (epoch, pending) = if self.fenced { (next, None) } else { (*self.recorded.get(side), left_open()) };
-            context.state.set_side(context.lease, side, &side_state(side, epoch, pending)).await?;
-        }
-        Ok(())
+            side_state(side, epoch, pending)
+        };
+        Ok(context.state.set_sides(context.lease, &Pair::new(ended(Side::Cloud), ended(Side::Local))).await?)
     }
 }
 
