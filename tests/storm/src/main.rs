@@ -160,10 +160,8 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         if let Some(first) = verdict.findings.first() {
             let entry = failed.entry(first.what).or_insert((0, seed));
             entry.0 += 1;
-            if arguments.real || !arguments.keep_going {
-                println!("seed {seed}:");
-                tell(&verdict.findings);
-            }
+            bar.suspend(|| println!("seed {seed}:"));
+            bar.suspend(|| tell(&verdict.findings));
             if !arguments.keep_going {
                 println!("after {played} storms in {:.1} s", begun.elapsed().as_secs_f64());
                 if arguments.no_shrink {
