@@ -8,7 +8,7 @@ use berqenas_core::{
 use fastrand::Rng;
 
 use crate::{
-    schema::TableKind,
+    schema::{LIMIT, TableKind},
     script::{Act, DatabasePlan, Event, NameTrigger, Script, SyncPlan, SyncRules, UserWrite, WorldPlan},
 };
 
@@ -46,6 +46,8 @@ pub enum Focus {
     Columns,
     /// Both sides edit one row within a second, and clocks tell seconds.
     Ties,
+    /// A value that the other side refuses is mended before it is tried again.
+    Refusals,
 }
 
 impl Climate {
@@ -86,6 +88,13 @@ impl Maker {
 
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.random.usize(0..of.len())]
+    }
+
+    /// The next write draws a number that a database with a limit refuses, or takes.
+    fn skip_to(&mut self, refused: bool) {
+        while (i64::from(self.tag + 1) % (2 * LIMIT) >= LIMIT) != refused {
+            self.tag += 1;
+        }
     }
 
     fn world(&mut self) -> WorldPlan {
@@ -223,7 +232,8 @@ impl Maker {
         };
         let locals = if focus == Focus::Branches { 1..3 } else { 1..2 };
         let syncs = locals.clone().map(|local| SyncPlan { cloud: 0, local, rules: rules.clone() }).collect();
-        WorldPlan { databases: vec![database; locals.end], tables: vec![TableKind::Customers], syncs }
+        let table = if focus == Focus::Refusals { TableKind::Products } else { TableKind::Customers };
+        WorldPlan { databases: vec![database; locals.end], tables: vec![table], syncs }
     }
 
     fn events_for(&mut self, focus: Focus, world: &WorldPlan) -> Vec<Event> {
@@ -252,6 +262,7 @@ impl Maker {
             Focus::Columns,
             Focus::Branches,
             Focus::Ties,
+            Focus::Refusals,
         ]);
         self.story_of(focus, world)
     }
@@ -327,6 +338,16 @@ impl Maker {
             }
             Focus::Ties => {
                 events.extend([edit, put(self, to, Act::Put { columns })]);
+                events.extend(whole(0, sync));
+            }
+            // What the other side refuses is replaced by what it takes; only values with a limit are ever refused.
+            Focus::Refusals => {
+                let every = Act::Put { columns: 15 };
+                self.skip_to(true);
+                events.push(put(self, cloud, every));
+                events.extend(whole(0, sync));
+                self.skip_to(false);
+                events.extend([Event::Wait { milliseconds: 4_000 }, put(self, cloud, every)]);
                 events.extend(whole(0, sync));
             }
         }

@@ -4,6 +4,9 @@
 //! 2. Nothing stands there that nobody wrote: each row is, column by column, what the write left that it is tagged with.
 //! 3. No write is lost: it stands there, or a later write that saw it does, or the conflict log has its full content.
 //! 4. The conflict log is true: both rows were written so, and the winner is the one that the strategy names.
+//! 5. What waits is held up by something that is there ([`held`]).
+
+pub(crate) mod held;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +15,7 @@ use berqenas::{
         outcome::{ConflictEntry, ConflictStatus, Row, Winner},
         request::ConflictFilter,
     },
-    state::State,
+    state::{Quarantined, State},
 };
 use berqenas_core::{
     key::Key,
@@ -58,7 +61,7 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
         databases.push(tables);
     }
     let mut logs = Vec::new();
-    let mut waiting = Vec::new();
+    let (mut waiting, mut quarantined) = (Vec::new(), Vec::new());
     let mut findings = Vec::new();
     for sync in 0..script.world.syncs.len() {
         match arena.engine().conflicts(&sync_name(sync), &ConflictFilter::default()).await {
@@ -68,6 +71,10 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
                 findings.push(Finding::new("the conflict log cannot be read", fault.to_string()));
             }
         }
+        quarantined.push(held::quarantined(arena, sync).await.unwrap_or_else(|fault| {
+            findings.push(Finding::new("the state cannot be read", fault));
+            Vec::new()
+        }));
         match waiting_keys(arena, sync, script, &logs[sync]).await {
             Ok(keys) => waiting.push(keys),
             Err(fault) => {
@@ -77,11 +84,12 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
         }
     }
     record.ties = ties(&logs);
-    let judge = Judge { script, record, databases, logs, waiting, rules };
+    let judge = Judge { script, record, databases, logs, waiting, quarantined, rules };
     judge.in_step(&mut findings);
     judge.all_written(&mut findings);
     judge.nothing_lost(&mut findings);
     judge.log_is_true(&mut findings);
+    judge.held_up(&mut findings);
     findings
 }
 
@@ -139,6 +147,7 @@ struct Judge<'a> {
     databases: Vec<BTreeMap<TableKind, Rows>>,
     logs: Vec<Vec<ConflictEntry>>,
     waiting: Vec<BTreeSet<String>>,
+    quarantined: Vec<Vec<Quarantined>>,
     rules: &'a [SyncRules],
 }
 
@@ -335,16 +344,17 @@ impl Judge<'_> {
 
     /// The one write of a tag, where its time can be told from its stamp.
     fn only_deed<'a>(&'a self, place: &'a Place, tag: &'a str) -> Option<&'a Deed> {
-        let plain = |deed: &&Deed| {
+        let plain = |deed: &Deed| {
             let database = &self.script.world.databases[deed.database];
-            deed.tag == tag && !deed.in_transaction && !database.unstamped && !database.whole_seconds
+            !deed.in_transaction && !database.unstamped && !database.whole_seconds
         };
         if self.record.of(place).any(|deed| deed.silent) {
             return None;
         }
-        let mut deeds = self.record.of(place).filter(plain);
+        // A content that was put back has more than one.
+        let mut deeds = self.record.of(place).filter(|deed| deed.tag == tag);
         match (deeds.next(), deeds.next()) {
-            (Some(deed), None) => Some(deed),
+            (Some(deed), None) if plain(deed) => Some(deed),
             _ => None,
         }
     }

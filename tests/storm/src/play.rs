@@ -16,6 +16,8 @@ use crate::{
 const ROUNDS: usize = 12;
 /// Time between them, in milliseconds: longer than a lease, and than any back-off of what waits.
 const BETWEEN_ROUNDS: u32 = 3_700_000;
+/// The same where rows were refused often: longer than the longest back-off, which is a day.
+pub(crate) const OUTLASTS_EVERY_WAIT: u32 = 90_000_000;
 
 /// What came of a storm.
 #[derive(Debug)]
@@ -289,19 +291,29 @@ impl Player<'_> {
         if self.script.world.is_ring() {
             return self.ring_is_refused(arena).await;
         }
-        if !self.rest(arena, false).await {
+        if !self.rest(arena, false, BETWEEN_ROUNDS).await {
             return;
         }
         if self.times_tell_all() {
             self.plan_is_empty(arena, "a full plan finds what usual runs had missed").await;
         }
-        if self.rest(arena, true).await {
-            self.plan_is_empty(arena, "a plan is left after quiet runs").await;
+        if !self.rest(arena, true, BETWEEN_ROUNDS).await {
+            return;
+        }
+        self.plan_is_empty(arena, "a plan is left after quiet runs").await;
+        match oracle::held::is_anything_refused(arena, self.script.world.syncs.len()).await {
+            // Each refused row is tried once more, by a run that changes nothing any more.
+            Ok(true) => {
+                arena.meddle(&Event::Wait { milliseconds: OUTLASTS_EVERY_WAIT }).await;
+                self.rest(arena, true, OUTLASTS_EVERY_WAIT).await;
+            }
+            Ok(false) => {}
+            Err(fault) => self.findings.push(Finding::new("the state cannot be read", fault)),
         }
     }
 
     /// Rounds of runs until one writes nothing. Answers whether it came to that.
-    async fn rest<A: Arena>(&mut self, arena: &mut A, full: bool) -> bool {
+    async fn rest<A: Arena>(&mut self, arena: &mut A, full: bool, between: u32) -> bool {
         let mut written = Vec::new();
         for _ in 0..ROUNDS {
             written.clear();
@@ -317,7 +329,7 @@ impl Player<'_> {
                     }
                 }
             }
-            arena.meddle(&Event::Wait { milliseconds: BETWEEN_ROUNDS }).await;
+            arena.meddle(&Event::Wait { milliseconds: between }).await;
             if written.is_empty() {
                 return true;
             }

@@ -41,7 +41,7 @@ pub use self::{
 };
 use crate::{
     arena::{Answer, Arena, NewRow, Progress, Rows, sync_name},
-    play::{Verdict, play},
+    play::{OUTLASTS_EVERY_WAIT, Verdict, play},
     schema::{Cell, Content, TableKind},
     script::{Event, Script, SyncRules},
     specs,
@@ -292,7 +292,7 @@ impl RealWorld {
     async fn try_to_meddle(&mut self, event: &Event) -> Result<(), String> {
         match event {
             Event::Wait { milliseconds } => {
-                let calm = *milliseconds > OUTLASTS_A_LEASE_MS;
+                let calm = *milliseconds > OUTLASTS_A_LEASE_MS && *milliseconds < OUTLASTS_EVERY_WAIT;
                 if *milliseconds >= OUTLASTS_A_LEASE_MS && (self.leaps || !calm) {
                     self.ahead += i64::from(*milliseconds) * 1_000;
                 }

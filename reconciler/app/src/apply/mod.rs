@@ -165,6 +165,8 @@ impl Applier<'_> {
                 Step::Quarantine { side, message } => {
                     let initial = row.dispute.as_ref().is_some_and(|dispute| dispute.kind == ConflictKind::Initial);
                     let kind = if initial { INITIAL_VALUE } else { "value" };
+                    #[cfg(feature = "sabotage")]
+                    stale::keep(self.state, &self.lease.sync, &table, row);
                     tally.of(&table).quarantined += 1;
                     close.quarantine_add.push(quarantined(mapping, row, *side, kind, message.clone(), &refusals, now));
                     close.pending_remove.push((table, bytes));
@@ -247,6 +249,8 @@ impl Applier<'_> {
         for (TableRows { mapping, names, .. }, row, outcome, entry) in rows {
             let table = mapping.table.clone();
             let bytes = entry.key.clone();
+            #[cfg(feature = "sabotage")]
+            stale::forget(self.state, &self.lease.sync, &table, row);
             match outcome {
                 RowOutcome::Applied(stored) => {
                     self.close_applied(&mut close, mapping, names.get(side), row, stored.as_ref(), entry)?;
@@ -271,6 +275,8 @@ impl Applier<'_> {
                             refusals.insert(table.clone(), self.refusals(mapping, true).await?);
                         }
                         let kind = refusal_name(refusal.kind);
+                        #[cfg(feature = "sabotage")]
+                        stale::keep(self.state, &self.lease.sync, &table, row);
                         tally.of(&table).quarantined += 1;
                         let entry = quarantined(mapping, row, side, kind, refusal.message.clone(), &refusals[&table], now);
                         close.quarantine_add.push(entry);
@@ -446,8 +452,6 @@ fn quarantined(
     refusals: &Attempts,
     now: i64,
 ) -> Quarantined {
-    #[cfg(feature = "sabotage")]
-    stale::keep(row);
     let key = row.key.to_bytes();
     let attempts = refusals.get(&key).map_or(1, |attempts| attempts + 1);
     let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << (attempts - 1).min(20));

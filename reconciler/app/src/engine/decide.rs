@@ -120,7 +120,7 @@ impl Decider<'_> {
             };
             let row = self.still_waiting(row, bytes, parked.get(bytes));
             #[cfg(feature = "sabotage")]
-            let row = crate::apply::stale::instead_of(row);
+            let row = crate::apply::stale::instead_of(self.state, &self.session.spec.name, &self.mapping().table, row);
             planned.push(self.still_clashing(row, parked.get(bytes)).await?);
         }
         Ok(planned)
