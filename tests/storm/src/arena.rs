@@ -7,6 +7,7 @@ use berqenas::{engine::Engine, error::EngineError};
 use berqenas_core::value::Side;
 
 use crate::{
+    record::Place,
     schema::{Cell, Content, TableKind},
     script::{Event, SyncRules},
 };
@@ -47,6 +48,25 @@ pub enum Progress {
     Ended(Result<(), EngineError>),
 }
 
+/// A row that a run wrote, as its database saw it.
+#[derive(Clone, Debug)]
+pub struct Witnessed {
+    /// The database.
+    pub database: usize,
+    /// The run.
+    pub run: String,
+    /// Its batch.
+    pub batch: i64,
+    /// The position in the batch.
+    pub position: u32,
+    /// The row.
+    pub place: Place,
+    /// What was there; none: nothing.
+    pub before: Option<Content>,
+    /// What is there since; none: nothing.
+    pub after: Option<Content>,
+}
+
 /// Where a script is played.
 #[expect(async_fn_in_trait, reason = "played on one thread, by callers who know which arena they have")]
 pub trait Arena {
@@ -85,6 +105,9 @@ pub trait Arena {
 
     /// The state's file.
     fn state(&self) -> &Path;
+
+    /// All that runs wrote, where the databases can tell.
+    fn witnessed(&self) -> Option<Vec<Witnessed>>;
 
     /// What the arena itself saw go wrong: a promise of the endpoints or of the journal that was broken.
     fn complaints(&mut self) -> Vec<String>;

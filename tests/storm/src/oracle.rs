@@ -5,8 +5,10 @@
 //! 3. No write is lost: it stands there, or a later write that saw it does, or the conflict log has its full content.
 //! 4. The conflict log is true: both rows were written so, and the winner is the one that the strategy names.
 //! 5. What waits is held up by something that is there ([`held`]).
+//! 6. The journal and the audit log are true: they tell what the databases saw written ([`journal`]).
 
 pub(crate) mod held;
+mod journal;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,6 +92,11 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
     judge.nothing_lost(&mut findings);
     judge.log_is_true(&mut findings);
     judge.held_up(&mut findings);
+    if let Some(witnessed) = arena.witnessed()
+        && let Err(fault) = judge.journal_is_true(arena, &witnessed, &mut findings).await
+    {
+        findings.push(Finding::new("the state cannot be read", fault));
+    }
     findings
 }
 
@@ -307,15 +314,7 @@ impl Judge<'_> {
         let skip = self.loose_column(place.0);
         let cased = self.script.world.databases.iter().any(|database| database.names != NameTrigger::None);
         let tag = tag_of(row);
-        let agrees = |left: &Content| {
-            left.cells.iter().filter(|(name, _)| Some(**name) != skip).all(|(name, cell)| match (cell, row.get(*name)) {
-                (Cell::Text(left), Some(serde_json::Value::String(told))) if cased => left.to_lowercase() == told.to_lowercase(),
-                (Cell::Text(left), Some(told)) => told.as_str() == Some(left),
-                (Cell::Int(left), Some(told)) => told.as_i64() == Some(*left),
-                (Cell::Null, Some(told)) => told.is_null(),
-                (_, told) => told.is_some(),
-            })
-        };
+        let agrees = |left: &Content| tells(row, left, skip, cased);
         self.record.of(place).filter_map(|deed| deed.content.as_ref()).any(|left| left.tag() == tag.as_deref() && agrees(left))
     }
 
@@ -358,6 +357,17 @@ impl Judge<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether a logged row tells a content.
+fn tells(row: &Row, left: &Content, skip: Option<&str>, cased: bool) -> bool {
+    left.cells.iter().filter(|(name, _)| Some(**name) != skip).all(|(name, cell)| match (cell, row.get(*name)) {
+        (Cell::Text(left), Some(serde_json::Value::String(told))) if cased => left.to_lowercase() == told.to_lowercase(),
+        (Cell::Text(left), Some(told)) => told.as_str() == Some(left),
+        (Cell::Int(left), Some(told)) => told.as_i64() == Some(*left),
+        (Cell::Null, Some(told)) => told.is_null(),
+        (_, told) => told.is_some(),
+    })
 }
 
 fn tag_of(row: &Row) -> Option<String> {

@@ -132,10 +132,13 @@ impl Player<'_> {
         for (number, sync) in self.script.world.syncs.iter().enumerate() {
             if sync.cloud == database || sync.local == database {
                 arena.start(u8::MAX, number, true, Some(trust)).await;
-                if let Progress::Ended(Err(fault)) = arena.advance(u8::MAX, None).await
-                    && !self.script.world.is_ring()
-                {
-                    self.findings.push(Finding::new("a run that a person asked for failed", format!("sync {number}: {}", told(&fault))));
+                match arena.advance(u8::MAX, None).await {
+                    Progress::Ended(Err(fault)) if !self.script.world.is_ring() => {
+                        let detail = format!("sync {number}: {}", told(&fault));
+                        self.findings.push(Finding::new("a run that a person asked for failed", detail));
+                    }
+                    Progress::Ended(Ok(())) => self.record.quiet_runs += 1,
+                    Progress::Ended(Err(_)) | Progress::Running => {}
                 }
             }
         }
@@ -319,7 +322,9 @@ impl Player<'_> {
             written.clear();
             for sync in 0..self.script.world.syncs.len() {
                 let request = SyncRequest { full_sync: full, ..SyncRequest::default() };
-                match arena.engine().sync(&sync_name(sync), &request, &Silent).await {
+                let ended = arena.engine().sync(&sync_name(sync), &request, &Silent).await;
+                self.record.quiet_runs += u32::from(ended.is_ok());
+                match ended {
                     Ok(outcome) if outcome.report.total_synced == 0 && outcome.pending == 0 => {}
                     Ok(outcome) if outcome.pending > 0 => written.push(format!("sync {sync}: {} rows pending", outcome.pending)),
                     Ok(outcome) => written.push(format!("sync {sync}: {} rows", outcome.report.total_synced)),

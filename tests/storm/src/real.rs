@@ -40,7 +40,7 @@ pub use self::{
     worker::{WORKER, work},
 };
 use crate::{
-    arena::{Answer, Arena, NewRow, Progress, Rows, sync_name},
+    arena::{Answer, Arena, NewRow, Progress, Rows, Witnessed, sync_name},
     play::{OUTLASTS_EVERY_WAIT, Verdict, play},
     schema::{Cell, Content, TableKind},
     script::{Event, Script, SyncRules},
@@ -485,6 +485,11 @@ impl Arena for RealWorld {
 
     fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// Servers do not say who wrote what.
+    fn witnessed(&self) -> Option<Vec<Witnessed>> {
+        None
     }
 
     fn complaints(&mut self) -> Vec<String> {

@@ -36,7 +36,7 @@ use tempfile::TempDir;
 
 use self::gate::Gate;
 use crate::{
-    arena::{Answer, Arena, NewRow, Progress, Rows, sync_name},
+    arena::{Answer, Arena, NewRow, Progress, Rows, Witnessed, sync_name},
     schema::{Cell, Content, TableKind, table},
     script::{Event, Script, SyncRules},
     sim::{Sabotage, SimDatabase, Snapshot, TxId, When},
@@ -343,6 +343,11 @@ impl Arena for Simulation {
 
     fn state(&self) -> &Path {
         &self.state
+    }
+
+    fn witnessed(&self) -> Option<Vec<Witnessed>> {
+        let of = |(number, base): (usize, &SimDatabase)| tables::witnessed(&self.script, number, &base.witnessed());
+        Some(self.time.databases.iter().enumerate().flat_map(of).collect())
     }
 
     fn complaints(&mut self) -> Vec<String> {
