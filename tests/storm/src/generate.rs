@@ -48,6 +48,8 @@ pub enum Focus {
     Ties,
     /// A value that the other side refuses is mended before it is tried again.
     Refusals,
+    /// The disk of the state is full, in the midst of a run.
+    FullDisk,
 }
 
 impl Climate {
@@ -203,7 +205,7 @@ impl Maker {
             94 if faulty => Event::Restart { database },
             95 => Event::Backup { database },
             96 if faulty && !self.plain => Event::Restore { database, trust: self.one(&Side::BOTH) },
-            97 => Event::Change { sync, rules: self.rules() },
+            97 if faulty => Event::Disk { room: self.chance(50).then(|| self.one(&[0, 0, 1, 3])) },
             98 if !self.plain => Event::Purge { database, table: self.one(&world.tables) },
             _ => self.write(world),
         }
@@ -263,6 +265,7 @@ impl Maker {
             Focus::Branches,
             Focus::Ties,
             Focus::Refusals,
+            Focus::FullDisk,
         ]);
         self.story_of(focus, world)
     }
@@ -338,6 +341,14 @@ impl Maker {
             }
             Focus::Ties => {
                 events.extend([edit, put(self, to, Act::Put { columns })]);
+                events.extend(whole(0, sync));
+            }
+            // Somebody takes back what a run brought that then found no place to note it.
+            Focus::FullDisk => {
+                events.extend([edit, Event::Disk { room: Some(self.one(&[0, 0, 0, 1, 2])) }]);
+                events.extend([self.write(world), self.write(world), self.write(world), self.write(world)]);
+                events.extend(whole(0, sync));
+                events.extend([put(self, to, Act::Revert), Event::Disk { room: None }, long]);
                 events.extend(whole(0, sync));
             }
             // What the other side refuses is replaced by what it takes; only values with a limit are ever refused.

@@ -119,7 +119,7 @@ impl Player<'_> {
                     arena.change(*sync, rules).await;
                 }
             }
-            Event::Cut { .. } | Event::Wait { .. } => arena.meddle(event).await,
+            Event::Cut { .. } | Event::Wait { .. } | Event::Disk { .. } => arena.meddle(event).await,
         }
     }
 
@@ -284,6 +284,7 @@ impl Player<'_> {
         for (database, user) in std::mem::take(&mut self.open).into_keys() {
             arena.transact(&Event::Rollback { database, user }).await;
         }
+        arena.meddle(&Event::Disk { room: None }).await;
         arena.meddle(&Event::Wait { milliseconds: BETWEEN_ROUNDS }).await;
     }
 

@@ -95,6 +95,8 @@ pub struct RealWorld {
     /// Our clock is put forward between quiet runs, so that no row is tried again later than that; a side that seems to have stood still
     /// is read in full then. Otherwise usual runs have to find everything by its time.
     leaps: bool,
+    /// The pages that are left on the state's disk; none: as many as one likes.
+    room: Option<u16>,
     /// How far our clock was put forward, in microseconds.
     ahead: i64,
     draws: Rng,
@@ -123,6 +125,7 @@ impl RealWorld {
             broken: BTreeSet::new(),
             seen: BTreeMap::new(),
             leaps: script.seed.is_multiple_of(3),
+            room: None,
             ahead: 0,
             draws: Rng::with_seed(script.seed),
             complaints: Vec::new(),
@@ -284,6 +287,7 @@ impl RealWorld {
             format!("--sync={}", sync_name(sync)),
             format!("--ahead={}", self.ahead),
         ];
+        arguments.extend(self.room.map(|room| format!("--room={room}")));
         arguments.extend(full.then(|| "--full".to_owned()));
         arguments.extend(trust.map(|side| format!("--trust={side}")));
         Process::start(Start { program: &self.program, arguments, log: folder.join("log"), proxies, order })
@@ -298,6 +302,7 @@ impl RealWorld {
                 }
                 tokio::time::sleep(Duration::from_millis(u64::from(*milliseconds)).min(LONGEST_WAIT)).await;
             }
+            Event::Disk { room } => self.room = *room,
             Event::Cut { run, after } => {
                 let trouble = Trouble::drawn(*after, self.draws.u64(..));
                 if let Some(process) = self.processes.get_mut(run) {

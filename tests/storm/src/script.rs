@@ -189,6 +189,11 @@ pub enum Event {
         /// By how much, in microseconds; backwards if negative.
         by: i64,
     },
+    /// The disk of the state is full for runs that start from now on.
+    Disk {
+        /// But for so many pages of 4 KiB; none: there is space again.
+        room: Option<u16>,
+    },
     /// A database is restarted: open transactions and connections are gone.
     Restart {
         /// The database.

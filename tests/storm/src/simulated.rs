@@ -37,6 +37,7 @@ use tempfile::TempDir;
 use self::gate::Gate;
 use crate::{
     arena::{Answer, Arena, NewRow, Progress, Rows, Witnessed, sync_name},
+    disk::with_room,
     schema::{Cell, Content, TableKind, table},
     script::{Event, Script, SyncRules},
     sim::{Sabotage, SimDatabase, Snapshot, TxId, When},
@@ -117,6 +118,8 @@ pub struct Simulation {
     processes: BTreeMap<u8, Process>,
     transactions: BTreeMap<(usize, u8), TxId>,
     backups: BTreeMap<usize, Snapshot>,
+    /// The pages that are left on the state's disk; none: as many as one likes.
+    room: Option<u16>,
     /// The clock of the machine that syncs was set: leases end when they like.
     our_clock_was_set: bool,
     complaints: Vec<String>,
@@ -155,6 +158,7 @@ impl Simulation {
             processes,
             transactions,
             backups,
+            room: None,
             our_clock_was_set: false,
             complaints,
         })
@@ -263,7 +267,12 @@ impl Arena for Simulation {
         if self.processes.contains_key(&run) || sync >= self.script.world.syncs.len() {
             return;
         }
+        let options = match with_room(&self.state, self.room).await {
+            Ok(options) => options,
+            Err(fault) => return self.complaints.push(fault),
+        };
         let (engine, gate) = self.engine_at(Gate::closed(Arc::clone(&self.time)));
+        let engine = engine.with_state(options);
         let request = SyncRequest { full_sync: full, trust, ..SyncRequest::default() };
         let future = async move { engine.sync(&sync_name(sync), &request, &Silent).await.map(drop) };
         self.processes.insert(run, Process { sync, admitted: None, gate, run: Box::pin(future) });
@@ -306,6 +315,7 @@ impl Arena for Simulation {
                 self.our_clock_was_set = true;
                 self.time.ours.fetch_add(*by, Ordering::Relaxed);
             }
+            Event::Disk { room } => self.room = *room,
             Event::Cut { run, after } => {
                 if let Some(process) = self.processes.get(run) {
                     process.gate.cut(if *after { When::After } else { When::Before });

@@ -57,7 +57,7 @@ use self::{
 use crate::{
     error::{EngineError, ErrorKind},
     specs::{self, LoadedSpec, LoadedSpecs},
-    state::{Lease, RunStatus, State},
+    state::{Lease, RunStatus, State, StateOptions},
 };
 
 type Result<T> = std::result::Result<T, EngineError>;
@@ -68,6 +68,7 @@ pub struct Engine {
     specs: LoadedSpecs,
     folder: PathBuf,
     state: PathBuf,
+    state_options: StateOptions,
     environment: Arc<dyn Environment>,
 }
 
@@ -100,13 +101,19 @@ impl Engine {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
         };
-        Ok(Engine { specs, folder: options.specs, state, environment: Arc::new(System) })
+        Ok(Engine { specs, folder: options.specs, state, state_options: StateOptions::default(), environment: Arc::new(System) })
     }
 
     /// An engine over specs that are read already, in an environment of the caller's: for simulations.
     #[must_use]
     pub fn within(environment: Arc<dyn Environment>, specs: LoadedSpecs, state: PathBuf) -> Engine {
-        Engine { specs, folder: PathBuf::new(), state, environment }
+        Engine { specs, folder: PathBuf::new(), state, state_options: StateOptions::default(), environment }
+    }
+
+    /// The same with settings of its state: for simulations of a disk that is full.
+    #[must_use]
+    pub fn with_state(self, state_options: StateOptions) -> Engine {
+        Engine { state_options, ..self }
     }
 
     /// The folder of the specs.
@@ -258,7 +265,7 @@ impl Engine {
     /// Whatever keeps the run from its end; what it did until then is recorded, and the next run goes on from there.
     pub async fn sync(&self, name: &str, request: &SyncRequest, progress: &dyn Progress) -> Result<SyncOutcome> {
         let loaded = self.find(name)?;
-        let state = State::open(&self.state).await?;
+        let state = State::open_with(&self.state, self.state_options).await?;
         let outcome = leased::run(self, loaded, &state, &Work::Sync(request), progress).await;
         state.close().await;
         outcome
@@ -278,7 +285,7 @@ impl Engine {
             )
             .hint("plan again"));
         }
-        let state = State::open(&self.state).await?;
+        let state = State::open_with(&self.state, self.state_options).await?;
         let outcome = leased::run(self, loaded, &state, &Work::Apply(&plan), progress).await;
         state.close().await;
         outcome

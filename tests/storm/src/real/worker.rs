@@ -22,6 +22,7 @@ use berqenas_core::{shape::Engine as DatabaseEngine, value::Side};
 use clap::Parser;
 
 use super::gated::{Gate, Gated, say};
+use crate::disk::with_room;
 
 /// The word after which the storm's own program is a worker.
 pub const WORKER: &str = "worker";
@@ -42,6 +43,9 @@ pub(super) struct Orders {
     /// By how much its clock is ahead, in microseconds.
     #[arg(long)]
     pub(super) ahead: i64,
+    /// So many pages are left on the state's disk.
+    #[arg(long)]
+    pub(super) room: Option<u16>,
     /// Every row is read.
     #[arg(long)]
     pub(super) full: bool,
@@ -132,6 +136,7 @@ async fn try_to_work() -> Result<(), String> {
         Some(other) => return Err(format!("there is no side {other}")),
     };
     let engine = engine_over(&orders.specs, &orders.state, Ahead { by: orders.ahead, gate: Some(Arc::clone(&gate)) })?;
+    let engine = engine.with_state(with_room(&orders.state, orders.room).await?);
     let request = SyncRequest { full_sync: orders.full, trust, ..SyncRequest::default() };
     let ended = engine.sync(&orders.sync, &request, &Stops(gate)).await;
     say(&format!("end {}", Ended::of(&ended.map(drop)).line()));
