@@ -140,6 +140,7 @@ impl Maker {
             names,
             unstamped: self.chance(10),
             blind: simulated && engine == Engine::Postgres && self.chance(15),
+            locked: self.chance(12),
         }
     }
 
@@ -222,6 +223,7 @@ impl Maker {
             names: NameTrigger::None,
             unstamped: false,
             blind,
+            locked: false,
         };
         let rules = SyncRules {
             strategy: StrategyName::LatestWins,

@@ -63,6 +63,9 @@ pub struct DatabasePlan {
     /// The rights to see every transaction are missing.
     #[serde(default, skip_serializing_if = "is_false")]
     pub blind: bool,
+    /// No table may be made in it: `ledger: lock`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub locked: bool,
 }
 
 /// What a trigger of the users does to a name.

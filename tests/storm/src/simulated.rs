@@ -91,7 +91,8 @@ impl Environment for Surroundings {
         let Some(database) = self.time.databases.iter().find(named) else {
             return Err(EndpointError::Unexpected { target: options.display, what: "there is no such database in the simulation".into() });
         };
-        Ok(Arc::new(database.open(Arc::clone(&self.gate) as _).await?))
+        let endpoint = database.open(Arc::clone(&self.gate) as _).await?;
+        Ok(Arc::new(if options.ledger.is_table() { endpoint } else { endpoint.locking() }))
     }
 }
 
@@ -140,6 +141,9 @@ impl Simulation {
                 options.sees_transactions = !plan.blind;
                 options.sabotage = sabotage;
             });
+            if plan.locked {
+                database.without_ledger();
+            }
             database
         });
         let time = Arc::new(Time { now: BEGIN.into(), ours: BEGIN.into(), databases: databases.collect() });

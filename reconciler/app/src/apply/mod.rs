@@ -43,6 +43,11 @@ const FIRST_WAIT_US: i64 = 60 * 1_000_000;
 /// again, it is the policy `initial` that decides.
 pub(crate) const INITIAL_VALUE: &str = "initial_value";
 
+/// Why a row is left alone that a person has to decide.
+pub(crate) const WAITS_FOR_A_PERSON: &str = "its conflict waits for a person";
+/// Why a row is left alone that was refused, until its time comes.
+pub(crate) const WAITS_FOR_ITS_TIME: &str = "a database refused it; it is tried again later";
+
 /// Rows of one table.
 pub(crate) struct TableRows {
     /// Which column is which.
@@ -171,8 +176,12 @@ impl Applier<'_> {
                     close.quarantine_add.push(quarantined(mapping, row, *side, kind, message.clone(), &refusals, now));
                     close.pending_remove.push((table, bytes));
                 }
-                Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
-                Step::Nothing | Step::NotCarried { .. } => close.pending_remove.push((table, bytes)),
+                Step::Nothing if [WAITS_FOR_A_PERSON, WAITS_FOR_ITS_TIME].contains(&row.reason.as_str()) => {
+                    close.pending_remove.push((table, bytes));
+                }
+                // Also a deleted row that only one side ever had: what it waited for is gone with it.
+                Step::Nothing => settled(&mut close, &table, bytes, &parked),
+                Step::NotCarried { .. } => close.pending_remove.push((table, bytes)),
                 Step::Write { .. } => {}
             }
         }

@@ -63,6 +63,8 @@ impl Judge<'_> {
         let (wanted, there) = (self.row(self.database(sync, side.other()), place), self.row(target, place));
         match (wanted, there) {
             (None, None) => false,
+            // A tombstone is nothing to a side that never had the row.
+            (Some(wanted), None) if wanted.deleted => false,
             (None, Some(_)) => self.is_referred(target, place),
             (Some(wanted), _) => {
                 let alike = there.is_some_and(|there| self.alike(wanted, there, self.left_out(sync, place)));

@@ -130,6 +130,8 @@ pub(super) struct State {
     /// How often the server was restarted: connections of an earlier generation are gone.
     pub(super) generation: u64,
     pub(super) connections: u64,
+    /// With `ledger: lock`: who holds the lock of each sync, by the number of his connection.
+    pub(super) locks: BTreeMap<String, u64>,
     /// All that runs wrote, whatever became of it since.
     pub(super) witnessed: Vec<Witnessed>,
 }
@@ -164,8 +166,8 @@ impl SimDatabase {
         let tables = table::compile(&def);
         let content = Content { rows: vec![Rows::new(); tables.len()], ledger: Some(BTreeMap::new()), numbers: vec![0; tables.len()] };
         let options = Options { single_writer: def.engine == Engine::Sqlite, ..Options::default() };
-        let (open, witnessed) = (BTreeMap::new(), Vec::new());
-        let state = State { options, clock, content, open, next_transaction: 1, generation: 0, connections: 0, witnessed };
+        let (open, locks, witnessed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let state = State { options, clock, content, open, next_transaction: 1, generation: 0, connections: 0, locks, witnessed };
         let hook: Mutex<Arc<dyn Hook>> = Mutex::new(Arc::new(Quiet));
         SimDatabase(Arc::new(Inner { name: name.into(), def, tables, state: Mutex::new(state), hook }))
     }
@@ -191,6 +193,11 @@ impl SimDatabase {
     /// Changes options.
     pub fn configure(&self, change: impl FnOnce(&mut Options)) {
         change(&mut self.state().options);
+    }
+
+    /// Takes away `berqenas_sync`: nobody may make it here.
+    pub fn without_ledger(&self) {
+        self.state().content.ledger = None;
     }
 
     /// The hook that connections opened from now on report to.
@@ -372,6 +379,7 @@ impl SimDatabase {
     pub fn restart(&self) {
         let mut state = self.state();
         state.open.clear();
+        state.locks.clear();
         state.generation += 1;
     }
 

@@ -95,9 +95,14 @@ struct Writer<'v, 'b> {
 }
 
 /// Writes a batch, or nothing of it.
-pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Result<Vec<RowOutcome>, Failed> {
+///
+/// `lock`: the connection that has to hold the lock which stands for the ledger.
+pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch, lock: Option<u64>) -> Result<Vec<RowOutcome>, Failed> {
     let sabotage = state.options.sabotage;
-    ledger::check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?;
+    match lock {
+        Some(connection) => ledger::check_lock(state, &batch.sync, connection)?,
+        None => ledger::check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?,
+    }
     if state.options.single_writer && state.is_writing(None) {
         return Err(Failed::Busy);
     }
@@ -119,7 +124,7 @@ pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Res
         (outcomes, applied, writer.witnessed(&items, batch), writer.view.own)
     };
     state.witnessed.extend(witnessed);
-    if sabotage != Some(Sabotage::OutcomeNotRecorded) {
+    if lock.is_none() && sabotage != Some(Sabotage::OutcomeNotRecorded) {
         let line = ledger::line(state, &batch.sync)?;
         line.run = Some(batch.run.clone());
         line.batch = batch.batch;
