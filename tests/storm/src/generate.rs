@@ -199,8 +199,9 @@ impl Maker {
             83..86 if faulty => Event::Kill { run },
             86..89 if faulty => Event::Cut { run, after: self.chance(60) },
             83..93 => Event::Wait { milliseconds: self.one(&[5, 900, 4_000, 30_000, 61_000]) },
-            93 if self.climate.simulated => Event::SetClock {
-                database: Some(database).filter(|_| self.chance(80)),
+            // Nobody sets the clock of a real server.
+            93 if self.climate.simulated || self.chance(30) => Event::SetClock {
+                database: Some(database).filter(|_| self.climate.simulated && self.chance(80)),
                 by: self.one(&[-3_600_000_000, -90_000_000, -2_000_000, 2_000_000, 90_000_000]),
             },
             94 if faulty => Event::Restart { database },
