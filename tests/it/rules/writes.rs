@@ -1,15 +1,30 @@
 //! Writes are guarded, fenced and settled; databases that are not what the state knows stop the sync.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
+use async_trait::async_trait;
 use berqenas::{
-    engine::request::{Step, SyncRequest},
+    endpoint::{self, ConnectOptions, Endpoint},
+    engine::{
+        Engine,
+        environment::{Environment, System},
+        request::{Progress, Step, SyncRequest},
+    },
     error::ErrorKind,
+    specs,
+    state::State,
 };
-use berqenas_core::value::{Pair, Side};
+use berqenas_core::{
+    shape::Engine as DatabaseEngine,
+    value::{Pair, Side},
+};
 
 use super::{FILES, MIXED, STRICT, named};
 use crate::support::world::{Kind, World, meanwhile};
@@ -257,6 +272,121 @@ async fn another_database_under_the_same_name_stops_the_sync() {
     held(&world, "another database").await;
     trust(&world, Side::Cloud).await;
     world.quiet().await;
+}
+
+/// Acts once when work on a table begins: clocks and identities are read by then, and nothing is fenced yet.
+struct AtTable<F>(F, AtomicBool);
+
+impl<F: Fn() + Send + Sync> Progress for AtTable<F> {
+    fn table(&self, _name: &str, _total: Option<u64>) {
+        if !self.1.swap(true, Ordering::SeqCst) {
+            (self.0)();
+        }
+    }
+
+    fn rows(&self, _done: u64) {}
+
+    fn note(&self, _text: &str) {}
+}
+
+/// Content put in the place of a database's own under open connections, between the first look at who it is and the raising of the
+/// token: another database's, or an earlier one of its own. Neither is written to.
+#[tokio::test]
+async fn a_database_that_is_exchanged_before_the_fence_stops_the_sync() {
+    const ANOTHER: &str = "UPDATE berqenas_sync SET database_id = 'that of another' WHERE sync = ''";
+    const EARLIER: &str = "UPDATE berqenas_sync SET epoch = epoch - 1 WHERE sync = 'test'";
+    for kinds in [MIXED, FILES] {
+        for side in Side::BOTH {
+            for (exchange, words) in [(ANOTHER, "another database"), (EARLIER, "behind the state")] {
+                let world = World::customers(kinds, "").await;
+                world.sql(Side::Cloud, "INSERT INTO customers (id, name) VALUES ('a', 'agreed')").await;
+                world.sync().await;
+                for edited in Side::BOTH {
+                    world.sql(edited, &format!("INSERT INTO customers (id, name) VALUES ('of {edited}', 'new')")).await;
+                }
+                let at_table = AtTable(|| meanwhile(async || world.sql(side, exchange).await), AtomicBool::new(false));
+                let fault = world.engine().sync("test", &SyncRequest::default(), &at_table).await.unwrap_err();
+                assert_eq!(fault.kind(), ErrorKind::Held, "{kinds:?}, {side}: {fault:?}");
+                assert!(fault.to_string().contains(words), "{kinds:?}, {side}: {fault:?}");
+                named(&world, "of cloud", "new", "none").await;
+                named(&world, "of local", "none", "new").await;
+            }
+        }
+    }
+}
+
+/// Our clock, ahead by what writes have taken so far.
+#[derive(Debug, Default)]
+struct Slow(AtomicI64);
+
+#[async_trait]
+impl Environment for Slow {
+    fn now(&self) -> i64 {
+        System.now() + self.0.load(Ordering::SeqCst)
+    }
+
+    async fn sleep(&self, pause: Duration) {
+        System.sleep(pause).await;
+    }
+
+    async fn connect(&self, engine: DatabaseEngine, options: ConnectOptions) -> endpoint::Result<Arc<dyn Endpoint>> {
+        System.connect(engine, options).await
+    }
+}
+
+/// Each write takes ten seconds, after which the lease must still last.
+struct Leased {
+    slow: Arc<Slow>,
+    state: PathBuf,
+    writes: AtomicI64,
+}
+
+impl Progress for Leased {
+    fn table(&self, _name: &str, _total: Option<u64>) {}
+
+    fn rows(&self, _done: u64) {}
+
+    fn note(&self, _text: &str) {}
+
+    fn step(&self, step: Step) {
+        if !matches!(step, Step::Journaled(_)) {
+            return;
+        }
+        self.slow.0.fetch_add(10_000_000, Ordering::SeqCst);
+        let held = meanwhile(async || {
+            let state = State::open_read_only(&self.state).await.unwrap().unwrap();
+            state.held("test", self.slow.now()).await.unwrap()
+        });
+        let writes = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
+        assert!(held.is_some(), "the lease has lapsed after {writes} writes");
+    }
+}
+
+/// Rows that wait for other rows are written one transaction after another, for longer than a lease lasts: the run keeps it meanwhile.
+#[tokio::test]
+async fn the_lease_is_renewed_between_writes_of_rows_that_waited() {
+    const ROWS: i64 = 12;
+    for kinds in [MIXED, FILES] {
+        let world = World::empty(kinds).await;
+        for side in Side::BOTH {
+            world.sql(side, "CREATE TABLE staff (id BIGINT PRIMARY KEY, name VARCHAR(20), boss BIGINT REFERENCES staff)").await;
+        }
+        world.spec("batch_rows: 1\ntables: [staff]");
+        world.prepare().await;
+        // Each one's boss has the next number, and so comes after him.
+        for id in (1..=ROWS).rev() {
+            let boss = if id == ROWS { "NULL".to_owned() } else { (id + 1).to_string() };
+            world.sql(Side::Cloud, &format!("INSERT INTO staff (id, name, boss) VALUES ({id}, 'one', {boss})")).await;
+        }
+        let slow = Arc::new(Slow::default());
+        let loaded = specs::load(&world.folder().join("specs")).unwrap();
+        let engine = Engine::within(Arc::clone(&slow) as _, loaded, world.state());
+        let leased = Leased { slow, state: world.state(), writes: AtomicI64::new(0) };
+        let outcome = engine.sync("test", &SyncRequest::default(), &leased).await.unwrap();
+        assert_eq!((outcome.report.total_synced, outcome.pending), (ROWS as u64, 0), "{outcome:?}");
+        // All but the last were refused at first.
+        assert_eq!(leased.writes.load(Ordering::SeqCst), 2 * ROWS - 1);
+    }
 }
 
 /// One run of a sync at a time; syncs of other names go on beside it and may share the databases.

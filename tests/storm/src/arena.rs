@@ -11,6 +11,7 @@ use berqenas::{
 use berqenas_core::value::Side;
 
 use crate::{
+    record::Place,
     schema::{Cell, Content, TableKind},
     script::{Event, SyncRules},
 };
@@ -49,6 +50,25 @@ pub enum Progress {
     Running,
     /// It came to its end.
     Ended(Result<(), EngineError>),
+}
+
+/// A row that a run wrote, as its database saw it.
+#[derive(Clone, Debug)]
+pub struct Witnessed {
+    /// The database.
+    pub database: usize,
+    /// The run.
+    pub run: String,
+    /// Its batch.
+    pub batch: i64,
+    /// The position in the batch.
+    pub position: u32,
+    /// The row.
+    pub place: Place,
+    /// What was there; none: nothing.
+    pub before: Option<Content>,
+    /// What is there since; none: nothing.
+    pub after: Option<Content>,
 }
 
 /// Where a script is played.
@@ -92,6 +112,9 @@ pub trait Arena {
     /// # Errors
     /// If it cannot be read.
     async fn state(&self) -> state::Result<Option<State>>;
+
+    /// All that runs wrote, where the databases can tell.
+    fn witnessed(&self) -> Option<Vec<Witnessed>>;
 
     /// What the arena itself saw go wrong: a promise of the endpoints or of the journal that was broken.
     fn complaints(&mut self) -> Vec<String>;

@@ -8,7 +8,7 @@ use berqenas_core::{
 use fastrand::Rng;
 
 use crate::{
-    schema::TableKind,
+    schema::{LIMIT, TableKind},
     script::{Act, DatabasePlan, Event, NameTrigger, Script, SyncPlan, SyncRules, UserWrite, WorldPlan},
 };
 
@@ -46,6 +46,10 @@ pub enum Focus {
     Columns,
     /// Both sides edit one row within a second, and clocks tell seconds.
     Ties,
+    /// A value that the other side refuses is mended before it is tried again.
+    Refusals,
+    /// The disk of the state is full, in the midst of a run.
+    FullDisk,
 }
 
 impl Climate {
@@ -86,6 +90,13 @@ impl Maker {
 
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.random.usize(0..of.len())]
+    }
+
+    /// The next write draws a number that a database with a limit refuses, or takes.
+    fn skip_to(&mut self, refused: bool) {
+        while (i64::from(self.tag + 1) % (2 * LIMIT) >= LIMIT) != refused {
+            self.tag += 1;
+        }
     }
 
     fn world(&mut self) -> WorldPlan {
@@ -129,6 +140,7 @@ impl Maker {
             names,
             unstamped: self.chance(10),
             blind: simulated && engine == Engine::Postgres && self.chance(15),
+            locked: self.chance(12),
         }
     }
 
@@ -187,14 +199,15 @@ impl Maker {
             83..86 if faulty => Event::Kill { run },
             86..89 if faulty => Event::Cut { run, after: self.chance(60) },
             83..93 => Event::Wait { milliseconds: self.one(&[5, 900, 4_000, 30_000, 61_000]) },
-            93 if self.climate.simulated => Event::SetClock {
-                database: Some(database).filter(|_| self.chance(80)),
+            // Nobody sets the clock of a real server.
+            93 if self.climate.simulated || self.chance(30) => Event::SetClock {
+                database: Some(database).filter(|_| self.climate.simulated && self.chance(80)),
                 by: self.one(&[-3_600_000_000, -90_000_000, -2_000_000, 2_000_000, 90_000_000]),
             },
             94 if faulty => Event::Restart { database },
             95 => Event::Backup { database },
             96 if faulty && !self.plain => Event::Restore { database, trust: self.one(&Side::BOTH) },
-            97 => Event::Change { sync, rules: self.rules() },
+            97 if faulty => Event::Disk { room: self.chance(50).then(|| self.one(&[0, 0, 1, 3])) },
             98 if !self.plain => Event::Purge { database, table: self.one(&world.tables) },
             _ => self.write(world),
         }
@@ -211,6 +224,7 @@ impl Maker {
             names: NameTrigger::None,
             unstamped: false,
             blind,
+            locked: false,
         };
         let rules = SyncRules {
             strategy: StrategyName::LatestWins,
@@ -223,7 +237,8 @@ impl Maker {
         };
         let locals = if focus == Focus::Branches { 1..3 } else { 1..2 };
         let syncs = locals.clone().map(|local| SyncPlan { cloud: 0, local, rules: rules.clone() }).collect();
-        WorldPlan { databases: vec![database; locals.end], tables: vec![TableKind::Customers], syncs }
+        let table = if focus == Focus::Refusals { TableKind::Products } else { TableKind::Customers };
+        WorldPlan { databases: vec![database; locals.end], tables: vec![table], syncs }
     }
 
     fn events_for(&mut self, focus: Focus, world: &WorldPlan) -> Vec<Event> {
@@ -252,6 +267,8 @@ impl Maker {
             Focus::Columns,
             Focus::Branches,
             Focus::Ties,
+            Focus::Refusals,
+            Focus::FullDisk,
         ]);
         self.story_of(focus, world)
     }
@@ -327,6 +344,24 @@ impl Maker {
             }
             Focus::Ties => {
                 events.extend([edit, put(self, to, Act::Put { columns })]);
+                events.extend(whole(0, sync));
+            }
+            // Somebody takes back what a run brought that then found no place to note it.
+            Focus::FullDisk => {
+                events.extend([edit, Event::Disk { room: Some(self.one(&[0, 0, 0, 1, 2])) }]);
+                events.extend([self.write(world), self.write(world), self.write(world), self.write(world)]);
+                events.extend(whole(0, sync));
+                events.extend([put(self, to, Act::Revert), Event::Disk { room: None }, long]);
+                events.extend(whole(0, sync));
+            }
+            // What the other side refuses is replaced by what it takes; only values with a limit are ever refused.
+            Focus::Refusals => {
+                let every = Act::Put { columns: 15 };
+                self.skip_to(true);
+                events.push(put(self, cloud, every));
+                events.extend(whole(0, sync));
+                self.skip_to(false);
+                events.extend([Event::Wait { milliseconds: 4_000 }, put(self, cloud, every)]);
                 events.extend(whole(0, sync));
             }
         }

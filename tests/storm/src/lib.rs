@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
 pub mod arena;
+pub mod disk;
 pub mod generate;
 pub mod oracle;
 pub mod play;

@@ -4,12 +4,20 @@
 //! 2. Nothing stands there that nobody wrote: each row is, column by column, what the write left that it is tagged with.
 //! 3. No write is lost: it stands there, or a later write that saw it does, or the conflict log has its full content.
 //! 4. The conflict log is true: both rows were written so, and the winner is the one that the strategy names.
+//! 5. What waits is held up by something that is there ([`held`]).
+//! 6. The journal and the audit log are true: they tell what the databases saw written ([`journal`]).
+
+pub(crate) mod held;
+mod journal;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berqenas::engine::{
-    outcome::{ConflictEntry, ConflictStatus, Row, Winner},
-    request::ConflictFilter,
+use berqenas::{
+    engine::{
+        outcome::{ConflictEntry, ConflictStatus, Row, Winner},
+        request::ConflictFilter,
+    },
+    state::Quarantined,
 };
 use berqenas_core::{
     key::Key,
@@ -55,7 +63,7 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
         databases.push(tables);
     }
     let mut logs = Vec::new();
-    let mut waiting = Vec::new();
+    let (mut waiting, mut quarantined) = (Vec::new(), Vec::new());
     let mut findings = Vec::new();
     for sync in 0..script.world.syncs.len() {
         match arena.engine().conflicts(&sync_name(sync), &ConflictFilter::default()).await {
@@ -65,6 +73,10 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
                 findings.push(Finding::new("the conflict log cannot be read", fault.to_string()));
             }
         }
+        quarantined.push(held::quarantined(arena, sync).await.unwrap_or_else(|fault| {
+            findings.push(Finding::new("the state cannot be read", fault));
+            Vec::new()
+        }));
         match waiting_keys(arena, sync, script, &logs[sync]).await {
             Ok(keys) => waiting.push(keys),
             Err(fault) => {
@@ -74,11 +86,17 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
         }
     }
     record.ties = ties(&logs);
-    let judge = Judge { script, record, databases, logs, waiting, rules };
+    let judge = Judge { script, record, databases, logs, waiting, quarantined, rules };
     judge.in_step(&mut findings);
     judge.all_written(&mut findings);
     judge.nothing_lost(&mut findings);
     judge.log_is_true(&mut findings);
+    judge.held_up(&mut findings);
+    if let Some(witnessed) = arena.witnessed()
+        && let Err(fault) = judge.journal_is_true(arena, &witnessed, &mut findings).await
+    {
+        findings.push(Finding::new("the state cannot be read", fault));
+    }
     findings
 }
 
@@ -135,6 +153,7 @@ struct Judge<'a> {
     databases: Vec<BTreeMap<TableKind, Rows>>,
     logs: Vec<Vec<ConflictEntry>>,
     waiting: Vec<BTreeSet<String>>,
+    quarantined: Vec<Vec<Quarantined>>,
     rules: &'a [SyncRules],
 }
 
@@ -294,15 +313,7 @@ impl Judge<'_> {
         let skip = self.loose_column(place.0);
         let cased = self.script.world.databases.iter().any(|database| database.names != NameTrigger::None);
         let tag = tag_of(row);
-        let agrees = |left: &Content| {
-            left.cells.iter().filter(|(name, _)| Some(**name) != skip).all(|(name, cell)| match (cell, row.get(*name)) {
-                (Cell::Text(left), Some(serde_json::Value::String(told))) if cased => left.to_lowercase() == told.to_lowercase(),
-                (Cell::Text(left), Some(told)) => told.as_str() == Some(left),
-                (Cell::Int(left), Some(told)) => told.as_i64() == Some(*left),
-                (Cell::Null, Some(told)) => told.is_null(),
-                (_, told) => told.is_some(),
-            })
-        };
+        let agrees = |left: &Content| tells(row, left, skip, cased);
         self.record.of(place).filter_map(|deed| deed.content.as_ref()).any(|left| left.tag() == tag.as_deref() && agrees(left))
     }
 
@@ -331,19 +342,31 @@ impl Judge<'_> {
 
     /// The one write of a tag, where its time can be told from its stamp.
     fn only_deed<'a>(&'a self, place: &'a Place, tag: &'a str) -> Option<&'a Deed> {
-        let plain = |deed: &&Deed| {
+        let plain = |deed: &Deed| {
             let database = &self.script.world.databases[deed.database];
-            deed.tag == tag && !deed.in_transaction && !database.unstamped && !database.whole_seconds
+            !deed.in_transaction && !database.unstamped && !database.whole_seconds
         };
         if self.record.of(place).any(|deed| deed.silent) {
             return None;
         }
-        let mut deeds = self.record.of(place).filter(plain);
+        // A content that was put back has more than one.
+        let mut deeds = self.record.of(place).filter(|deed| deed.tag == tag);
         match (deeds.next(), deeds.next()) {
-            (Some(deed), None) => Some(deed),
+            (Some(deed), None) if plain(deed) => Some(deed),
             _ => None,
         }
     }
+}
+
+/// Whether a logged row tells a content.
+fn tells(row: &Row, left: &Content, skip: Option<&str>, cased: bool) -> bool {
+    left.cells.iter().filter(|(name, _)| Some(**name) != skip).all(|(name, cell)| match (cell, row.get(*name)) {
+        (Cell::Text(left), Some(serde_json::Value::String(told))) if cased => left.to_lowercase() == told.to_lowercase(),
+        (Cell::Text(left), Some(told)) => told.as_str() == Some(left),
+        (Cell::Int(left), Some(told)) => told.as_i64() == Some(*left),
+        (Cell::Null, Some(told)) => told.is_null(),
+        (_, told) => told.is_some(),
+    })
 }
 
 fn tag_of(row: &Row) -> Option<String> {

@@ -16,6 +16,8 @@ use crate::{
 const ROUNDS: usize = 12;
 /// Time between them, in milliseconds: longer than a lease, and than any back-off of what waits.
 const BETWEEN_ROUNDS: u32 = 3_700_000;
+/// The same where rows were refused often: longer than the longest back-off, which is a day.
+pub(crate) const OUTLASTS_EVERY_WAIT: u32 = 90_000_000;
 
 /// What came of a storm.
 #[derive(Debug)]
@@ -117,7 +119,7 @@ impl Player<'_> {
                     arena.change(*sync, rules).await;
                 }
             }
-            Event::Cut { .. } | Event::Wait { .. } => arena.meddle(event).await,
+            Event::Cut { .. } | Event::Wait { .. } | Event::Disk { .. } => arena.meddle(event).await,
         }
     }
 
@@ -130,10 +132,13 @@ impl Player<'_> {
         for (number, sync) in self.script.world.syncs.iter().enumerate() {
             if sync.cloud == database || sync.local == database {
                 arena.start(u8::MAX, number, true, Some(trust)).await;
-                if let Progress::Ended(Err(fault)) = arena.advance(u8::MAX, None).await
-                    && !self.script.world.is_ring()
-                {
-                    self.findings.push(Finding::new("a run that a person asked for failed", format!("sync {number}: {}", told(&fault))));
+                match arena.advance(u8::MAX, None).await {
+                    Progress::Ended(Err(fault)) if !self.script.world.is_ring() => {
+                        let detail = format!("sync {number}: {}", told(&fault));
+                        self.findings.push(Finding::new("a run that a person asked for failed", detail));
+                    }
+                    Progress::Ended(Ok(())) => self.record.quiet_runs += 1,
+                    Progress::Ended(Err(_)) | Progress::Running => {}
                 }
             }
         }
@@ -279,6 +284,7 @@ impl Player<'_> {
         for (database, user) in std::mem::take(&mut self.open).into_keys() {
             arena.transact(&Event::Rollback { database, user }).await;
         }
+        arena.meddle(&Event::Disk { room: None }).await;
         arena.meddle(&Event::Wait { milliseconds: BETWEEN_ROUNDS }).await;
     }
 
@@ -289,25 +295,37 @@ impl Player<'_> {
         if self.script.world.is_ring() {
             return self.ring_is_refused(arena).await;
         }
-        if !self.rest(arena, false).await {
+        if !self.rest(arena, false, BETWEEN_ROUNDS).await {
             return;
         }
         if self.times_tell_all() {
             self.plan_is_empty(arena, "a full plan finds what usual runs had missed").await;
         }
-        if self.rest(arena, true).await {
-            self.plan_is_empty(arena, "a plan is left after quiet runs").await;
+        if !self.rest(arena, true, BETWEEN_ROUNDS).await {
+            return;
+        }
+        self.plan_is_empty(arena, "a plan is left after quiet runs").await;
+        match oracle::held::is_anything_refused(arena, self.script.world.syncs.len()).await {
+            // Each refused row is tried once more, by a run that changes nothing any more.
+            Ok(true) => {
+                arena.meddle(&Event::Wait { milliseconds: OUTLASTS_EVERY_WAIT }).await;
+                self.rest(arena, true, OUTLASTS_EVERY_WAIT).await;
+            }
+            Ok(false) => {}
+            Err(fault) => self.findings.push(Finding::new("the state cannot be read", fault)),
         }
     }
 
     /// Rounds of runs until one writes nothing. Answers whether it came to that.
-    async fn rest<A: Arena>(&mut self, arena: &mut A, full: bool) -> bool {
+    async fn rest<A: Arena>(&mut self, arena: &mut A, full: bool, between: u32) -> bool {
         let mut written = Vec::new();
         for _ in 0..ROUNDS {
             written.clear();
             for sync in 0..self.script.world.syncs.len() {
                 let request = SyncRequest { full_sync: full, ..SyncRequest::default() };
-                match arena.engine().sync(&sync_name(sync), &request, &Silent).await {
+                let ended = arena.engine().sync(&sync_name(sync), &request, &Silent).await;
+                self.record.quiet_runs += u32::from(ended.is_ok());
+                match ended {
                     Ok(outcome) if outcome.report.total_synced == 0 && outcome.pending == 0 => {}
                     Ok(outcome) if outcome.pending > 0 => written.push(format!("sync {sync}: {} rows pending", outcome.pending)),
                     Ok(outcome) => written.push(format!("sync {sync}: {} rows", outcome.report.total_synced)),
@@ -317,7 +335,7 @@ impl Player<'_> {
                     }
                 }
             }
-            arena.meddle(&Event::Wait { milliseconds: BETWEEN_ROUNDS }).await;
+            arena.meddle(&Event::Wait { milliseconds: between }).await;
             if written.is_empty() {
                 return true;
             }

@@ -2,8 +2,8 @@
 //! killed, behind a network that really breaks.
 //!
 //! The same script does not always go the same way here: servers, processes and locks have a time of their own. What the script says
-//! of clocks and missing rights is for the simulation ([`Event::SetClock`] does nothing); a wait is short, but for those that are to outlast
-//! a lease, which put the clock of later runs forward instead.
+//! of databases' clocks and missing rights is for the simulation: a server goes by the clock of the machine. Our own clock is one of each worker's,
+//! so many microseconds beside the machine's; a wait is short, but for those that are to outlast a lease, which put that clock forward instead.
 
 mod base;
 mod engines;
@@ -13,6 +13,7 @@ mod process;
 mod proxy;
 mod server;
 mod tables;
+mod users;
 mod worker;
 
 use std::{
@@ -43,8 +44,8 @@ pub use self::{
     worker::{WORKER, work},
 };
 use crate::{
-    arena::{Answer, Arena, NewRow, Progress, Rows, sync_name},
-    play::{Verdict, play},
+    arena::{Answer, Arena, NewRow, Progress, Rows, Witnessed, sync_name},
+    play::{OUTLASTS_EVERY_WAIT, Verdict, play},
     schema::{Cell, Content, TableKind},
     script::{Event, Script, SyncRules},
     specs,
@@ -56,6 +57,8 @@ const SHORT: &str = "timeout: 400ms\n";
 const LONG: &str = "timeout: 20s\n";
 /// Waits this long put clocks forward, in milliseconds: a lease lasts a minute.
 const OUTLASTS_A_LEASE_MS: u32 = 61_000;
+/// Whoever starts within this time of another run's start, in microseconds, comes to its lease before that lapses.
+const SURELY_LASTS_US: i64 = 40_000_000;
 /// No wait is longer.
 const LONGEST_WAIT: Duration = Duration::from_millis(15);
 /// So many commits in a hundred are never answered.
@@ -98,8 +101,12 @@ pub struct RealWorld {
     /// Our clock is put forward between quiet runs, so that no row is tried again later than that; a side that seems to have stood still
     /// is read in full then. Otherwise usual runs have to find everything by its time.
     leaps: bool,
+    /// The pages that are left on the state's disk; none: as many as one likes.
+    room: Option<u16>,
     /// How far our clock was put forward, in microseconds.
     ahead: i64,
+    /// It was set, too: leases end when they like.
+    our_clock_was_set: bool,
     draws: Rng,
     complaints: Vec<String>,
 }
@@ -126,7 +133,9 @@ impl RealWorld {
             broken: BTreeSet::new(),
             seen: BTreeMap::new(),
             leaps: script.seed.is_multiple_of(3),
+            room: None,
             ahead: 0,
+            our_clock_was_set: false,
             draws: Rng::with_seed(script.seed),
             complaints: Vec::new(),
             folder,
@@ -173,99 +182,6 @@ impl RealWorld {
         engine_over(&self.quiet_specs(), &self.state, Ahead::by(self.ahead))
     }
 
-    /// A user's connection, made when first needed.
-    async fn link(&mut self, user: User) -> Option<&mut Link> {
-        if !self.users.contains_key(&user) {
-            let link = Link::open(&self.bases.get(user.0)?.url()).await.ok()?;
-            self.users.insert(user, link);
-        }
-        self.users.get_mut(&user)
-    }
-
-    /// What a user was about is rolled back; a connection that does not even do that is let go of.
-    async fn give_up(&mut self, user: User) {
-        self.open.remove(&user);
-        if let Some(mut link) = self.users.remove(&user)
-            && link.run("ROLLBACK").await.is_ok()
-        {
-            self.users.insert(user, link);
-        }
-    }
-
-    /// Connections to a database are gone, and with them transactions that `told` does not tell their users of.
-    async fn disconnected(&mut self, database: usize, told: bool) {
-        let gone: Vec<User> = self.users.keys().copied().filter(|user| user.0 == database).collect();
-        for user in gone {
-            if let Some(link) = self.users.remove(&user) {
-                link.close().await;
-            }
-            if self.open.remove(&user) && !told {
-                self.broken.insert(user);
-            }
-        }
-    }
-
-    /// A user reads a row, for himself or to write it.
-    async fn read(&mut self, user: User, kind: TableKind, key: &[Cell], held: bool) -> Result<Option<Content>, String> {
-        let query = self.bases.get(user.0).ok_or("no such database")?.dialect.select(kind, Some(key), held);
-        let link = self.link(user).await.ok_or("no connection")?;
-        let lines = link.rows(&query).await.map_err(|fault| fault.to_string())?;
-        lines.first().map(|line| row_of(kind, line).map(|(_, content)| content)).transpose()
-    }
-
-    /// Writes a row over what the user saw there; answers it as stored.
-    async fn write_over(&mut self, user: User, row: &NewRow<'_>) -> Result<Option<Content>, String> {
-        let there = self.read(user, row.table, row.key, true).await?;
-        if self.seen.get(&(user, row.table, row.key.to_vec())).is_some_and(|seen| *seen != there) {
-            return Err("somebody else was faster".into());
-        }
-        let statement = self.bases[user.0].dialect.write(row, there.is_some());
-        let link = self.link(user).await.ok_or("no connection")?;
-        link.run(&statement).await.map_err(|fault| fault.to_string())?;
-        self.read(user, row.table, row.key, false).await
-    }
-
-    async fn commit(&mut self, user: User) -> Answer {
-        self.open.remove(&user);
-        let Some(link) = self.users.get_mut(&user) else { return Answer::Refused };
-        if self.draws.u8(0..100) < LOST_PERCENT {
-            // Whether it was done or not, he will not hear of it.
-            let done = self.draws.bool() && link.run("COMMIT").await.is_ok();
-            if let (false, Some(link)) = (done, self.users.remove(&user)) {
-                link.close().await;
-            }
-            return Answer::Lost;
-        }
-        match link.run("COMMIT").await {
-            Ok(()) => Answer::Done(None),
-            Err(sqlx::Error::Database(_)) => {
-                self.give_up(user).await;
-                Answer::Refused
-            }
-            Err(_) => {
-                self.users.remove(&user);
-                Answer::Lost
-            }
-        }
-    }
-
-    async fn begin(&mut self, user: User) -> Answer {
-        let Some(base) = self.bases.get(user.0) else { return Answer::Refused };
-        // A user of SQLite may say at once that he is going to write.
-        let at_once = base.port().is_none() && user.1 != 0;
-        let Some(link) = self.link(user).await else { return Answer::Refused };
-        match link.run(if at_once { "BEGIN IMMEDIATE" } else { "BEGIN" }).await {
-            Ok(()) => {
-                self.open.insert(user);
-                Answer::Done(None)
-            }
-            Err(_) => {
-                self.users.remove(&user);
-                Answer::Refused
-            }
-        }
-    }
-
     /// Starts a worker, its databases behind proxies.
     async fn worker(&mut self, sync: usize, full: bool, trust: Option<Side>) -> Result<Process, String> {
         self.started += 1;
@@ -287,19 +203,37 @@ impl RealWorld {
             format!("--sync={}", sync_name(sync)),
             format!("--ahead={}", self.ahead),
         ];
+        arguments.extend(self.room.map(|room| format!("--room={room}")));
         arguments.extend(full.then(|| "--full".to_owned()));
         arguments.extend(trust.map(|side| format!("--trust={side}")));
-        Process::start(Start { program: &self.program, arguments, log: folder.join("log"), proxies, order })
+        let (log, clock) = (folder.join("log"), self.time() + self.ahead);
+        Process::start(Start { program: &self.program, arguments, log, proxies, order, sync, clock })
+    }
+
+    /// A run that stands at a stop has the lease of its sync: no other may, that was started by a clock not much later.
+    fn admit(&mut self, run: u8) {
+        let Some(process) = self.processes.get_mut(&run).filter(|process| process.stands() && !process.admitted) else { return };
+        process.admitted = true;
+        let (sync, begun) = (process.sync, process.begun);
+        let others = self.processes.iter().filter(|(other, process)| **other != run && process.sync == sync && process.stands());
+        if others.map(|(_, other)| (begun - other.begun).abs()).any(|apart| apart < SURELY_LASTS_US) && !self.our_clock_was_set {
+            self.complaints.push(format!("two runs of sync {sync} at once"));
+        }
     }
 
     async fn try_to_meddle(&mut self, event: &Event) -> Result<(), String> {
         match event {
             Event::Wait { milliseconds } => {
-                let calm = *milliseconds > OUTLASTS_A_LEASE_MS;
+                let calm = *milliseconds > OUTLASTS_A_LEASE_MS && *milliseconds < OUTLASTS_EVERY_WAIT;
                 if *milliseconds >= OUTLASTS_A_LEASE_MS && (self.leaps || !calm) {
                     self.ahead += i64::from(*milliseconds) * 1_000;
                 }
                 tokio::time::sleep(Duration::from_millis(u64::from(*milliseconds)).min(LONGEST_WAIT)).await;
+            }
+            Event::Disk { room } => self.room = *room,
+            Event::SetClock { database: None, by } => {
+                self.our_clock_was_set = true;
+                self.ahead += by;
             }
             Event::Cut { run, after } => {
                 let trouble = Trouble::drawn(*after, self.draws.u64(..));
@@ -446,7 +380,10 @@ impl Arena for RealWorld {
     async fn advance(&mut self, run: u8, turns: Option<u16>) -> Progress {
         let Some(process) = self.processes.get_mut(&run) else { return Progress::Running };
         match process.advance(turns).await {
-            Ok(Progress::Running) => Progress::Running,
+            Ok(Progress::Running) => {
+                self.admit(run);
+                Progress::Running
+            }
             Ok(ended) => {
                 self.processes.remove(&run);
                 ended
@@ -488,6 +425,11 @@ impl Arena for RealWorld {
 
     async fn state(&self) -> state::Result<Option<State>> {
         State::open_read_only(&self.state).await
+    }
+
+    /// Servers do not say who wrote what.
+    fn witnessed(&self) -> Option<Vec<Witnessed>> {
+        None
     }
 
     fn complaints(&mut self) -> Vec<String> {

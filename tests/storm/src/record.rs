@@ -47,6 +47,8 @@ pub struct Record {
     pub failures: BTreeMap<String, u32>,
     /// Runs that came to their end.
     pub runs: u32,
+    /// Runs in calm weather that came to their end, and those that a person asked for.
+    pub quiet_runs: u32,
     /// Runs that were killed.
     pub kills: u32,
 }

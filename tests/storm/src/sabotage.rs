@@ -24,7 +24,7 @@ pub const ALL: [(&str, Broken, Option<Focus>); 21] = [
     ("clocks-watched", Broken::Engine(Rule::ClocksWatched), Some(Focus::ClocksBack)),
     ("overlap", Broken::Engine(Rule::Overlap), Some(Focus::BlindTransactions)),
     ("pending-keys-read", Broken::Engine(Rule::PendingKeysRead), None),
-    ("quarantine-holds-keys", Broken::Engine(Rule::QuarantineHoldsKeys), None),
+    ("quarantine-holds-keys", Broken::Engine(Rule::QuarantineHoldsKeys), Some(Focus::Refusals)),
     ("edit-times-at-origin", Broken::Engine(Rule::EditTimesAtOrigin), Some(Focus::Branches)),
     ("ties-by-content", Broken::Engine(Rule::TiesByContent), Some(Focus::Ties)),
     ("merge-in-two-steps", Broken::Engine(Rule::MergeInTwoSteps), Some(Focus::Columns)),

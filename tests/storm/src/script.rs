@@ -63,6 +63,9 @@ pub struct DatabasePlan {
     /// The rights to see every transaction are missing.
     #[serde(default, skip_serializing_if = "is_false")]
     pub blind: bool,
+    /// No table may be made in it: `ledger: lock`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub locked: bool,
 }
 
 /// What a trigger of the users does to a name.
@@ -188,6 +191,11 @@ pub enum Event {
         database: Option<usize>,
         /// By how much, in microseconds; backwards if negative.
         by: i64,
+    },
+    /// The disk of the state is full for runs that start from now on.
+    Disk {
+        /// But for so many pages of 4 KiB; none: there is space again.
+        room: Option<u16>,
     },
     /// A database is restarted: open transactions and connections are gone.
     Restart {

@@ -58,12 +58,13 @@ async fn shorter_advances(mut best: Script, fails: &mut impl AsyncFnMut(&Script)
 }
 
 async fn plainer_world(mut best: Script, fails: &mut impl AsyncFnMut(&Script) -> bool) -> Script {
-    let simplifications: [fn(&mut DatabasePlan); 5] = [
+    let simplifications: [fn(&mut DatabasePlan); 6] = [
         |plan| plan.clock_offset = 0,
         |plan| plan.whole_seconds = false,
         |plan| plan.names = NameTrigger::None,
         |plan| plan.unstamped = false,
         |plan| plan.blind = false,
+        |plan| plan.locked = false,
     ];
     for number in 0..best.world.databases.len() {
         for simplify in simplifications {

@@ -38,7 +38,8 @@ use tokio::sync::OnceCell;
 
 use self::gate::Gate;
 use crate::{
-    arena::{Answer, Arena, NewRow, Progress, Rows, sync_name},
+    arena::{Answer, Arena, NewRow, Progress, Rows, Witnessed, sync_name},
+    disk,
     schema::{Cell, Content, TableKind, table},
     script::{Event, Script, SyncRules},
     sim::{Sabotage, SimDatabase, Snapshot, TxId, When},
@@ -74,6 +75,8 @@ struct Surroundings {
     time: Arc<Time>,
     gate: Arc<Gate>,
     kept: Arc<OnceCell<State>>,
+    /// How many pages of the state's file the disk has room for more.
+    room: Option<u16>,
 }
 
 #[async_trait]
@@ -93,11 +96,15 @@ impl Environment for Surroundings {
         let Some(database) = self.time.databases.iter().find(named) else {
             return Err(EndpointError::Unexpected { target: options.display, what: "there is no such database in the simulation".into() });
         };
-        Ok(Arc::new(database.open(Arc::clone(&self.gate) as _).await?))
+        let endpoint = database.open(Arc::clone(&self.gate) as _).await?;
+        Ok(Arc::new(if options.ledger.is_table() { endpoint } else { endpoint.locking() }))
     }
 
     /// All processes of a storm share what one of them opened: opening it anew costs more than all that a run does with it.
     async fn open_state(&self, path: &Path) -> state::Result<State> {
+        if self.room.is_some() {
+            return disk::open(path, self.room).await;
+        }
         self.kept.get_or_try_init(|| State::open(path)).await.cloned()
     }
 
@@ -105,7 +112,11 @@ impl Environment for Surroundings {
         self.open_state(path).await.map(Some)
     }
 
-    async fn close_state(&self, _: State) {}
+    async fn close_state(&self, state: State) {
+        if self.room.is_some() {
+            state.close().await;
+        }
+    }
 }
 
 /// A lease lasts at least so long, in microseconds.
@@ -132,6 +143,8 @@ pub struct Simulation {
     processes: BTreeMap<u8, Process>,
     transactions: BTreeMap<(usize, u8), TxId>,
     backups: BTreeMap<usize, Snapshot>,
+    /// The pages that are left on the state's disk; none: as many as one likes.
+    room: Option<u16>,
     /// The clock of the machine that syncs was set: leases end when they like.
     our_clock_was_set: bool,
     complaints: Vec<String>,
@@ -152,6 +165,9 @@ impl Simulation {
                 options.sees_transactions = !plan.blind;
                 options.sabotage = sabotage;
             });
+            if plan.locked {
+                database.without_ledger();
+            }
             database
         });
         let time = Arc::new(Time { now: BEGIN.into(), ours: BEGIN.into(), databases: databases.collect() });
@@ -171,6 +187,7 @@ impl Simulation {
             processes,
             transactions,
             backups,
+            room: None,
             our_clock_was_set: false,
             complaints,
         })
@@ -192,9 +209,9 @@ impl Simulation {
         }
     }
 
-    fn engine_at(&self, gate: Gate) -> (Engine, Arc<Gate>) {
+    fn engine_at(&self, gate: Gate, room: Option<u16>) -> (Engine, Arc<Gate>) {
         let gate = Arc::new(gate);
-        let surroundings = Surroundings { time: Arc::clone(&self.time), gate: Arc::clone(&gate), kept: Arc::clone(&self.kept) };
+        let surroundings = Surroundings { time: Arc::clone(&self.time), gate: Arc::clone(&gate), kept: Arc::clone(&self.kept), room };
         (Engine::within(Arc::new(surroundings), self.specs.clone(), self.state.clone()), gate)
     }
 }
@@ -279,7 +296,7 @@ impl Arena for Simulation {
         if self.processes.contains_key(&run) || sync >= self.script.world.syncs.len() {
             return;
         }
-        let (engine, gate) = self.engine_at(Gate::closed(Arc::clone(&self.time)));
+        let (engine, gate) = self.engine_at(Gate::closed(Arc::clone(&self.time)), self.room);
         let request = SyncRequest { full_sync: full, trust, ..SyncRequest::default() };
         let future = async move { engine.sync(&sync_name(sync), &request, &Silent).await.map(drop) };
         self.processes.insert(run, Process { sync, admitted: None, gate, run: Box::pin(future) });
@@ -322,6 +339,7 @@ impl Arena for Simulation {
                 self.our_clock_was_set = true;
                 self.time.ours.fetch_add(*by, Ordering::Relaxed);
             }
+            Event::Disk { room } => self.room = *room,
             Event::Cut { run, after } => {
                 if let Some(process) = self.processes.get(run) {
                     process.gate.cut(if *after { When::After } else { When::Before });
@@ -354,11 +372,16 @@ impl Arena for Simulation {
     }
 
     fn engine(&self) -> Engine {
-        self.engine_at(Gate::open(Arc::clone(&self.time))).0
+        self.engine_at(Gate::open(Arc::clone(&self.time)), None).0
     }
 
     async fn state(&self) -> state::Result<Option<State>> {
         Ok(self.kept.get().cloned())
+    }
+
+    fn witnessed(&self) -> Option<Vec<Witnessed>> {
+        let of = |(number, base): (usize, &SimDatabase)| tables::witnessed(&self.script, number, &base.witnessed());
+        Some(self.time.databases.iter().enumerate().flat_map(of).collect())
     }
 
     fn complaints(&mut self) -> Vec<String> {

@@ -18,7 +18,11 @@ use crate::{
 #[must_use]
 pub fn text(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(usize, Engine) -> String) -> String {
     let plan = &script.world.syncs[sync];
-    let url = |number: usize| address(number, script.world.databases[number].engine);
+    let url = |number: usize| {
+        let database = &script.world.databases[number];
+        let url = address(number, database.engine);
+        if database.locked { format!("{{url: \"{url}\", ledger: lock}}") } else { url }
+    };
     let initial = match rules.initial {
         InitialPolicy::Manual => "manual",
         InitialPolicy::Cloud => "cloud",

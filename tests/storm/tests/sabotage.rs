@@ -6,9 +6,6 @@ use std::process::Command;
 
 use berqenas_storm::sabotage::ALL;
 
-/// Rules whose breach heals by itself in the next run, so that nothing is left to see when the weather is calm.
-const UNSEEN: [&str; 1] = ["quarantine-holds-keys"];
-
 /// Looks for at most a minute, from the first seed on.
 fn finds_out(rule: &str) {
     let folder = tempfile::tempdir().unwrap();
@@ -31,7 +28,7 @@ macro_rules! rules {
         #[test]
         fn no_rule_is_left_out() {
             let tested = [$($rule),*];
-            let missing: Vec<_> = ALL.iter().map(|(name, ..)| *name).filter(|name| !tested.contains(name) && !UNSEEN.contains(name)).collect();
+            let missing: Vec<_> = ALL.iter().map(|(name, ..)| *name).filter(|name| !tested.contains(name)).collect();
             assert!(missing.is_empty(), "{missing:?}");
         }
     };
@@ -47,6 +44,7 @@ rules! {
     clocks_watched: "clocks-watched",
     overlap: "overlap",
     pending_keys_read: "pending-keys-read",
+    quarantine_holds_keys: "quarantine-holds-keys",
     edit_times_at_origin: "edit-times-at-origin",
     ties_by_content: "ties-by-content",
     merge_in_two_steps: "merge-in-two-steps",

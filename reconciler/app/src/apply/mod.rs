@@ -43,6 +43,11 @@ const FIRST_WAIT_US: i64 = 60 * 1_000_000;
 /// again, it is the policy `initial` that decides.
 pub(crate) const INITIAL_VALUE: &str = "initial_value";
 
+/// Why a row is left alone that a person has to decide.
+pub(crate) const WAITS_FOR_A_PERSON: &str = "its conflict waits for a person";
+/// Why a row is left alone that was refused, until its time comes.
+pub(crate) const WAITS_FOR_ITS_TIME: &str = "a database refused it; it is tried again later";
+
 /// Rows of one table.
 pub(crate) struct TableRows {
     /// Which column is which.
@@ -165,12 +170,18 @@ impl Applier<'_> {
                 Step::Quarantine { side, message } => {
                     let initial = row.dispute.as_ref().is_some_and(|dispute| dispute.kind == ConflictKind::Initial);
                     let kind = if initial { INITIAL_VALUE } else { "value" };
+                    #[cfg(feature = "sabotage")]
+                    stale::keep(self.state, &self.lease.sync, &table, row);
                     tally.of(&table).quarantined += 1;
                     close.quarantine_add.push(quarantined(mapping, row, *side, kind, message.clone(), &refusals, now));
                     close.pending_remove.push((table, bytes));
                 }
-                Step::Nothing | Step::NotCarried { .. } if row.reason.is_empty() => settled(&mut close, &table, bytes, &parked),
-                Step::Nothing | Step::NotCarried { .. } => close.pending_remove.push((table, bytes)),
+                Step::Nothing if [WAITS_FOR_A_PERSON, WAITS_FOR_ITS_TIME].contains(&row.reason.as_str()) => {
+                    close.pending_remove.push((table, bytes));
+                }
+                // Also a deleted row that only one side ever had: what it waited for is gone with it.
+                Step::Nothing => settled(&mut close, &table, bytes, &parked),
+                Step::NotCarried { .. } => close.pending_remove.push((table, bytes)),
                 Step::Write { .. } => {}
             }
         }
@@ -247,6 +258,8 @@ impl Applier<'_> {
         for (TableRows { mapping, names, .. }, row, outcome, entry) in rows {
             let table = mapping.table.clone();
             let bytes = entry.key.clone();
+            #[cfg(feature = "sabotage")]
+            stale::forget(self.state, &self.lease.sync, &table, row);
             match outcome {
                 RowOutcome::Applied(stored) => {
                     self.close_applied(&mut close, mapping, names.get(side), row, stored.as_ref(), entry)?;
@@ -271,6 +284,8 @@ impl Applier<'_> {
                             refusals.insert(table.clone(), self.refusals(mapping, true).await?);
                         }
                         let kind = refusal_name(refusal.kind);
+                        #[cfg(feature = "sabotage")]
+                        stale::keep(self.state, &self.lease.sync, &table, row);
                         tally.of(&table).quarantined += 1;
                         let entry = quarantined(mapping, row, side, kind, refusal.message.clone(), &refusals[&table], now);
                         close.quarantine_add.push(entry);
@@ -446,8 +461,6 @@ fn quarantined(
     refusals: &Attempts,
     now: i64,
 ) -> Quarantined {
-    #[cfg(feature = "sabotage")]
-    stale::keep(row);
     let key = row.key.to_bytes();
     let attempts = refusals.get(&key).map_or(1, |attempts| attempts + 1);
     let doubled = FIRST_WAIT_US.saturating_mul(1_i64 << (attempts - 1).min(20));

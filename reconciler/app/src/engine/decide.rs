@@ -17,7 +17,7 @@ use berqenas_core::{
 
 use super::session::{Session, SyncTable};
 use crate::{
-    apply::INITIAL_VALUE,
+    apply::{INITIAL_VALUE, WAITS_FOR_A_PERSON, WAITS_FOR_ITS_TIME},
     error::EngineError,
     state::{BaseRow, Conflict, Quarantined, State},
 };
@@ -120,7 +120,7 @@ impl Decider<'_> {
             };
             let row = self.still_waiting(row, bytes, parked.get(bytes));
             #[cfg(feature = "sabotage")]
-            let row = crate::apply::stale::instead_of(row);
+            let row = crate::apply::stale::instead_of(self.state, &self.session.spec.name, &self.mapping().table, row);
             planned.push(self.still_clashing(row, parked.get(bytes)).await?);
         }
         Ok(planned)
@@ -162,8 +162,7 @@ impl Decider<'_> {
         if parked_already || refused_lately {
             row.step = Step::Nothing;
             row.dispute = None;
-            row.reason =
-                if parked_already { "its conflict waits for a person" } else { "a database refused it; it is tried again later" }.into();
+            row.reason = if parked_already { WAITS_FOR_A_PERSON } else { WAITS_FOR_ITS_TIME }.into();
         }
         row
     }
@@ -178,7 +177,7 @@ impl Decider<'_> {
         {
             row.step = Step::Nothing;
             row.dispute = None;
-            row.reason = "its conflict waits for a person".into();
+            row.reason = WAITS_FOR_A_PERSON.into();
         }
         Ok(row)
     }

@@ -38,6 +38,10 @@ pub(super) struct Start<'a> {
     pub(super) proxies: Vec<Proxy>,
     /// The trouble that is due on them.
     pub(super) order: Arc<Order>,
+    /// The number of its sync.
+    pub(super) sync: usize,
+    /// Its clock, in microseconds since 1970 UTC.
+    pub(super) clock: i64,
 }
 
 /// A worker.
@@ -52,6 +56,12 @@ pub(super) struct Process {
     fails: Option<bool>,
     proxies: Vec<Proxy>,
     order: Arc<Order>,
+    /// The number of its sync.
+    pub(super) sync: usize,
+    /// Its clock when it was started, in microseconds since 1970 UTC.
+    pub(super) begun: i64,
+    /// It was seen past the lease.
+    pub(super) admitted: bool,
 }
 
 impl Process {
@@ -72,7 +82,15 @@ impl Process {
             fails: None,
             proxies: start.proxies,
             order: start.order,
+            sync: start.sync,
+            begun: start.clock,
+            admitted: false,
         })
+    }
+
+    /// Whether it stands at a stop: it has taken the lease, and has not given it back.
+    pub(super) fn stands(&self) -> bool {
+        self.stands.is_some()
     }
 
     /// A connection of its next call is cut, or a call that goes through no network fails.

@@ -17,11 +17,13 @@ use berqenas::{
     },
     error::{EngineError, ErrorKind},
     specs,
+    state::{self, State},
 };
 use berqenas_core::{shape::Engine as DatabaseEngine, value::Side};
 use clap::Parser;
 
 use super::gated::{Gate, Gated, say};
+use crate::disk;
 
 /// The word after which the storm's own program is a worker.
 pub const WORKER: &str = "worker";
@@ -42,6 +44,9 @@ pub(super) struct Orders {
     /// By how much its clock is ahead, in microseconds.
     #[arg(long)]
     pub(super) ahead: i64,
+    /// So many pages are left on the state's disk.
+    #[arg(long)]
+    pub(super) room: Option<u16>,
     /// Every row is read.
     #[arg(long)]
     pub(super) full: bool,
@@ -55,12 +60,14 @@ pub(super) struct Orders {
 pub(super) struct Ahead {
     by: i64,
     gate: Option<Arc<Gate>>,
+    /// How many pages of the state's file the disk has room for more.
+    room: Option<u16>,
 }
 
 impl Ahead {
     /// Ahead by so many microseconds.
     pub(super) fn by(by: i64) -> Ahead {
-        Ahead { by, gate: None }
+        Ahead { by, gate: None, room: None }
     }
 }
 
@@ -84,6 +91,10 @@ impl Environment for Ahead {
             Some(gate) => Arc::new(Gated::new(endpoint, Arc::clone(gate))),
             None => endpoint,
         })
+    }
+
+    async fn open_state(&self, path: &Path) -> state::Result<State> {
+        disk::open(path, self.room).await
     }
 }
 
@@ -131,7 +142,7 @@ async fn try_to_work() -> Result<(), String> {
         Some("local") => Some(Side::Local),
         Some(other) => return Err(format!("there is no side {other}")),
     };
-    let engine = engine_over(&orders.specs, &orders.state, Ahead { by: orders.ahead, gate: Some(Arc::clone(&gate)) })?;
+    let engine = engine_over(&orders.specs, &orders.state, Ahead { by: orders.ahead, gate: Some(Arc::clone(&gate)), room: orders.room })?;
     let request = SyncRequest { full_sync: orders.full, trust, ..SyncRequest::default() };
     let ended = engine.sync(&orders.sync, &request, &Stops(gate)).await;
     say(&format!("end {}", Ended::of(&ended.map(drop)).line()));

@@ -103,6 +103,23 @@ pub(super) struct Content {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot(Content);
 
+/// A row that a run wrote, as the database saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witnessed {
+    /// The run.
+    pub run: String,
+    /// Its batch.
+    pub batch: i64,
+    /// The position in the batch.
+    pub position: u32,
+    /// The table.
+    pub table: String,
+    /// What was there; none: nothing.
+    pub before: Option<Values>,
+    /// What is there since; none: nothing.
+    pub after: Option<Values>,
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) options: Options,
@@ -113,6 +130,10 @@ pub(super) struct State {
     /// How often the server was restarted: connections of an earlier generation are gone.
     pub(super) generation: u64,
     pub(super) connections: u64,
+    /// With `ledger: lock`: who holds the lock of each sync, by the number of his connection.
+    pub(super) locks: BTreeMap<String, u64>,
+    /// All that runs wrote, whatever became of it since.
+    pub(super) witnessed: Vec<Witnessed>,
 }
 
 pub(super) struct Inner {
@@ -145,7 +166,8 @@ impl SimDatabase {
         let tables = table::compile(&def);
         let content = Content { rows: vec![Rows::new(); tables.len()], ledger: Some(BTreeMap::new()), numbers: vec![0; tables.len()] };
         let options = Options { single_writer: def.engine == Engine::Sqlite, ..Options::default() };
-        let state = State { options, clock, content, open: BTreeMap::new(), next_transaction: 1, generation: 0, connections: 0 };
+        let (open, locks, witnessed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let state = State { options, clock, content, open, next_transaction: 1, generation: 0, connections: 0, locks, witnessed };
         let hook: Mutex<Arc<dyn Hook>> = Mutex::new(Arc::new(Quiet));
         SimDatabase(Arc::new(Inner { name: name.into(), def, tables, state: Mutex::new(state), hook }))
     }
@@ -171,6 +193,11 @@ impl SimDatabase {
     /// Changes options.
     pub fn configure(&self, change: impl FnOnce(&mut Options)) {
         change(&mut self.state().options);
+    }
+
+    /// Takes away `berqenas_sync`: nobody may make it here.
+    pub fn without_ledger(&self) {
+        self.state().content.ledger = None;
     }
 
     /// The hook that connections opened from now on report to.
@@ -352,7 +379,14 @@ impl SimDatabase {
     pub fn restart(&self) {
         let mut state = self.state();
         state.open.clear();
+        state.locks.clear();
         state.generation += 1;
+    }
+
+    /// All that runs wrote, in the order of their commits; what a restored backup took back is among it.
+    #[must_use]
+    pub fn witnessed(&self) -> Vec<Witnessed> {
+        self.state().witnessed.clone()
     }
 
     /// Clock and floor, as an endpoint is told them; `None`: a writer keeps everyone waiting.
@@ -379,7 +413,7 @@ impl SimDatabase {
     }
 
     fn shown(&self, table: usize, row: &Row) -> Values {
-        self.0.tables[table].def.columns.iter().zip(row.iter()).map(|(column, cell)| (column.name.clone(), cell.clone())).collect()
+        self.0.tables[table].shown(row)
     }
 
     /// One statement of a user's transaction.

@@ -39,8 +39,28 @@ pub struct SimEndpoint {
     hook: Arc<dyn Hook>,
     generation: u64,
     connection: u64,
+    /// With `ledger: lock`: lets go of it when the last clone goes.
+    lock: Option<Arc<Lock>>,
     /// By table: the keys that the last scan of changes saw, if the last scan was one.
     seen: Arc<Mutex<BTreeMap<usize, BTreeSet<Key>>>>,
+}
+
+/// The lock of one connection.
+struct Lock {
+    database: SimDatabase,
+    connection: u64,
+}
+
+impl Lock {
+    fn release(&self) {
+        self.database.state().locks.retain(|_, holder| *holder != self.connection);
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.release();
+    }
 }
 
 impl SimDatabase {
@@ -58,7 +78,7 @@ impl SimDatabase {
             state.connections += 1;
             (state.generation, state.connections)
         };
-        SimEndpoint { database: self.clone(), hook, generation, connection, seen: Arc::default() }
+        SimEndpoint { database: self.clone(), hook, generation, connection, lock: None, seen: Arc::default() }
     }
 
     /// Connects as a run does: the hook may have it fail.
@@ -73,6 +93,13 @@ impl SimDatabase {
 }
 
 impl SimEndpoint {
+    /// The same where the spec says `ledger: lock`.
+    #[must_use]
+    pub fn locking(self) -> SimEndpoint {
+        let lock = Lock { database: self.database.clone(), connection: self.connection };
+        SimEndpoint { lock: Some(Arc::new(lock)), ..self }
+    }
+
     /// Does a call's work at one moment, between its two points.
     async fn gated<T>(&self, call: Call, work: impl FnOnce(&SimDatabase, &mut State) -> Result<T>) -> Result<T> {
         self.reach(call, When::Before).await?;
@@ -110,6 +137,9 @@ impl SimEndpoint {
         match failed {
             Failed::NotPrepared => EndpointError::NotPrepared { target },
             Failed::Fenced(held) => EndpointError::Fenced { target, sync: sync.to_owned(), held, ours: token },
+            Failed::Locked => EndpointError::Locked { target, sync: sync.to_owned(), holder: "another connection".to_owned() },
+            Failed::LockLost => EndpointError::LockLost { target, sync: sync.to_owned(), why: "its connection is gone".to_owned() },
+            Failed::HasTable => EndpointError::HasTable { target },
             Failed::Busy => self.transient("waiting for a lock", io::ErrorKind::WouldBlock),
             Failed::Unexpected(what) => EndpointError::Unexpected { target, what },
         }
@@ -220,7 +250,7 @@ impl Endpoint for SimEndpoint {
                 clock_offset_us: 0,
                 writable: true,
                 missing_rights: missing.into_iter().collect(),
-                prepared: state.content.ledger.is_some(),
+                prepared: state.content.ledger.is_some() == self.lock.is_none(),
             })
         };
         self.gated(Call::Probe, probe).await
@@ -280,6 +310,9 @@ impl Endpoint for SimEndpoint {
 
     async fn ledger(&self, sync: &str) -> Result<Ledger> {
         let read = |database: &SimDatabase, state: &mut State| {
+            if self.lock.is_some() {
+                return ledger::derived(&database.0, state).map_err(|failed| self.failed(sync, 0, failed));
+            }
             let lines = state.content.ledger.as_ref().ok_or_else(|| self.failed(sync, 0, Failed::NotPrepared))?;
             Ok(lines.get(sync).cloned().unwrap_or_default().ledger(&database.0.def.id))
         };
@@ -288,8 +321,13 @@ impl Endpoint for SimEndpoint {
 
     async fn raise_token(&self, sync: &str, token: i64) -> Result<Ledger> {
         let raise = |database: &SimDatabase, state: &mut State| {
-            self.check_free(state)?;
             let fail = |failed| self.failed(sync, token, failed);
+            if self.lock.is_some() {
+                let ledger = ledger::derived(&database.0, state).map_err(fail)?;
+                ledger::take_lock(state, sync, self.connection).map_err(fail)?;
+                return self.check_free(state).map(|()| ledger);
+            }
+            self.check_free(state)?;
             ledger::check_token(&database.0, state, sync, token, Expect::AtMost).map_err(fail)?;
             let raised = state.options.sabotage != Some(Sabotage::TokenNotRaised);
             let line = ledger::line(state, sync).map_err(fail)?;
@@ -304,8 +342,11 @@ impl Endpoint for SimEndpoint {
 
     async fn record_end(&self, sync: &str, token: i64, epoch: i64) -> Result<()> {
         let record = |database: &SimDatabase, state: &mut State| {
-            self.check_free(state)?;
             let fail = |failed| self.failed(sync, token, failed);
+            if self.lock.is_some() {
+                return ledger::check_lock(state, sync, self.connection).map_err(fail);
+            }
+            self.check_free(state)?;
             ledger::check_token(&database.0, state, sync, token, Expect::Exactly).map_err(fail)?;
             let line = ledger::line(state, sync).map_err(fail)?;
             line.epoch = epoch;
@@ -319,7 +360,8 @@ impl Endpoint for SimEndpoint {
 
     async fn write(&self, batch: &WriteBatch) -> Result<Vec<RowOutcome>> {
         let write = |database: &SimDatabase, state: &mut State| {
-            write::batch(&database.0, state, batch).map_err(|failed| self.failed(&batch.sync, batch.token, failed))
+            let lock = self.lock.is_some().then_some(self.connection);
+            write::batch(&database.0, state, batch, lock).map_err(|failed| self.failed(&batch.sync, batch.token, failed))
         };
         self.gated(Call::Write, write).await
     }
@@ -330,7 +372,7 @@ impl Endpoint for SimEndpoint {
     }
 
     fn ledger_preparation(&self) -> Vec<String> {
-        vec![PREPARE.to_owned()]
+        if self.lock.is_some() { Vec::new() } else { vec![PREPARE.to_owned()] }
     }
 
     async fn execute(&self, statements: &[String]) -> Result<()> {
@@ -349,5 +391,8 @@ impl Endpoint for SimEndpoint {
     async fn close(&self) {
         // Nothing hangs on how a connection ends, whatever the hook makes of it.
         drop(self.reach(Call::Close, When::Before).await);
+        if let Some(lock) = &self.lock {
+            lock.release();
+        }
     }
 }

@@ -14,6 +14,12 @@ pub(super) enum Failed {
     Fenced(i64),
     /// An open transaction is in the way.
     Busy,
+    /// Another run holds the lock.
+    Locked,
+    /// This run does not hold the lock.
+    LockLost,
+    /// There is a table where there must be none.
+    HasTable,
     /// The request makes no sense here.
     Unexpected(String),
 }
@@ -72,4 +78,32 @@ pub(super) fn check_token(inner: &Inner, state: &State, sync: &str, token: i64, 
         }
     }
     Ok(())
+}
+
+/// With `ledger: lock`: what the database is told from others by.
+pub(super) fn derived(inner: &Inner, state: &State) -> Result<Ledger, Failed> {
+    match state.content.ledger {
+        Some(_) => Err(Failed::HasTable),
+        None => Ok(Ledger::derived(&[inner.def.engine.name(), &inner.name])),
+    }
+}
+
+/// Takes the lock for a connection.
+pub(super) fn take_lock(state: &mut State, sync: &str, connection: u64) -> Result<(), Failed> {
+    match state.locks.get(sync) {
+        Some(holder) if *holder != connection => Err(Failed::Locked),
+        _ => {
+            state.locks.insert(sync.to_owned(), connection);
+            Ok(())
+        }
+    }
+}
+
+/// Looks whether a connection still has it, and whether it still is what counts.
+pub(super) fn check_lock(state: &State, sync: &str, connection: u64) -> Result<(), Failed> {
+    match (state.locks.get(sync), &state.content.ledger) {
+        (Some(holder), None) if *holder == connection => Ok(()),
+        (Some(holder), Some(_)) if *holder == connection => Err(Failed::HasTable),
+        _ => Err(Failed::LockLost),
+    }
 }

@@ -23,7 +23,7 @@ pub mod view;
 mod write;
 
 pub use cell::Cell;
-pub use database::{Options, Sabotage, SimDatabase, SimError, Snapshot, TxId, Values};
+pub use database::{Options, Sabotage, SimDatabase, SimError, Snapshot, TxId, Values, Witnessed};
 pub use endpoint::SimEndpoint;
 pub use hook::{Call, CallPoint, Fault, Hook, Quiet, When};
 pub use schema::{ColumnDef, DatabaseDef, Default, ForeignKeyDef, Kind, Normalise, Stamping, TableDef, UniqueDef};

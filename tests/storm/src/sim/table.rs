@@ -2,6 +2,7 @@
 
 use super::{
     cell::Cell,
+    database::Values,
     schema::{DatabaseDef, TableDef},
     view::Key,
 };
@@ -55,6 +56,11 @@ pub(super) fn compile(def: &DatabaseDef) -> Vec<Table> {
 impl Table {
     pub(super) fn key_of(&self, row: &[Cell]) -> Key {
         self.key.iter().map(|index| row[*index].clone()).collect()
+    }
+
+    /// A row as users read it.
+    pub(super) fn shown(&self, row: &[Cell]) -> Values {
+        self.def.columns.iter().zip(row).map(|(column, cell)| (column.name.clone(), cell.clone())).collect()
     }
 
     /// Whether a column is part of a unique key beside the primary key.

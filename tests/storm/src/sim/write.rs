@@ -17,7 +17,7 @@ use berqenas_core::{
 use super::{
     bound::Bound,
     cell::{self, Cell},
-    database::{Inner, Sabotage, State},
+    database::{Inner, Sabotage, State, Witnessed},
     ledger::{self, Expect, Failed},
     view::{Checks, Key, Moment, Overlay, Row, Trouble, View},
 };
@@ -95,13 +95,18 @@ struct Writer<'v, 'b> {
 }
 
 /// Writes a batch, or nothing of it.
-pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Result<Vec<RowOutcome>, Failed> {
+///
+/// `lock`: the connection that has to hold the lock which stands for the ledger.
+pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch, lock: Option<u64>) -> Result<Vec<RowOutcome>, Failed> {
     let sabotage = state.options.sabotage;
-    ledger::check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?;
+    match lock {
+        Some(connection) => ledger::check_lock(state, &batch.sync, connection)?,
+        None => ledger::check_token(inner, state, &batch.sync, batch.token, Expect::Exactly)?,
+    }
     if state.options.single_writer && state.is_writing(None) {
         return Err(Failed::Busy);
     }
-    let (outcomes, applied, own) = {
+    let (outcomes, applied, witnessed, own) = {
         let bound = batch.tables.iter().map(|table| Bound::new(inner, &table.access)).collect::<Result<Vec<_>, _>>()?;
         let rows = batch.tables.iter().enumerate().flat_map(|(table, writes)| writes.rows.iter().map(move |write| (table, write)));
         let items: Vec<Item<'_>> = rows.enumerate().map(|(position, (table, write))| Item { position, table, write }).collect();
@@ -116,9 +121,10 @@ pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch) -> Res
         writer.settle(&items, batch.defer_foreign_keys)?;
         let outcomes = writer.outcomes(&items, sabotage == Some(Sabotage::ReadsBackWhatWasSent));
         let applied = batch.account(&outcomes);
-        (outcomes, applied, writer.view.own)
+        (outcomes, applied, writer.witnessed(&items, batch), writer.view.own)
     };
-    if sabotage != Some(Sabotage::OutcomeNotRecorded) {
+    state.witnessed.extend(witnessed);
+    if lock.is_none() && sabotage != Some(Sabotage::OutcomeNotRecorded) {
         let line = ledger::line(state, &batch.sync)?;
         line.run = Some(batch.run.clone());
         line.batch = batch.batch;
@@ -451,6 +457,27 @@ impl<'b> Writer<'_, 'b> {
         let key = bound.compiled.key_of(&after);
         let after = self.view.update(bound.table, &self.letting_go(item, row), after)?;
         Ok((key, after))
+    }
+
+    /// What the database saw written.
+    fn witnessed(&self, items: &[Item<'b>], batch: &WriteBatch) -> Vec<Witnessed> {
+        let witnessed = |item: &Item<'b>| {
+            let Some(Verdict::Written(key)) = self.verdicts.get(&item.position) else { return None };
+            let bound = &self.bound[item.table];
+            let key = key.clone().or_else(|| match item.write {
+                RowWrite::Delete { before } | RowWrite::Update { before, .. } => bound.key_before(before),
+                RowWrite::Insert { .. } => None,
+            })?;
+            Some(Witnessed {
+                run: batch.run.clone(),
+                batch: batch.batch,
+                position: u32::try_from(item.position).ok()?,
+                table: bound.compiled.def.name.clone(),
+                before: self.view.committed[bound.table].get(&key).map(|row| bound.compiled.shown(row)),
+                after: self.view.get(bound.table, &key).map(|row| bound.compiled.shown(row)),
+            })
+        };
+        items.iter().filter_map(witnessed).collect()
     }
 
     /// What is told of the batch: rows as they are now, or, if that is sabotaged, as they were sent.

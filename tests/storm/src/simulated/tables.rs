@@ -1,12 +1,12 @@
 //! The storms' tables as the simulated databases know them, and rows to and fro.
 
 use crate::{
-    arena::NewRow,
+    arena::{NewRow, Witnessed},
     schema::{Cell, CellKind, Column, Content, Table, TableKind, table},
     script::{DatabasePlan, NameTrigger, Script},
     sim::{
-        ColumnDef, DatabaseDef, Default as ColumnDefault, ForeignKeyDef, Kind, Normalise, SimDatabase, SimError, Stamping, TableDef, TxId,
-        UniqueDef, Values,
+        self, ColumnDef, DatabaseDef, Default as ColumnDefault, ForeignKeyDef, Kind, Normalise, SimDatabase, SimError, Stamping, TableDef,
+        TxId, UniqueDef, Values,
     },
 };
 
@@ -82,6 +82,24 @@ pub(super) fn content(kind: TableKind, database: usize, values: &Values) -> Cont
 pub(super) fn key(kind: TableKind, database: usize, values: &Values) -> Vec<Cell> {
     let shape = table(kind);
     shape.key.iter().map(|column| values.get(shape.column_in(column, database)).cloned().unwrap_or(Cell::Null)).collect()
+}
+
+/// What runs wrote, as users would see it.
+pub(super) fn witnessed(script: &Script, database: usize, writes: &[sim::Witnessed]) -> Vec<Witnessed> {
+    let told = |write: &sim::Witnessed| {
+        let kind = *script.world.tables.iter().find(|kind| table(**kind).name_in(database) == write.table)?;
+        let row = write.before.as_ref().or(write.after.as_ref())?;
+        Some(Witnessed {
+            database,
+            run: write.run.clone(),
+            batch: write.batch,
+            position: write.position,
+            place: (kind, key(kind, database, row)),
+            before: write.before.as_ref().map(|row| content(kind, database, row)),
+            after: write.after.as_ref().map(|row| content(kind, database, row)),
+        })
+    };
+    writes.iter().filter_map(told).collect()
 }
 
 /// A user's write: answers the row as stored.
