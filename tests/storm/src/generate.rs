@@ -50,6 +50,8 @@ pub enum Focus {
     Refusals,
     /// The disk of the state is full, in the midst of a run.
     FullDisk,
+    /// A row refers to one that was deleted before anybody else had it.
+    Orphans,
 }
 
 impl Climate {
@@ -237,8 +239,12 @@ impl Maker {
         };
         let locals = if focus == Focus::Branches { 1..3 } else { 1..2 };
         let syncs = locals.clone().map(|local| SyncPlan { cloud: 0, local, rules: rules.clone() }).collect();
-        let table = if focus == Focus::Refusals { TableKind::Products } else { TableKind::Customers };
-        WorldPlan { databases: vec![database; locals.end], tables: vec![table], syncs }
+        let tables = match focus {
+            Focus::Refusals => vec![TableKind::Products],
+            Focus::Orphans => vec![TableKind::Customers, TableKind::Orders],
+            _ => vec![TableKind::Customers],
+        };
+        WorldPlan { databases: vec![database; locals.end], tables, syncs }
     }
 
     fn events_for(&mut self, focus: Focus, world: &WorldPlan) -> Vec<Event> {
@@ -252,6 +258,11 @@ impl Maker {
             events.extend(self.story_of(focus, world));
         }
         events
+    }
+
+    fn write_to(&mut self, database: usize, table: TableKind, key: u8, act: Act) -> Event {
+        self.tag += 1;
+        Event::Write(UserWrite { database, user: 3, table, key, tag: self.tag, act })
     }
 
     /// A sequence that chance alone would take long to come by; where it is cut off, and what came before, is still chance's.
@@ -278,10 +289,7 @@ impl Maker {
         let SyncPlan { cloud, local, .. } = world.syncs[sync];
         let (from, to) = if self.chance(50) { (cloud, local) } else { (local, cloud) };
         let (table, key) = (self.one(&world.tables), self.random.u8(0..self.keys));
-        let put = |maker: &mut Maker, database: usize, act: Act| {
-            maker.tag += 1;
-            Event::Write(UserWrite { database, user: 3, table, key, tag: maker.tag, act })
-        };
+        let put = |maker: &mut Maker, database: usize, act: Act| maker.write_to(database, table, key, act);
         let columns = self.random.u8(1..16);
         let edit = put(self, from, Act::Put { columns });
         let turns = self.random.u16(if self.climate.focus.is_some() { 8..42 } else { 10..80 });
@@ -344,6 +352,13 @@ impl Maker {
             }
             Focus::Ties => {
                 events.extend([edit, put(self, to, Act::Put { columns })]);
+                events.extend(whole(0, sync));
+            }
+            Focus::Orphans => {
+                for key in 0..3 {
+                    events.extend([Act::Put { columns }, Act::SoftDelete].map(|act| self.write_to(from, TableKind::Customers, key, act)));
+                }
+                events.push(self.write_to(from, TableKind::Orders, key, Act::Put { columns: 15 }));
                 events.extend(whole(0, sync));
             }
             // Somebody takes back what a run brought that then found no place to note it.

@@ -23,7 +23,7 @@ pub const ALL: [(&str, Broken, Option<Focus>); 21] = [
     ("marks-rounded-down", Broken::Engine(Rule::MarksRoundedDown), None),
     ("clocks-watched", Broken::Engine(Rule::ClocksWatched), Some(Focus::ClocksBack)),
     ("overlap", Broken::Engine(Rule::Overlap), Some(Focus::BlindTransactions)),
-    ("pending-keys-read", Broken::Engine(Rule::PendingKeysRead), None),
+    ("pending-keys-read", Broken::Engine(Rule::PendingKeysRead), Some(Focus::Orphans)),
     ("quarantine-holds-keys", Broken::Engine(Rule::QuarantineHoldsKeys), Some(Focus::Refusals)),
     ("edit-times-at-origin", Broken::Engine(Rule::EditTimesAtOrigin), Some(Focus::Branches)),
     ("ties-by-content", Broken::Engine(Rule::TiesByContent), Some(Focus::Ties)),

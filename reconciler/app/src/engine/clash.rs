@@ -25,7 +25,7 @@ const PATIENCE: u32 = 5;
 ///
 /// A unique value held by another row: if that row is still on the source, or the source never had it, it is a conflict between two rows,
 /// parked, and never solved by deleting one. A missing parent that this sync brings: pending, for a while. Anything else is quarantined
-/// with the database's words.
+/// with the database's words, and stays so for as long as it is refused.
 pub(super) async fn settle_refusals<'r>(
     context: &RunContext<'_>,
     applier: &mut Applier<'_>,
@@ -36,6 +36,8 @@ pub(super) async fn settle_refusals<'r>(
     let (sync, name, now) = (&context.session.spec.name, &table.spec.name, context.environment.now());
     let pending = context.state.pending(sync, name).await?;
     let mut attempts: HashMap<Vec<u8>, PendingKey> = pending.into_iter().map(|pending| (pending.key.clone(), pending)).collect();
+    let quarantined = context.state.quarantined(sync, Some(name)).await?;
+    let quarantined: HashMap<Vec<u8>, _> = quarantined.into_iter().map(|row| (row.key, Pair::new(row.cloud, row.local))).collect();
     let mut waits = Vec::new();
     let mut settled = Vec::new();
     for (mut row, refusal) in refused {
@@ -47,7 +49,9 @@ pub(super) async fn settle_refusals<'r>(
             settled.push(unique_clash(table, row, side, holder, &other, refusal));
             continue;
         }
-        let known = attempts.remove(&row.key.to_bytes()).filter(|pending| pending.attempts < PATIENCE);
+        // One that was refused just as it is has waited already: it is tried again in its time, not in every run.
+        let waited = quarantined.get(&row.key.to_bytes()) == Some(&row.hashes);
+        let known = attempts.remove(&row.key.to_bytes()).filter(|pending| pending.attempts < PATIENCE && !waited);
         if let (RefusalKind::ForeignKey, true, Some(pending)) = (refusal.kind, parent_is_synced(context, table, side), known) {
             tally.warnings.push(format!("table {name}: row {key} waits for the row it refers to on {side}: {}", refusal.message));
             waits.push((name.clone(), PendingKey { attempts: pending.attempts + 1, reason: refusal.message.clone(), ..pending }));

@@ -324,7 +324,7 @@ impl Endpoint for SimEndpoint {
             let fail = |failed| self.failed(sync, token, failed);
             if self.lock.is_some() {
                 let ledger = ledger::derived(&database.0, state).map_err(fail)?;
-                ledger::take_lock(state, sync, self.connection).map_err(fail)?;
+                ledger::take_lock(&database.0, state, sync, self.connection).map_err(fail)?;
                 return self.check_free(state).map(|()| ledger);
             }
             self.check_free(state)?;

@@ -88,10 +88,10 @@ pub(super) fn derived(inner: &Inner, state: &State) -> Result<Ledger, Failed> {
     }
 }
 
-/// Takes the lock for a connection.
-pub(super) fn take_lock(state: &mut State, sync: &str, connection: u64) -> Result<(), Failed> {
+/// Takes the lock for a connection. PostgreSQL gives it once more to whoever has it; a file is locked once.
+pub(super) fn take_lock(inner: &Inner, state: &mut State, sync: &str, connection: u64) -> Result<(), Failed> {
     match state.locks.get(sync) {
-        Some(holder) if *holder != connection => Err(Failed::Locked),
+        Some(holder) if *holder != connection || inner.def.engine == Engine::Sqlite => Err(Failed::Locked),
         _ => {
             state.locks.insert(sync.to_owned(), connection);
             Ok(())

@@ -1,6 +1,6 @@
 //! Each case is done to a simulated and to a real database, of each engine; all answers have to be the same.
 
-use berqenas_core::shape::Engine;
+use berqenas_core::{shape::Engine, spec::LedgerMode};
 
 use super::{
     number, text,
@@ -61,7 +61,7 @@ fn after(mut before: Vec<Step>, then: Vec<Step>) -> Vec<Step> {
 
 async fn both(case: &str, tables: &[TableDef], steps: &[Step]) {
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        check(case, engine, tables, steps).await;
+        check(case, engine, LedgerMode::Table, tables, steps).await;
     }
 }
 
@@ -176,6 +176,24 @@ async fn tokens_fence_and_the_ledger_tells() {
 }
 
 #[tokio::test]
+async fn where_a_lock_stands_for_the_ledger_one_connection_has_it() {
+    let write = |id: i64| vec![put("customers", customer(id, "n", "c"))];
+    let steps = vec![
+        Step::Batch(1, write(1)),
+        Step::RivalEnds,
+        Step::Rival,
+        Step::Raise(2),
+        Step::End(2, 5),
+        Step::User(User::Update("customers", 1, vec![("name", Cell::text("users"))])),
+        Step::Batch(2, vec![renamed(1, "ours")]),
+        Step::Rival,
+    ];
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        check("locks", engine, LedgerMode::Lock, &[customers()], &steps).await;
+    }
+}
+
+#[tokio::test]
 async fn triggers_are_read_back_and_tables_without_are_stamped() {
     let shouting = TableDef { normalise: vec![Normalise::Upper("name".to_owned())], ..customers() };
     let mut bare = customers();
@@ -209,7 +227,7 @@ async fn keys_of_every_kind_come_in_order_and_are_found() {
         let asked: Vec<Cell> = keys.iter().take(2).cloned().chain([missing]).map(|key| stored_form(kind, &key)).collect();
         let steps = vec![insert, Step::Fetch(asked), Step::By("t", "n", int(1)), Step::By("t", "n", Cell::Null)];
         for engine in [Engine::Sqlite, Engine::Postgres] {
-            check(case, engine, std::slice::from_ref(&table), &steps).await;
+            check(case, engine, LedgerMode::Table, std::slice::from_ref(&table), &steps).await;
         }
     }
 }

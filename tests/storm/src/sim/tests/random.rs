@@ -1,6 +1,6 @@
 //! Whatever users and batches do, the simulation and the real databases answer alike.
 
-use berqenas_core::shape::Engine;
+use berqenas_core::{shape::Engine, spec::LedgerMode};
 
 use super::{
     number, text,
@@ -121,7 +121,7 @@ async fn stories(engine: Engine) {
             let puts = dice.puts();
             steps.push(if dice.roll(3) == 0 { Step::Deferred(1, puts) } else { Step::Batch(1, puts) });
         }
-        check(&format!("story_{seed}"), engine, &tables(), &steps).await;
+        check(&format!("story_{seed}"), engine, LedgerMode::Table, &tables(), &steps).await;
     }
 }
 

@@ -9,7 +9,7 @@ use berqenas::endpoint::{
 use berqenas_core::{
     access::{AccessColumn, KeyOrder, Role, StoredRow, TableAccess},
     shape::{ColumnType, Engine, TableShape},
-    spec::BookkeepingNames,
+    spec::{BookkeepingNames, LedgerMode},
     value::Stored,
 };
 use futures::TryStreamExt as _;
@@ -59,6 +59,10 @@ pub(super) enum Step {
     Fetch(Vec<Cell>),
     /// Rows by a column's value.
     By(&'static str, &'static str, Cell),
+    /// Another connection raises the token.
+    Rival,
+    /// Another connection, which did not, records an end.
+    RivalEnds,
 }
 
 /// One of the twins.
@@ -73,6 +77,7 @@ struct Twin {
     def: DatabaseDef,
     database: Database,
     endpoint: Box<dyn Endpoint>,
+    rival: Box<dyn Endpoint>,
     accesses: BTreeMap<String, Arc<TableAccess>>,
     read: BTreeMap<String, Vec<StoredRow>>,
     batches: i64,
@@ -80,43 +85,53 @@ struct Twin {
 }
 
 /// Does the same to a simulated and a real database, and expects the same of both.
-pub(super) async fn check(case: &str, engine: Engine, tables: &[TableDef], steps: &[Step]) {
+pub(super) async fn check(case: &str, engine: Engine, ledger: LedgerMode, tables: &[TableDef], steps: &[Step]) {
     let def = DatabaseDef { engine, id: "id".to_owned(), tables: tables.to_vec() };
-    let simulated = Twin::simulated(def.clone()).await.transcript(steps).await;
-    let real = Twin::real(def, case).await.transcript(steps).await;
+    let simulated = Twin::simulated(def.clone(), ledger).await.transcript(steps).await;
+    let real = Twin::real(def, case, ledger).await.transcript(steps).await;
     let differs = |(simulated, real): (&String, &String)| (simulated != real).then(|| format!("simulated {simulated}\n     real {real}"));
     let differences: Vec<String> = simulated.iter().zip(&real).filter_map(differs).collect();
     assert!(simulated == real, "{case} on {engine:?}:\n{}", differences.join("\n"));
 }
 
 impl Twin {
-    async fn simulated(def: DatabaseDef) -> Twin {
+    async fn simulated(def: DatabaseDef, ledger: LedgerMode) -> Twin {
         let database = SimDatabase::new("twin", def.clone(), NOON);
-        let endpoint = Box::new(database.connect());
-        Twin::new(def, Database::Sim(database), endpoint, None).await
+        let connect = || match ledger {
+            LedgerMode::Table => database.connect(),
+            LedgerMode::Lock => database.connect().locking(),
+        };
+        if ledger == LedgerMode::Lock {
+            database.without_ledger();
+        }
+        let (endpoint, rival) = (Box::new(connect()), Box::new(connect()));
+        Twin::new(def, Database::Sim(database), [endpoint, rival], None).await
     }
 
-    async fn real(def: DatabaseDef, case: &str) -> Twin {
+    async fn real(def: DatabaseDef, case: &str, ledger: LedgerMode) -> Twin {
         let options = |url: &str| ConnectOptions {
-            ledger: berqenas_core::spec::LedgerMode::Table,
+            ledger,
             url: url.to_owned().into(),
             display: "twin".to_owned(),
             schema: None,
             ca_file: None,
-            timeout: Duration::from_secs(20),
+            // Half of it is waited for a lock.
+            timeout: Duration::from_secs(if ledger == LedgerMode::Lock { 2 } else { 20 }),
         };
         let folder = tempfile::tempdir().unwrap();
-        let (database, endpoint): (Database, Box<dyn Endpoint>) = match def.engine {
+        let (database, [endpoint, rival]): (Database, [Box<dyn Endpoint>; 2]) = match def.engine {
             Engine::Sqlite => {
                 let file = folder.path().join("twin.db");
                 std::fs::File::create(&file).unwrap();
-                let endpoint = SqliteEndpoint::connect(options(&format!("sqlite://{}", file.display()))).await.unwrap();
-                (Database::Sqlite(file), Box::new(endpoint))
+                let connect = async || SqliteEndpoint::connect(options(&format!("sqlite://{}", file.display()))).await.unwrap();
+                let both: [Box<dyn Endpoint>; 2] = [Box::new(connect().await), Box::new(connect().await)];
+                (Database::Sqlite(file), both)
             }
             Engine::Postgres => {
                 let url = TestPostgres::get().database(case, Locale::C).await;
-                let endpoint = PostgresEndpoint::connect(options(&url)).await.unwrap();
-                (Database::Postgres(url), Box::new(endpoint))
+                let connect = async || PostgresEndpoint::connect(options(&url)).await.unwrap();
+                let both: [Box<dyn Endpoint>; 2] = [Box::new(connect().await), Box::new(connect().await)];
+                (Database::Postgres(url), both)
             }
         };
         endpoint.execute(&endpoint.ledger_preparation()).await.unwrap();
@@ -129,16 +144,21 @@ impl Twin {
                 endpoint.execute(&endpoint.preparation(&shape, &BookkeepingNames::default())).await.unwrap();
             }
         }
-        Twin::new(def, database, endpoint, Some(folder)).await
+        Twin::new(def, database, [endpoint, rival], Some(folder)).await
     }
 
-    async fn new(def: DatabaseDef, database: Database, endpoint: Box<dyn Endpoint>, folder: Option<tempfile::TempDir>) -> Twin {
+    async fn new(
+        def: DatabaseDef,
+        database: Database,
+        [endpoint, rival]: [Box<dyn Endpoint>; 2],
+        folder: Option<tempfile::TempDir>,
+    ) -> Twin {
         let mut accesses = BTreeMap::new();
         for table in &def.tables {
             let shape = endpoint.describe(&def.table_name(&table.name)).await.unwrap();
             accesses.insert(table.name.clone(), Arc::new(access_of(&shape)));
         }
-        Twin { def, database, endpoint, accesses, read: BTreeMap::new(), batches: 0, _folder: folder }
+        Twin { def, database, endpoint, rival, accesses, read: BTreeMap::new(), batches: 0, _folder: folder }
     }
 
     /// What the steps answer, a line each, shapes and rows at the end among them.
@@ -178,6 +198,8 @@ impl Twin {
             Step::End(token, epoch) => {
                 self.endpoint.record_end(SYNC, *token, *epoch).await.map_or_else(|error| kind(&error), |()| "recorded".to_owned())
             }
+            Step::Rival => self.rival.raise_token(SYNC, 9).await.map_or_else(|error| kind(&error), |_| "raised".to_owned()),
+            Step::RivalEnds => self.rival.record_end(SYNC, 9, 9).await.map_or_else(|error| kind(&error), |()| "recorded".to_owned()),
             Step::Fetch(cells) => {
                 let table = &self.def.tables[0];
                 let keys: Vec<Vec<Stored>> =
