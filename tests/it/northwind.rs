@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use berqenas::engine::outcome::{SyncOutcome, TableResult};
 use berqenas_core::value::{Pair, Side};
+use tokio::sync::OnceCell;
 
 use crate::{
     expect::root,
@@ -42,14 +43,22 @@ fn spec_with(initial: &str, strategy: &str) -> String {
         .replace("\nstrategy: latest_wins\n", &format!("\nstrategy: {strategy}\n"))
 }
 
-/// Both databases as their scripts make them, not prepared.
+/// Both databases as their scripts make them, not prepared: copies of two that are made once, statement by statement.
 async fn loaded() -> Option<World> {
+    static LOADED: OnceCell<Option<(String, Vec<u8>)>> = OnceCell::const_new();
+    let (cloud, local) = LOADED.get_or_init(load).await.as_ref()?;
+    Some(World::copied(cloud, local).await)
+}
+
+/// Runs both scripts; answers the cloud's URL, and the bytes of the local file.
+async fn load() -> Option<(String, Vec<u8>)> {
     let scripts = Pair::new(script("northwind-postgres.sql")?, script("northwind-sqlite.sql")?);
     let world = World::empty(Pair::new(Kind::Postgres, Kind::Sqlite)).await;
     world.sql(Side::Cloud, &scripts.cloud).await;
     // In one transaction, or SQLite waits for the disk after each of 3,300 rows.
     world.sql(Side::Local, &format!("PRAGMA foreign_keys = off; BEGIN; {}; COMMIT", scripts.local)).await;
-    Some(world)
+    let local = std::fs::read(world.folder().join("local.db")).unwrap();
+    Some((world.url(Side::Cloud).to_owned(), local))
 }
 
 /// Both databases in step under the committed spec, with this strategy.

@@ -10,7 +10,7 @@ use crate::support::{
     world::{Kind, World},
 };
 
-const ROWS: u64 = 2000;
+const ROWS: u64 = 1000;
 const ROUNDS: u64 = 15;
 const RUN: [&str; 3] = ["sync", "bidirectional", "test"];
 
@@ -45,7 +45,7 @@ async fn check(kinds: Pair<Kind>, seed: u64) {
         }
         let mut process = started(&world, &RUN);
         // Long enough, now and then, for the run to come to its end.
-        std::thread::sleep(Duration::from_millis(dice.below(700)));
+        std::thread::sleep(Duration::from_millis(dice.below(350)));
         process.kill().unwrap();
         killed += u32::from(!process.wait().unwrap().success());
         berqenas(&world, &RUN).exits(0);

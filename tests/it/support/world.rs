@@ -61,6 +61,16 @@ impl World {
         World { folder, kinds, urls }
     }
 
+    /// PostgreSQL above, a file in the office, with the contents of two databases: one that nobody is connected to, and a file's bytes.
+    pub(crate) async fn copied(cloud: &str, local: &[u8]) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("specs")).unwrap();
+        let path = folder.path().join("local.db");
+        std::fs::write(&path, local).unwrap();
+        let urls = Pair::new(TestPostgres::get().copy("cloud", cloud).await, format!("sqlite://{}", path.display()));
+        World { folder, kinds: Pair::new(Kind::Postgres, Kind::Sqlite), urls }
+    }
+
     /// Two databases with the same schema on both sides (`{serial}`, `{text_key}` and such are not translated: plain SQL that both
     /// engines take), a spec with `tables` and anything more of it, prepared.
     pub(crate) async fn with(kinds: Pair<Kind>, schema: &str, tables: &str) -> World {
