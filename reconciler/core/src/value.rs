@@ -160,6 +160,9 @@ impl Stored {
 pub struct RowHash(pub [u8; 32]);
 
 impl RowHash {
+    /// What stands in a base where whatever the side holds is to count as changed: no row has this hash.
+    pub const OF_NO_ROW: RowHash = RowHash([0; 32]);
+
     /// Hashes stored values in the order given, and the tombstone flag.
     pub fn of<'a>(values: impl IntoIterator<Item = &'a Stored>, deleted: bool) -> RowHash {
         let mut hasher = blake3::Hasher::new();

@@ -119,7 +119,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         let verdict = blow(&script, place).await?;
         tell(&verdict.findings);
         if arguments.verbose {
-            println!("{:#?}", verdict.record);
+            print!("{}", verdict.record);
         }
         if let (Some(first), true) = (verdict.findings.first(), arguments.shrink) {
             save(&shortest(&script, first.what, place).await?, &arguments.save)?;

@@ -26,9 +26,9 @@ use berqenas_core::{
 };
 
 use crate::{
-    arena::{Arena, Rows, sync_name},
-    record::{Deed, Place, Record, key_json},
-    schema::{Cell, Content, TableKind, shown_key, table},
+    arena::{Arena, Rows, Witnessed, sync_name},
+    record::{Deed, Place, Record, key_json, named},
+    schema::{Cell, Content, TableKind, table},
     script::{NameTrigger, Script, SyncRules},
 };
 
@@ -86,6 +86,7 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
         }
     }
     record.ties = ties(&logs);
+    record.told = told(&logs, &arena.witnessed().unwrap_or_default());
     let judge = Judge { script, record, databases, logs, waiting, quarantined, rules };
     judge.in_step(&mut findings);
     judge.all_written(&mut findings);
@@ -98,6 +99,21 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
         findings.push(Finding::new("the state cannot be read", fault));
     }
     findings
+}
+
+/// What runs wrote and logged, for people.
+fn told(logs: &[Vec<ConflictEntry>], witnessed: &[Witnessed]) -> Vec<String> {
+    let row = |content: Option<&Content>| content.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    let wrote = |Witnessed { database, run, batch, position, place, before, after }: &Witnessed| {
+        let (before, after) = (row(before.as_ref()), row(after.as_ref()));
+        format!("run {run}, batch {batch}, {position}: on database {database} {} was {before}, is {after}", named(place))
+    };
+    let logged = |entry: &ConflictEntry| {
+        let ConflictEntry { id, time, table, key, kind, winner, status, reason, cloud, local, .. } = entry;
+        let [cloud, local] = [cloud, local].map(|row| serde_json::json!(row));
+        format!("conflict {id}, {time}: {kind} on {table} {key:?}, {winner:?} won, {status:?}: {reason}; cloud {cloud}, local {local}")
+    };
+    witnessed.iter().map(wrote).chain(logs.iter().flatten().map(logged)).collect()
 }
 
 /// Who won where neither edit was later.
@@ -381,8 +397,4 @@ fn holds_key(row: &Row, place: &Place) -> bool {
 
 fn is_of(entry: &ConflictEntry, place: &Place) -> bool {
     entry.table == table(place.0).name && serde_json::Value::Object(entry.key.clone()) == key_json(place)
-}
-
-fn named(place: &Place) -> String {
-    format!("{} {}", table(place.0).name, shown_key(&place.1))
 }

@@ -1,10 +1,13 @@
 //! What users did, as they saw it: the oracle's only source of truth beside what stands in the databases at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use berqenas_core::value::Pair;
 
-use crate::schema::{Cell, Content, TableKind, table};
+use crate::schema::{Cell, Content, TableKind, shown_key, table};
 
 /// One row, wherever it stands.
 pub type Place = (TableKind, Vec<Cell>);
@@ -51,6 +54,29 @@ pub struct Record {
     pub quiet_runs: u32,
     /// Runs that were killed.
     pub kills: u32,
+    /// What runs wrote, where the databases can tell, and what the conflict logs say in the end; for people.
+    pub told: Vec<String>,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |content: Option<&Content>| content.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        for Deed { database, place, tag, saw, content, sure, silent, at, in_transaction } in &self.deeds {
+            let marks = [(*silent, ", silently"), (*in_transaction, ", in a transaction"), (!sure, ", perhaps")];
+            let marks: String = marks.iter().filter(|(holds, _)| *holds).map(|(_, mark)| *mark).collect();
+            let (row, left) = (named(place), shown(content.as_ref()));
+            writeln!(f, "{at}: on database {database} a user who saw {saw:?} left {row} as {left} ({tag}{marks})")?;
+        }
+        for line in &self.told {
+            writeln!(f, "{line}")?;
+        }
+        self.failures.iter().try_for_each(|(fault, count)| writeln!(f, "{count} runs ended so: {fault}"))
+    }
+}
+
+/// A row, for people.
+pub(crate) fn named(place: &Place) -> String {
+    format!("{} {}", table(place.0).name, shown_key(&place.1))
 }
 
 impl Record {

@@ -164,8 +164,8 @@ pub struct PlannedRow {
     pub reason: String,
     /// The conflict behind it, if there was one.
     pub dispute: Option<Dispute>,
-    /// Each side has something that the other lacks, and this is the first of two writes: the base keeps what the written side held, so
-    /// that its new row is an ordinary change, which the next run carries to the other side.
+    /// Each side has something that the other lacks, and this is the first of two writes: the written side agrees on no row at all, so
+    /// that whatever it holds next is an ordinary change, which the next run carries to the other side.
     pub merges: bool,
 }
 
@@ -212,10 +212,12 @@ impl PlannedRow {
                 Some(NextBase { hashes: self.hashes, deleted })
             }
             Step::Write { side, kind: WriteKind::Insert(_) | WriteKind::Update(_) } => {
-                if self.merges && holds(Rule::MergeInTwoSteps) {
-                    return Some(NextBase { hashes: self.hashes, deleted: Side::BOTH.into_iter().all(deleted_at) });
-                }
                 let mut hashes = self.hashes;
+                if self.merges && holds(Rule::MergeInTwoSteps) {
+                    // Not what it held either: a user who puts that back has edited the row.
+                    *hashes.get_mut(*side) = Some(RowHash::OF_NO_ROW);
+                    return Some(NextBase { hashes, deleted: Side::BOTH.into_iter().all(deleted_at) });
+                }
                 *hashes.get_mut(*side) = written.map(|row| mapping.access.get(*side).hash(row));
                 Some(NextBase { hashes, deleted: deleted_at(side.other()) })
             }
