@@ -376,10 +376,16 @@ async fn one_run_per_sync() {
     assert_eq!(state.held(SYNC, NOW + 2 * MINUTE).await.unwrap(), None);
     let third = state.acquire(SYNC, "first", NOW + 2 * MINUTE, MINUTE).await.unwrap();
     assert_eq!(third.token, 3);
+    // The clock is set back: up to two minutes it may live, and renew its lease soon; beyond, nobody renewed it since.
+    assert!(other.acquire(SYNC, "second", NOW + MINUTE, MINUTE).await.is_err());
+    let fourth = other.acquire(SYNC, "second", NOW + MINUTE - 1, MINUTE).await.unwrap();
+    assert_eq!(fourth.token, 4);
+    other.release(&fourth, NOW + 2 * MINUTE).await.unwrap();
+    let third = state.acquire(SYNC, "first", NOW + 2 * MINUTE, MINUTE).await.unwrap();
     let raised = state.outbid(&third, 17).await.unwrap();
     assert_eq!(raised.token, 18);
     assert_eq!(state.outbid(&raised, 3).await.unwrap(), raised);
-    assert!(matches!(state.renew(&third, NOW).await.unwrap_err(), StateError::Fenced { held: 18, ours: 3, .. }));
+    assert!(matches!(state.renew(&third, NOW).await.unwrap_err(), StateError::Fenced { held: 18, ours: 5, .. }));
 }
 
 #[tokio::test]

@@ -86,15 +86,16 @@ pub async fn judge<A: Arena>(script: &Script, record: &mut Record, arena: &mut A
         }
     }
     record.ties = ties(&logs);
-    record.told = told(&logs, &arena.witnessed().unwrap_or_default());
-    let judge = Judge { script, record, databases, logs, waiting, quarantined, rules };
+    let witnessed = arena.witnessed();
+    record.told = told(&logs, witnessed.as_deref().unwrap_or_default());
+    let judge = Judge { script, record, databases, logs, waiting, quarantined, rules, witnessed: witnessed.as_deref().unwrap_or_default() };
     judge.in_step(&mut findings);
     judge.all_written(&mut findings);
     judge.nothing_lost(&mut findings);
     judge.log_is_true(&mut findings);
     judge.held_up(&mut findings);
-    if let Some(witnessed) = arena.witnessed()
-        && let Err(fault) = judge.journal_is_true(arena, &witnessed, &mut findings).await
+    if let Some(witnessed) = &witnessed
+        && let Err(fault) = judge.journal_is_true(arena, witnessed, &mut findings).await
     {
         findings.push(Finding::new("the state cannot be read", fault));
     }
@@ -171,6 +172,8 @@ struct Judge<'a> {
     waiting: Vec<BTreeSet<String>>,
     quarantined: Vec<Vec<Quarantined>>,
     rules: &'a [SyncRules],
+    /// What runs wrote, where the databases can tell.
+    witnessed: &'a [Witnessed],
 }
 
 impl Judge<'_> {
@@ -264,12 +267,7 @@ impl Judge<'_> {
             let seen = self.record.seen_by(&place, &held);
             let tags: BTreeSet<String> = seen.iter().map(|number| self.record.deeds[*number].tag.clone()).collect();
             for (number, deed) in self.record.deeds.iter().enumerate().filter(|(_, deed)| deed.place == place) {
-                if deed.sure
-                    && deed.content.is_some()
-                    && !seen.contains(&number)
-                    && !self.agreed_deletion(deed, &tags)
-                    && !self.no_net_change(number, &tags)
-                {
+                if deed.sure && deed.content.is_some() && !seen.contains(&number) && !self.no_net_change(number, &tags) {
                     let detail = format!("database {}, {}: {}", deed.database, named(&place), deed.tag);
                     findings.push(Finding::new("a write is lost", detail));
                 }
@@ -277,21 +275,29 @@ impl Judge<'_> {
         }
     }
 
-    /// An edit that was taken back before it went anywhere is no edit, nor is taking it back.
+    /// An edit that was taken back before it went anywhere is no edit, nor is taking it back. Where it went to one database and not to
+    /// another, it is none for the other: to that one the row is what its users saw all the time.
     fn no_net_change(&self, number: usize, tags: &BTreeSet<String>) -> bool {
         let deeds = &self.record.deeds;
-        let taken_back = |number: usize| self.record.is_revert(number) && deeds[number].saw.iter().all(|tag| !tags.contains(tag));
+        let never_came =
+            |deed: &Deed| (0..self.databases.len()).any(|database| !deed.saw.iter().any(|tag| self.stood(database, deed, tag)));
+        let taken_back = |number: usize| {
+            let deed = &deeds[number];
+            let kept_apart = || tags.contains(&deed.tag) && never_came(deed);
+            self.record.is_revert(number) && (deed.saw.iter().all(|tag| !tags.contains(tag)) || kept_apart())
+        };
         taken_back(number)
             || (number..deeds.len()).any(|later| {
                 deeds[later].place == deeds[number].place && deeds[later].saw.contains(&deeds[number].tag) && taken_back(later)
             })
     }
 
-    /// A row that one side marked as deleted and another deleted for good is gone by both: nobody has to keep the mark, and what is made
-    /// under its key later may take its place. What the mark was put on must not be lost.
-    fn agreed_deletion(&self, deed: &Deed, seen: &BTreeSet<String>) -> bool {
-        let marked = deed.content.as_ref().is_some_and(|content| content.deleted) && deed.saw.iter().all(|tag| seen.contains(tag));
-        marked && self.record.of(&deed.place).any(|other| other.content.is_none() && other.database != deed.database)
+    /// Whether a content of the row of a deed ever stood in a database, as far as users and the database itself can tell.
+    fn stood(&self, database: usize, deed: &Deed, tag: &str) -> bool {
+        let tagged = |content: Option<&Content>| content.and_then(Content::tag) == Some(tag);
+        let mut by_users = self.record.of(&deed.place).filter(|other| other.database == database);
+        by_users.any(|other| other.tag == tag || other.saw.iter().any(|saw| saw == tag))
+            || self.witnessed.iter().any(|write| write.database == database && write.place == deed.place && tagged(write.after.as_ref()))
     }
 
     /// The tags of all contents of a row that the conflict logs keep.

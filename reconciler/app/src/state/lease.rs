@@ -40,7 +40,11 @@ impl State {
     /// [`StateError::Busy`] while another holder's lease lasts.
     pub async fn acquire(&self, sync: &str, holder: &str, now: i64, ttl_us: i64) -> Result<Lease> {
         let mut change = self.unfenced_change(sync, "taking the lease").await?;
-        let held = sqlx::query("SELECT holder, since, until FROM leases WHERE sync = ? AND holder IS NOT NULL AND until > ?");
+        // A holder that lives renews it by the clock as it is now: a lease from far ahead is of one that died before the clock was set
+        // back.
+        let held = sqlx::query(
+            "SELECT holder, since, until FROM leases WHERE sync = ?1 AND holder IS NOT NULL AND until > ?2 AND until <= ?2 + 2 * ttl",
+        );
         if let Some(row) = change.first(held.bind(sync).bind(now)).await? {
             let Held { holder: other, since, until } = Held::from_row(&row).map_err(self.fault("taking the lease"))?;
             if other != holder && holds(Rule::Lease) {

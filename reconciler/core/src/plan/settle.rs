@@ -159,8 +159,14 @@ pub(super) fn settle(
             planned
         }
         Class::BothDeleted => {
+            let held = if planned.seen.cloud.is_some() { Side::Cloud } else { Side::Local };
+            let reason = format!("deleted on {held}, and for good on {}: the tombstone stays", held.other());
+            // Whoever deleted the row for good may not have seen what the tombstone was put on: the log keeps it, should a new row
+            // take its place.
+            planned.dispute =
+                Some(Dispute { kind: ConflictKind::HardDelete, strategy: "tombstone".into(), winner: Some(held), reason: reason.clone() });
             planned.step = Step::Adopt;
-            planned.reason = "deleted on both sides".into();
+            planned.reason = reason;
             planned
         }
         Class::Gone => {

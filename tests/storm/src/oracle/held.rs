@@ -16,8 +16,7 @@ use crate::{
 /// The rows of a sync that a database refused.
 pub(crate) async fn quarantined<A: Arena>(arena: &A, sync: usize) -> Result<Vec<Quarantined>, String> {
     let Some(state) = arena.state().await.map_err(|fault| fault.to_string())? else { return Ok(Vec::new()) };
-    let quarantined = state.quarantined(&sync_name(sync), None).await.map_err(|fault| fault.to_string());
-    quarantined
+    state.quarantined(&sync_name(sync), None).await.map_err(|fault| fault.to_string())
 }
 
 impl Judge<'_> {

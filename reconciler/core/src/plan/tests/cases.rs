@@ -137,7 +137,7 @@ fn one_side_changed() {
         ("a b", "a b", "none", "adopt: both sides hold the same"),
         ("x b", "x b", "a b | a b", "adopt: both sides hold the same"),
         ("-", "-", "a b | a b", "forget: gone from both sides"),
-        ("-", "†a b", "a b | a b", "adopt: deleted on both sides"),
+        ("-", "†a b", "a b | a b", "adopt [hard_delete: local by tombstone]: deleted on local, and for good on cloud: the tombstone stays"),
         ("-", "†a b", "†a b | †a b", "nothing: "),
         ("-", "a b", "†a b | †a b", "insert cloud: purged on cloud, alive again on local"),
     ] {
