@@ -152,7 +152,7 @@ impl Decider<'_> {
     fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Conflict>) -> PlannedRow {
         let same_dispute = |parked: &Conflict| {
             Pair::new(parked.cloud_hash, parked.local_hash) == row.hashes
-                && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy)
+                && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy && dispute.kind.as_str() == parked.kind)
         };
         let parked_already = matches!(row.step, Step::Park) && parked.is_some_and(same_dispute);
         let refused_lately = matches!(row.step, Step::Write { .. } | Step::Quarantine { .. })
