@@ -170,6 +170,12 @@ impl RowHash {
         RowHash(*hasher.finalize().as_bytes())
     }
 
+    /// A hash that no row has: whatever a side holds is a change against it.
+    #[must_use]
+    pub fn of_no_row() -> RowHash {
+        RowHash::of([&Stored::Text("berqenas: nobody knows what was agreed".to_owned())], false)
+    }
+
     /// Sixty-four hexadecimal digits.
     #[must_use]
     pub fn to_hex(&self) -> String {

@@ -14,7 +14,7 @@ use berqenas_core::{
     classify::ConflictKind,
     key::Key,
     mapping::TableMapping,
-    plan::{PlannedRow, Step, WriteKind},
+    plan::{self, PlannedRow, Step, WriteKind},
     rules::{Rule, holds},
     shape::TableName,
     value::{Pair, Side},
@@ -51,6 +51,8 @@ pub(crate) struct TableRows {
     pub(crate) names: Pair<TableName>,
     /// The rows, as planned.
     pub(crate) rows: Arc<Vec<PlannedRow>>,
+    /// The base keeps them whole.
+    pub(crate) keeps_rows: bool,
 }
 
 /// What is done with rows that a database refuses because of other rows.
@@ -130,7 +132,13 @@ impl Tally {
 
 impl Applier<'_> {
     /// Records what needs no write: adopted and forgotten bases, parked conflicts, rows that cannot be carried exactly.
-    pub(crate) async fn record(&mut self, mapping: &TableMapping, rows: &[PlannedRow], now: i64) -> Result<(), EngineError> {
+    pub(crate) async fn record(
+        &mut self,
+        mapping: &TableMapping,
+        keeps_rows: bool,
+        rows: &[PlannedRow],
+        now: i64,
+    ) -> Result<(), EngineError> {
         let mut close = BatchClose { run: self.run.to_owned(), ..BatchClose::default() };
         let mut tally = Tally::default();
         let parked = self.parked(mapping, rows.iter()).await?;
@@ -141,7 +149,7 @@ impl Applier<'_> {
             match &row.step {
                 Step::Adopt | Step::Forget => {
                     match row.next_base(mapping, None) {
-                        Some(next) => close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, None))),
+                        Some(next) => close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, (None, keeps_rows)))),
                         None => close.base_deletes.push((table.clone(), bytes.clone())),
                     }
                     settled(&mut close, &table, bytes, &parked);
@@ -244,12 +252,13 @@ impl Applier<'_> {
         let mut refused = Vec::new();
         let mut tally = Tally::default();
         let mut refusals: HashMap<String, Attempts> = HashMap::new();
-        for (TableRows { mapping, names, .. }, row, outcome, entry) in rows {
+        for (table_rows, row, outcome, entry) in rows {
+            let mapping = &table_rows.mapping;
             let table = mapping.table.clone();
             let bytes = entry.key.clone();
             match outcome {
                 RowOutcome::Applied(stored) => {
-                    self.close_applied(&mut close, mapping, names.get(side), row, stored.as_ref(), entry)?;
+                    self.close_applied(&mut close, table_rows, row, stored.as_ref(), entry, now)?;
                     close.conflicts_close.extend(parked.get(&(table.clone(), bytes)).cloned());
                     tally.written(&table, side, row.dispute.is_some());
                 }
@@ -290,22 +299,23 @@ impl Applier<'_> {
     fn close_applied(
         &self,
         close: &mut BatchClose,
-        mapping: &TableMapping,
-        name: &TableName,
+        rows: &TableRows,
         row: &PlannedRow,
         stored: Option<&StoredRow>,
         entry: &JournalEntry,
+        now: i64,
     ) -> Result<(), EngineError> {
+        let mapping = &rows.mapping;
         let (side, table, key) = (entry.side, mapping.table.clone(), entry.key.clone());
         let hash = stored.map(|stored| mapping.access.get(side).hash(stored));
         close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
         match (row.next_base(mapping, stored), stored) {
             (Some(next), Some(stored)) => {
-                close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, Some(stored))));
+                close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, (Some(stored), rows.keeps_rows))));
                 if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
                     close.origins.push(OriginRow {
                         database_id: self.database_ids.get(side).clone(),
-                        table: name.to_string(),
+                        table: rows.names.get(side).to_string(),
                         key: key.clone(),
                         origin: Origin { stamp, origin_time },
                     });
@@ -315,6 +325,11 @@ impl Applier<'_> {
         }
         close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
         close.pending_remove.push((table.clone(), key.clone()));
+        if row.merges {
+            // Until the second write, which this run makes if it gets that far.
+            let reason = "the other side lacks what was merged".to_owned();
+            close.pending_add.push((table.clone(), PendingKey { key: key.clone(), reason, attempts: 1, since: now }));
+        }
         close.quarantine_remove.push((table, key));
         Ok(())
     }
@@ -335,7 +350,7 @@ impl Applier<'_> {
         mapping: &TableMapping,
         row: &PlannedRow,
         next: berqenas_core::plan::NextBase,
-        written: Option<&StoredRow>,
+        (written, keeps_rows): (Option<&StoredRow>, bool),
     ) -> BaseRow {
         BaseRow {
             key: row.key.to_bytes(),
@@ -344,7 +359,7 @@ impl Applier<'_> {
             deleted: next.deleted,
             version: mapping.version.clone(),
             run: self.run.to_owned(),
-            rows: batch::kept(mapping, row, written),
+            rows: batch::kept(mapping, row, written, keeps_rows),
         }
     }
 
@@ -385,8 +400,9 @@ impl Applier<'_> {
                 local: next.hashes.local,
                 deleted: next.deleted,
                 version: table.mapping.version.clone(),
+                rows: if table.keeps_rows { batch::kept(&table.mapping, row, after.as_ref(), true) } else { None },
             }),
-            origin_time: *row.edited.get(side.other()),
+            origin_time: row.edit_carried_to(side),
             conflict_id,
             database_id: self.database_ids.get(side).clone(),
             physical_table: table.names.get(side).to_string(),
@@ -408,15 +424,16 @@ impl Applier<'_> {
             kind: dispute.map(|dispute| dispute.kind.as_str().to_owned()).unwrap_or_else(|| "none".into()),
             strategy: dispute.map(|dispute| dispute.strategy.clone()).unwrap_or_else(|| "none".into()),
             winner: match winner {
-                Some(Side::Cloud) => Winner::Cloud,
-                Some(Side::Local) => Winner::Local,
+                Some(plan::Winner::Cloud) => Winner::Cloud,
+                Some(plan::Winner::Local) => Winner::Local,
+                Some(plan::Winner::Merged) => Winner::Merged,
                 None => Winner::None,
             },
             status: if winner.is_some() { ConflictStatus::Resolved } else { ConflictStatus::Pending },
             reason: dispute.map(|dispute| dispute.reason.clone()).unwrap_or_else(|| row.reason.clone()),
             cloud: image(Side::Cloud),
             local: image(Side::Local),
-            base: None,
+            base: row.base.as_ref().map(|base| mapping.row_json(&base.cloud).into()),
             cloud_hash: row.hashes.cloud,
             local_hash: row.hashes.local,
             state,
