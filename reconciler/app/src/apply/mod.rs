@@ -4,10 +4,7 @@
 //! entries); the rows are written, under their guards and the fencing token, together with their outcome, in the target; what
 //! happened is recorded in the state. A run cut off between any two is settled by the next one, from what the target recorded.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use berqenas_core::{
     access::StoredRow,
@@ -25,7 +22,7 @@ use crate::{
     error::EngineError,
     state::{
         BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow,
-        Outcome, PendingKey, PlannedBase, Quarantined, State, TableCounts, Winner,
+        Outcome, PendingKey, PlannedBase, Quarantined, State, Winner,
     },
 };
 
@@ -33,6 +30,9 @@ mod batch;
 pub(crate) mod images;
 #[cfg(feature = "sabotage")]
 pub(crate) mod stale;
+mod tally;
+
+use tally::Tally;
 
 /// The longest a refused row waits for its next try: a day, in microseconds.
 const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
@@ -104,30 +104,6 @@ pub(crate) struct Applier<'a> {
     pub(crate) batch: i64,
     /// The number of the run's last conflict entry.
     pub(crate) conflicts: i64,
-}
-
-/// What a commit adds to the run's counts, table by table.
-#[derive(Default)]
-struct Tally(BTreeMap<String, TableCounts>);
-
-impl Tally {
-    fn of(&mut self, table: &str) -> &mut TableCounts {
-        self.0.entry(table.to_owned()).or_insert_with(|| TableCounts { table: table.to_owned(), ..TableCounts::default() })
-    }
-
-    fn written(&mut self, table: &str, side: Side, resolves_conflict: bool) {
-        let counts = self.of(table);
-        match side {
-            Side::Cloud => counts.local_to_cloud += 1,
-            Side::Local => counts.cloud_to_local += 1,
-        }
-        counts.conflicts_detected += u64::from(resolves_conflict);
-        counts.conflicts_resolved += u64::from(resolves_conflict);
-    }
-
-    fn into_counts(self) -> Vec<TableCounts> {
-        self.0.into_values().collect()
-    }
 }
 
 impl Applier<'_> {
