@@ -57,7 +57,7 @@ async fn a_saved_plan_merges() {
         world.sql(Side::Local, "UPDATE customers SET name = 'Bora', city = 'Van'").await;
         berqenas(&world, &["plan", "test"])
             .exits(0)
-            .tells(&["merged (email from cloud, city from local; name changed on both sides: Cloud wins (policy))"]);
+            .shows(&["merged (email from cloud, city from local; name changed on both sides: Cloud wins (policy))"]);
         berqenas(&world, &SAVE).exits(0);
         let answer = berqenas(&world, &["apply", "plan.json", "--json"]).exits(0).json();
         assert_eq!(answer["total_synced"], 2, "{answer}");

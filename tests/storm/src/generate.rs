@@ -142,6 +142,7 @@ impl Maker {
             overlap_seconds: self.one(&[0, 0, 5]),
             by_hash: self.chance(8),
             narrow: self.chance(25),
+            merges: self.chance(20),
         }
     }
 
@@ -220,6 +221,7 @@ impl Maker {
             overlap_seconds: 0,
             by_hash: false,
             narrow: false,
+            merges: false,
         };
         let locals = if focus == Focus::Branches { 1..3 } else { 1..2 };
         let syncs = locals.clone().map(|local| SyncPlan { cloud: 0, local, rules: rules.clone() }).collect();
