@@ -238,8 +238,8 @@ fn describe(schema: &Value, object: &Value, parents: &str, text: &mut String) {
         let fields =
             |entry: &'_ Value| entry["anyOf"].as_array().and_then(|forms| forms.iter().find(|form| form.get("$ref").is_some()).cloned());
         let fields = fields(entry).map_or(entry.clone(), |form| self::entry(schema, &form).clone());
-        // Both sides, and both levels of `bookkeeping`, are of one form: it is told once.
-        let told = matches!((parents, name.as_str()), ("", "local") | ("tables[].", "bookkeeping"));
+        // Both sides, and both levels of `strategy` and `bookkeeping`, are of one form: it is told once.
+        let told = matches!((parents, name.as_str()), ("", "local") | ("tables[].", "strategy" | "bookkeeping"));
         if fields["properties"].is_object() && !told {
             let list = if key["type"] == "array" { "[]" } else { "" };
             describe(schema, &fields, &format!("{parents}{name}{list}."), text);

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
+mod migration;
 mod records;
 
 const SYNC: &str = "musteri_erp";
@@ -66,6 +67,16 @@ fn hash(seed: u8) -> Option<RowHash> {
     Some(RowHash([seed; 32]))
 }
 
+/// Rows as a base keeps them: the same on both sides, each its own, or none.
+fn kept(number: u32) -> Option<Pair<Value>> {
+    let row = |name: &str| json!(["k", name, 1, false]);
+    match number % 3 {
+        0 => None,
+        1 => Some(Pair::new(row("ünvan"), row("ünvan"))),
+        _ => Some(Pair::new(row("ÜNVAN"), row("ünvan"))),
+    }
+}
+
 fn base_row(key: &[u8], seed: u8) -> BaseRow {
     let (version, run) = ("v1".into(), "r1".into());
     BaseRow { key: key.to_vec(), cloud: hash(seed), local: hash(seed + 1), deleted: false, version, run, rows: None }
@@ -112,7 +123,13 @@ fn entry(run: &str, position: u32) -> JournalEntry {
         after: Some(json!({"name": "new"})),
         sent_hash: hash(7),
         after_hash: None,
-        base: (position != 1).then(|| PlannedBase { cloud: hash(7), local: None, deleted: position == 2, version: "v1".into() }),
+        base: (position != 1).then(|| PlannedBase {
+            cloud: hash(7),
+            local: None,
+            deleted: position == 2,
+            version: "v1".into(),
+            rows: kept(position),
+        }),
         origin_time: Some(NOW),
         conflict_id: Some("c1".into()),
         database_id: "db".into(),
@@ -164,8 +181,8 @@ async fn a_file_makes_itself_and_is_ours() {
     let mut connection = raw(&path).await;
     for (query, expected) in [
         ("PRAGMA application_id", 0x4251_4E53_i64),
-        ("PRAGMA user_version", 1),
-        ("SELECT version FROM berqenas_state", 1),
+        ("PRAGMA user_version", 2),
+        ("SELECT version FROM berqenas_state", 2),
         ("SELECT count(*) FROM berqenas_state", 1),
     ] {
         assert_eq!(sqlx::query_scalar::<_, i64>(query).fetch_one(&mut connection).await.unwrap(), expected, "{query}");
@@ -210,7 +227,7 @@ async fn what_is_not_ours_is_left_alone() {
     let path = folder.path().join("newer.db");
     State::open(&path).await.unwrap().close().await;
     sql(&path, "PRAGMA user_version = 99").await;
-    check_refused(&path, |error| matches!(error, StateError::Newer { found: 99, known: 1, .. }), "version 99").await;
+    check_refused(&path, |error| matches!(error, StateError::Newer { found: 99, known: 2, .. }), "version 99").await;
 
     let path = folder.path().join("other.db");
     sql(&path, "CREATE TABLE t (a); INSERT INTO t VALUES (1)").await;
@@ -238,11 +255,11 @@ async fn a_newer_version_in_the_log_of_a_crash_is_seen() {
     let path = folder.path().join("berqenas.db");
     State::open(&path).await.unwrap().close().await;
     let mut writer = raw(&path).await;
-    sqlx::raw_sql("PRAGMA user_version = 2").execute(&mut writer).await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 3").execute(&mut writer).await.unwrap();
     let crashed = crash(&path, folder.path());
     let before = fs::read(&crashed).unwrap();
     let error = State::open(&crashed).await.unwrap_err();
-    assert!(matches!(error, StateError::Newer { found: 2, .. }), "{error:?}");
+    assert!(matches!(error, StateError::Newer { found: 3, .. }), "{error:?}");
     assert_eq!(fs::read(&crashed).unwrap(), before);
 }
 

@@ -22,7 +22,7 @@ mod marks;
 mod merges;
 mod people;
 mod settled;
-mod triggers;
+pub(crate) mod triggers;
 
 /// The pairs that a story with many runs is told over: different engines, and the same engine twice.
 const MIXED: [Pair<Kind>; 2] = [Pair::new(Kind::Postgres, Kind::Sqlite), Pair::new(Kind::Sqlite, Kind::Sqlite)];

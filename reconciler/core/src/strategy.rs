@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     classify::ConflictKind,
     rules::{Rule, holds},
-    spec::StrategyName,
+    spec::{StrategyChoice, StrategyName},
     value::{Pair, Side},
 };
 
@@ -50,26 +50,44 @@ pub trait Strategy: Send + Sync {
     /// The name as specs and logs spell it.
     fn name(&self) -> &str;
 
+    /// It merges: what one side changed since both last agreed goes to the other, column by column, and [`Strategy::resolve`] is asked
+    /// only for columns that both changed to different values, and where there is no agreed row to merge against. A strategy of whole
+    /// rows does not.
+    fn merges_fields(&self) -> bool {
+        false
+    }
+
+    /// [`Strategy::resolve`] goes by the times of edits.
+    fn goes_by_time(&self) -> bool;
+
     /// Settles one conflict.
     fn resolve(&self, conflict: &Conflict) -> Resolution;
 }
 
-/// The four strategies that need no plugin.
+/// The strategies that need no plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct BuiltIn {
     /// Which.
-    pub name: StrategyName,
+    pub choice: StrategyChoice,
     /// The skew of the sides' clocks beyond which `latest_wins` trusts neither.
     pub max_clock_skew: Duration,
 }
 
 impl Strategy for BuiltIn {
     fn name(&self) -> &str {
-        self.name.as_str()
+        self.choice.as_str()
+    }
+
+    fn merges_fields(&self) -> bool {
+        self.choice.needs_base()
+    }
+
+    fn goes_by_time(&self) -> bool {
+        self.choice.between_rows() == StrategyName::LatestWins
     }
 
     fn resolve(&self, conflict: &Conflict) -> Resolution {
-        match self.name {
+        match self.choice.between_rows() {
             StrategyName::CloudWins => Resolution::Take { side: Side::Cloud, reason: "Cloud wins (policy)".into() },
             StrategyName::LocalWins => Resolution::Take { side: Side::Local, reason: "Local wins (policy)".into() },
             StrategyName::Manual => Resolution::Manual { reason: "the strategy is manual: a person decides".into() },
@@ -137,7 +155,7 @@ mod tests {
     }
 
     fn check(name: StrategyName, conflict: &Conflict, winner: Option<Side>, reason_has: &str) {
-        let (side, reason) = match (BuiltIn { name, max_clock_skew: Duration::from_secs(300) }).resolve(conflict) {
+        let (side, reason) = match (BuiltIn { choice: name.into(), max_clock_skew: Duration::from_secs(300) }).resolve(conflict) {
             Resolution::Take { side, reason } => (Some(side), reason),
             Resolution::Manual { reason } => (None, reason),
         };

@@ -46,6 +46,29 @@ async fn a_saved_plan_is_carried_out_exactly_and_once() {
     }
 }
 
+/// A saved plan with a merge: both writes are made, and the log has the row that both had agreed on, which the plan carries.
+#[tokio::test]
+async fn a_saved_plan_merges() {
+    for kinds in MIXED {
+        let world = World::customers(kinds, "strategy: {name: merge_fields, otherwise: cloud_wins}").await;
+        world.sql(Side::Cloud, "INSERT INTO customers (id, name, city) VALUES ('a', 'Ada', 'Ankara')").await;
+        world.sync().await;
+        world.sql(Side::Cloud, "UPDATE customers SET name = 'Ayla', email = 'a@b.c'").await;
+        world.sql(Side::Local, "UPDATE customers SET name = 'Bora', city = 'Van'").await;
+        berqenas(&world, &["plan", "test"])
+            .exits(0)
+            .shows(&["merged (email from cloud, city from local; name changed on both sides: Cloud wins (policy))"]);
+        berqenas(&world, &SAVE).exits(0);
+        let answer = berqenas(&world, &["apply", "plan.json", "--json"]).exits(0).json();
+        assert_eq!(answer["total_synced"], 2, "{answer}");
+        world.both("SELECT id, name, email, city FROM customers", &["a|Ayla|a@b.c|Van"]).await;
+        let log = berqenas(&world, &["sync", "conflicts", "test", "--json"]).exits(0).json();
+        let entry = &log[0];
+        assert_eq!((entry["winner"].as_str(), entry["base"]["name"].as_str()), (Some("merged"), Some("Ada")), "{log}");
+        world.quiet().await;
+    }
+}
+
 /// Saves a plan of the usual edits, lets something happen, and applies it: refused, and nothing written.
 async fn check(what: impl AsyncFnOnce(&World), code: i32, parts: &[&str]) {
     let world = shop(USUAL).await;

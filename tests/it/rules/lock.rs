@@ -39,7 +39,7 @@ fn spec(world: &World, sides: &[Side], rest: &str) {
 }
 
 /// Two databases with customers, prepared; locks on both sides.
-async fn world(kinds: Pair<Kind>, rest: &str) -> World {
+pub(super) async fn world(kinds: Pair<Kind>, rest: &str) -> World {
     let world = World::empty(kinds).await;
     for side in Side::BOTH {
         world.sql(side, CUSTOMERS).await;
@@ -50,7 +50,7 @@ async fn world(kinds: Pair<Kind>, rest: &str) -> World {
 }
 
 /// The lease of a run that was killed lapses, as it does by itself after a while.
-async fn lapse(world: &World) {
+pub(super) async fn lapse(world: &World) {
     use sqlx::Connection as _;
     let mut state = sqlx::SqliteConnection::connect(&format!("sqlite://{}", world.state().display())).await.unwrap();
     sqlx::raw_sql("UPDATE leases SET until = 0").execute(&mut state).await.unwrap();

@@ -1,11 +1,24 @@
-//! Two writes that belong together: a column joins the sync while the other side edits its row, so that each side has what the other lacks.
+//! Two writes that belong together: each side has what the other lacks. A column joins the sync while the other side edits its row; or both
+//! sides edit a row whose fields are merged.
 
-use berqenas::engine::{outcome::ConflictEntry, request::Step};
-use berqenas_core::value::Side;
+use berqenas::engine::{
+    outcome::{ConflictEntry, Winner},
+    request::Step,
+};
+use berqenas_core::value::{Pair, Side};
 
 use super::{MIXED, STEPS, a_moment, lapse};
 use crate::support::world::{Kind, World};
 
+/// How it comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    ColumnJoins,
+    FieldsMerge,
+}
+
+/// Edits of different columns are merged; of the same one, the later wins.
+const MERGING: &str = "tables: [{name: customers, strategy: {name: merge_fields, otherwise: latest_wins}}]";
 /// The spec before the column joins, and after.
 const WITHOUT: &str = "tables: [{name: customers, columns: {exclude: [city]}}]";
 const WITH: &str = "tables: [customers]";
@@ -15,6 +28,7 @@ type Write = (String, &'static str, String);
 
 /// Rows of which one side has the column's value and the other an edit; some are edited once more after the crash, on either side.
 struct Round {
+    cause: Cause,
     name: String,
     writes: Vec<Write>,
 }
@@ -34,22 +48,26 @@ impl Round {
         self.writes.push((row.to_owned(), column, value));
     }
 
-    /// The sides agree on rows without the column; then it joins.
-    async fn begin(world: &World, name: String) -> Round {
-        let mut round = Round { name, writes: Vec::new() };
-        world.spec(WITHOUT);
+    /// The sides agree on rows, without the column that joins; then both have news.
+    async fn begin(world: &World, cause: Cause, name: String) -> Round {
+        let mut round = Round { cause, name, writes: Vec::new() };
+        world.spec(if cause == Cause::ColumnJoins { WITHOUT } else { MERGING });
         let values: Vec<String> = round.rows().map(|(row, ..)| format!("('{row}', 'agreed')")).collect();
         world.sql(Side::Cloud, &format!("INSERT INTO customers (id, name) VALUES {}", values.join(", "))).await;
         world.sync().await;
         for (row, editor, _) in round.rows() {
             round.write(world, editor.other(), &row, "city", "City").await;
         }
-        world.sync().await;
-        a_moment().await;
+        if cause == Cause::ColumnJoins {
+            world.sync().await;
+            a_moment().await;
+        }
         for (row, editor, _) in round.rows() {
             round.write(world, editor, &row, "name", "Name").await;
         }
-        world.spec(WITH);
+        if cause == Cause::ColumnJoins {
+            world.spec(WITH);
+        }
         round
     }
 
@@ -75,7 +93,13 @@ impl Round {
             assert!(stands || told, "{place}: {column} of {row} is lost; {rows:?}; {:?}", entries().collect::<Vec<_>>());
             assert!(stands || !row.ends_with("-none"), "{place}: {column} of {row} is gone");
         }
-        assert!(!log.iter().any(|entry| entry.key["id"].as_str().is_some_and(|id| id.ends_with("-none"))), "{place}: {log:?}");
+        for (row, ..) in self.rows().filter(|(row, ..)| row.ends_with("-none")) {
+            let told: Vec<&ConflictEntry> = log.iter().filter(|entry| entry.key["id"] == row).collect();
+            match self.cause {
+                Cause::ColumnJoins => assert_eq!(told, Vec::<&ConflictEntry>::new(), "{place}"),
+                Cause::FieldsMerge => is_true(&told, &row, place),
+            }
+        }
         let plan = world.plan().await;
         assert_eq!(plan.summary.total.writes(), 0, "{place}: {plan:?}");
     }
@@ -85,39 +109,72 @@ fn holds(entry: &ConflictEntry, column: &str, value: &str) -> bool {
     [&entry.cloud, &entry.local].into_iter().flatten().any(|row| row[column] == value)
 }
 
-/// The run of the first write, or of the second, dies at each boundary; users come by or do not; and the runs after it bring both sides
-/// all that either had.
+/// The log tells of the merge: once, or once more if a run died before it had written; with both rows as they were, and what both agreed on.
+#[track_caller]
+fn is_true(told: &[&ConflictEntry], row: &str, place: &str) {
+    assert!(!told.is_empty(), "{place}: {row} was merged and the log does not say so");
+    let agreed = |row: &Option<berqenas::engine::outcome::Row>, column: &str| row.as_ref().map(|row| row[column].clone());
+    for entry in told {
+        assert_eq!(
+            (entry.kind.as_str(), entry.strategy.as_str(), entry.winner),
+            ("update_update", "merge_fields", Winner::Merged),
+            "{place}"
+        );
+        let (editor, other) = if row.contains("-cloud-") { (&entry.cloud, &entry.local) } else { (&entry.local, &entry.cloud) };
+        let values = [
+            (editor, "name", format!("Name {row}")),
+            (editor, "city", String::new()),
+            (other, "name", "agreed".to_owned()),
+            (other, "city", format!("City {row}")),
+        ];
+        for (image, column, expected) in values {
+            let value = agreed(image, column).unwrap();
+            assert_eq!(value.as_str().unwrap_or_default(), expected, "{place}: {column} in {entry:?}");
+        }
+        assert_eq!(agreed(&entry.base, "name"), Some("agreed".into()), "{place}: {entry:?}");
+        assert!(entry.reason.contains("name from ") && entry.reason.contains("city from "), "{place}: {entry:?}");
+    }
+}
+
+/// A run dies at each boundary of the first write, or of the second; users come by or do not; and the runs after it bring both sides all
+/// that either had.
 ///
 /// Semantics 2, "a crash, or a user, in between is an ordinary one-sided change"; section 7, "a merge crashes between its two writes".
 #[tokio::test]
 async fn both_writes_of_a_merge_survive_a_crash_at_any_boundary() {
     for kinds in MIXED {
-        let world = World::customers(kinds, "").await;
-        let mut killed = 0;
-        for (number, step) in STEPS.into_iter().enumerate() {
-            // Everywhere where runs are quick, and around the writes elsewhere.
-            let around = matches!(step, Step::Journaled(_) | Step::Written(_));
-            if kinds.cloud == Kind::Postgres && !around {
-                continue;
-            }
-            for run in ["first", "second"] {
-                let place = format!("{kinds:?}, the {run} run is killed at {step:?}");
-                let mut round = Round::begin(&world, format!("{run}{number}")).await;
-                if run == "second" {
-                    let outcome = world.sync().await;
-                    assert_eq!(outcome.report.total_synced, 6, "{place}: {outcome:?}");
-                }
-                killed += usize::from(world.sync_killed_at(1, move |at| at == step).await);
-                lapse(&world).await;
-                round.users_come_by(&world).await;
-                // What is left of both writes, a user's edit, and one more for an edit that lost.
-                for _ in 0..3 {
-                    world.sync().await;
-                }
-                round.check(&world, &place).await;
-            }
-        }
-        assert_eq!(killed, if kinds.cloud == Kind::Postgres { 8 } else { 26 }, "{kinds:?}");
-        world.quiet().await;
+        check(kinds, Cause::ColumnJoins).await;
     }
+}
+
+/// The same of two edits that are merged, on the cheapest pair.
+#[tokio::test]
+async fn merged_edits_survive_a_crash_at_any_boundary() {
+    check(Pair::new(Kind::Sqlite, Kind::Sqlite), Cause::FieldsMerge).await;
+}
+
+async fn check(kinds: Pair<Kind>, cause: Cause) {
+    let world = World::customers(kinds, "").await;
+    let mut killed = 0;
+    for (number, step) in STEPS.into_iter().enumerate() {
+        // Everywhere where runs are quick, and around the writes elsewhere.
+        let around = matches!(step, Step::Journaled(_) | Step::Written(_));
+        if kinds.cloud == Kind::Postgres && !around {
+            continue;
+        }
+        for time in 1..=2 {
+            let place = format!("{kinds:?}, {cause:?}, the run is killed when it comes to {step:?} for the time {time}");
+            let mut round = Round::begin(&world, cause, format!("t{time}s{number}")).await;
+            killed += usize::from(world.sync_killed_at(time, move |at| at == step).await);
+            lapse(&world).await;
+            round.users_come_by(&world).await;
+            // What is left of both writes, a user's edit, and one more for an edit that lost.
+            for _ in 0..3 {
+                world.sync().await;
+            }
+            round.check(&world, &place).await;
+        }
+    }
+    assert_eq!(killed, if kinds.cloud == Kind::Postgres { 8 } else { 19 }, "{kinds:?}, {cause:?}");
+    world.quiet().await;
 }

@@ -7,7 +7,7 @@ use super::{MIXED, a_moment, agreed};
 use crate::support::world::{Kind, PAIRS, World};
 
 /// A trigger that passes `name` through a function of SQL whenever it is written.
-pub(super) async fn normalise(world: &World, side: Side, function: &str) {
+pub(crate) async fn normalise(world: &World, side: Side, function: &str) {
     let text = match world.kind(side) {
         Kind::Postgres => format!(
             "CREATE FUNCTION normalise() RETURNS trigger LANGUAGE plpgsql AS

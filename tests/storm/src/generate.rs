@@ -148,14 +148,17 @@ impl Maker {
 
     fn rules(&mut self) -> SyncRules {
         use StrategyName::{CloudWins, LatestWins, LocalWins, Manual};
+        let whole = [LatestWins, LatestWins, CloudWins, LocalWins, Manual].map(|name| (name, false));
+        let (strategy, merges) = self.one(&[whole[0], whole[1], (LatestWins, true), whole[2], whole[3], whole[4]]);
         SyncRules {
-            strategy: self.one(&[LatestWins, LatestWins, LatestWins, CloudWins, LocalWins, Manual]),
+            strategy,
             initial: self.one(&[InitialPolicy::Strategy, InitialPolicy::Manual, InitialPolicy::Cloud, InitialPolicy::Local]),
             hard_deletes: self.one(&[HardDeletes::Restore, HardDeletes::Propagate, HardDeletes::Propagate, HardDeletes::Manual]),
             batch_rows: self.one(&[1, 2, 3, 100]),
             overlap_seconds: self.one(&[0, 0, 5]),
             by_hash: self.chance(8),
             narrow: self.chance(25),
+            merges,
         }
     }
 
@@ -236,6 +239,7 @@ impl Maker {
             overlap_seconds: 0,
             by_hash: false,
             narrow: false,
+            merges: false,
         };
         let locals = if focus == Focus::Branches { 1..3 } else { 1..2 };
         let syncs = locals.clone().map(|local| SyncPlan { cloud: 0, local, rules: rules.clone() }).collect();

@@ -233,16 +233,37 @@ impl Judge<'_> {
         let skip = self.loose_column(place.0);
         let mut deeds = self.record.of(place).filter_map(|deed| deed.content.as_ref());
         deeds.any(|left| left.tag() == content.tag() && self.alike(left, content, skip))
+            || self.merges() && self.is_merged(place, content, skip)
     }
 
-    /// The column that some spec leaves out at some time: each side has its own values in it.
-    fn loose_column(&self, kind: TableKind) -> Option<&'static str> {
+    /// Whether some spec merges fields at some time.
+    fn merges(&self) -> bool {
+        self.said().any(|rules| rules.merges)
+    }
+
+    /// Whether every column of a row is as somebody left it.
+    fn is_merged(&self, place: &Place, content: &Content, skip: Option<&str>) -> bool {
+        let left = || self.record.of(place).filter_map(|deed| deed.content.as_ref());
+        let column = |name: &'static str, cell: &Cell| Content { cells: [(name, cell.clone())].into(), ..content.clone() };
+        left().any(|left| left.deleted == content.deleted)
+            && content.cells.iter().filter(|(name, _)| Some(**name) != skip).all(|(name, cell)| {
+                let one = column(name, cell);
+                left().any(|left| self.alike(&one, &Content { deleted: one.deleted, ..left.clone() }, None))
+            })
+    }
+
+    /// What the specs say, at one time or another.
+    fn said(&self) -> impl Iterator<Item = &crate::script::SyncRules> {
         let changes = self.script.events.iter().filter_map(|event| match event {
             crate::script::Event::Change { rules, .. } => Some(rules),
             _ => None,
         });
-        let narrow = self.script.world.syncs.iter().map(|sync| &sync.rules).chain(changes).any(|rules| rules.narrow);
-        table(kind).optional.filter(|_| narrow)
+        self.script.world.syncs.iter().map(|sync| &sync.rules).chain(changes)
+    }
+
+    /// The column that some spec leaves out at some time: each side has its own values in it.
+    fn loose_column(&self, kind: TableKind) -> Option<&'static str> {
+        table(kind).optional.filter(|_| self.said().any(|rules| rules.narrow))
     }
 
     /// Equal as far as the coarsest database and the users' own triggers can tell.
@@ -335,8 +356,14 @@ impl Judge<'_> {
         let skip = self.loose_column(place.0);
         let cased = self.script.world.databases.iter().any(|database| database.names != NameTrigger::None);
         let tag = tag_of(row);
-        let agrees = |left: &Content| tells(row, left, skip, cased);
-        self.record.of(place).filter_map(|deed| deed.content.as_ref()).any(|left| left.tag() == tag.as_deref() && agrees(left))
+        let left = || self.record.of(place).filter_map(|deed| deed.content.as_ref());
+        // A merged row has each column from somebody.
+        let from_somebody = |name: &str| {
+            Some(name) == skip || left().any(|left| left.cells.get(name).is_some_and(|cell| tells_cell(row, name, cell, cased)))
+        };
+        let merged = |one: &Content| one.cells.keys().all(|name| from_somebody(name));
+        left().any(|left| left.tag() == tag.as_deref() && tells(row, left, skip, cased))
+            || self.merges() && left().next().is_some_and(merged)
     }
 
     /// What is wrong with who won, where that can be told.
@@ -382,13 +409,18 @@ impl Judge<'_> {
 
 /// Whether a logged row tells a content.
 fn tells(row: &Row, left: &Content, skip: Option<&str>, cased: bool) -> bool {
-    left.cells.iter().filter(|(name, _)| Some(**name) != skip).all(|(name, cell)| match (cell, row.get(*name)) {
+    left.cells.iter().filter(|(name, _)| Some(**name) != skip).all(|(name, cell)| tells_cell(row, name, cell, cased))
+}
+
+/// Whether a logged row tells the content of a column.
+fn tells_cell(row: &Row, name: &str, cell: &Cell, cased: bool) -> bool {
+    match (cell, row.get(name)) {
         (Cell::Text(left), Some(serde_json::Value::String(told))) if cased => left.to_lowercase() == told.to_lowercase(),
         (Cell::Text(left), Some(told)) => told.as_str() == Some(left),
         (Cell::Int(left), Some(told)) => told.as_i64() == Some(*left),
         (Cell::Null, Some(told)) => told.is_null(),
         (_, told) => told.is_some(),
-    })
+    }
 }
 
 fn tag_of(row: &Row) -> Option<String> {

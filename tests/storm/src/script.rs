@@ -111,6 +111,9 @@ pub struct SyncRules {
     /// The column that may be left out is left out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub narrow: bool,
+    /// Fields are merged, and the strategy is asked for what both sides changed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub merges: bool,
 }
 
 /// What happens. Runs and users are known by small numbers; whatever names one that is not there does nothing.

@@ -34,14 +34,17 @@ pub fn text(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(us
         HardDeletes::Propagate => "propagate",
         HardDeletes::Manual => "manual",
     };
+    let strategy = match (rules.merges, rules.strategy.as_str()) {
+        (false, name) => name.to_owned(),
+        (true, otherwise) => format!("{{name: merge_fields, otherwise: {otherwise}}}"),
+    };
     let mut text = format!(
-        "version: 1\nname: {}\nid: {}\ncloud: {}\nlocal: {}\nstrategy: {}\ninitial: {initial}\nbatch_rows: {}\noverlap: {}s\n\
+        "version: 1\nname: {}\nid: {}\ncloud: {}\nlocal: {}\nstrategy: {strategy}\ninitial: {initial}\nbatch_rows: {}\noverlap: {}s\n\
          max_delete_percent: 100\ntables:\n",
         sync_name(sync),
         sync + 1,
         url(plan.cloud),
         url(plan.local),
-        rules.strategy.as_str(),
         rules.batch_rows,
         rules.overlap_seconds,
     );

@@ -30,15 +30,23 @@ pub(super) fn writes(table: &TableRows, side: Side) -> Result<TableWrites, Engin
         }
     });
     let rows = rows.collect::<Result<_, EngineError>>()?;
-    let (mapping, planned) = (Arc::clone(&table.mapping), Arc::clone(&table.rows));
+    let (mapping, planned, keeps_rows) = (Arc::clone(&table.mapping), Arc::clone(&table.rows), table.keeps_rows);
     let remarks = Remarks::new(move |place, stored| {
-        let kept = kept(&mapping, planned.get(place)?, Some(stored))?;
+        let row = planned.get(place)?;
+        // What the base keeps of a row that is stored as it was sent stands in the journal.
+        let as_sent = || {
+            row.expected_after(&mapping).is_some_and(|sent| mapping.access.get(side).hash(&sent) == mapping.access.get(side).hash(stored))
+        };
+        if keeps_rows && as_sent() {
+            return None;
+        }
+        let kept = kept(&mapping, row, Some(stored), keeps_rows)?;
         Some(serde_json::json!({ "cloud": kept.cloud, "local": kept.local }))
     });
     Ok(TableWrites { access: Arc::clone(table.mapping.access.get(side)), rows, remarks })
 }
 
 /// The rows that the base keeps whole, as it keeps them.
-pub(super) fn kept(mapping: &TableMapping, row: &PlannedRow, written: Option<&StoredRow>) -> Option<Pair<Value>> {
-    row.kept_rows(mapping, written).map(|rows| rows.map(|row| mapping.row_json(&row).into()))
+pub(super) fn kept(mapping: &TableMapping, row: &PlannedRow, written: Option<&StoredRow>, keeps_rows: bool) -> Option<Pair<Value>> {
+    row.kept_rows(mapping, written, keeps_rows).map(|rows| rows.map(|row| mapping.row_list(&row)))
 }

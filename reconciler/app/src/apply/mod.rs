@@ -4,17 +4,14 @@
 //! entries); the rows are written, under their guards and the fencing token, together with their outcome, in the target; what
 //! happened is recorded in the state. A run cut off between any two is settled by the next one, from what the target recorded.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use berqenas_core::{
     access::StoredRow,
     classify::ConflictKind,
     key::Key,
     mapping::TableMapping,
-    plan::{PlannedRow, Step, WriteKind},
+    plan::{self, PlannedRow, Step, WriteKind},
     rules::{Rule, holds},
     shape::TableName,
     value::{Pair, Side},
@@ -25,7 +22,7 @@ use crate::{
     error::EngineError,
     state::{
         BaseRow, BatchClose, Conflict, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus, Lease, Origin, OriginRow,
-        Outcome, PendingKey, PlannedBase, Quarantined, State, TableCounts, Winner,
+        Outcome, PendingKey, PlannedBase, Quarantined, State, Winner,
     },
 };
 
@@ -33,6 +30,9 @@ mod batch;
 pub(crate) mod images;
 #[cfg(feature = "sabotage")]
 pub(crate) mod stale;
+mod tally;
+
+use tally::Tally;
 
 /// The longest a refused row waits for its next try: a day, in microseconds.
 const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
@@ -56,6 +56,8 @@ pub(crate) struct TableRows {
     pub(crate) names: Pair<TableName>,
     /// The rows, as planned.
     pub(crate) rows: Arc<Vec<PlannedRow>>,
+    /// The base keeps them whole.
+    pub(crate) keeps_rows: bool,
 }
 
 /// What is done with rows that a database refuses because of other rows.
@@ -109,33 +111,15 @@ pub(crate) struct Applier<'a> {
     pub(crate) conflicts: i64,
 }
 
-/// What a commit adds to the run's counts, table by table.
-#[derive(Default)]
-struct Tally(BTreeMap<String, TableCounts>);
-
-impl Tally {
-    fn of(&mut self, table: &str) -> &mut TableCounts {
-        self.0.entry(table.to_owned()).or_insert_with(|| TableCounts { table: table.to_owned(), ..TableCounts::default() })
-    }
-
-    fn written(&mut self, table: &str, side: Side, resolves_conflict: bool) {
-        let counts = self.of(table);
-        match side {
-            Side::Cloud => counts.local_to_cloud += 1,
-            Side::Local => counts.cloud_to_local += 1,
-        }
-        counts.conflicts_detected += u64::from(resolves_conflict);
-        counts.conflicts_resolved += u64::from(resolves_conflict);
-    }
-
-    fn into_counts(self) -> Vec<TableCounts> {
-        self.0.into_values().collect()
-    }
-}
-
 impl Applier<'_> {
     /// Records what needs no write: adopted and forgotten bases, parked conflicts, rows that cannot be carried exactly.
-    pub(crate) async fn record(&mut self, mapping: &TableMapping, rows: &[PlannedRow], now: i64) -> Result<(), EngineError> {
+    pub(crate) async fn record(
+        &mut self,
+        mapping: &TableMapping,
+        keeps_rows: bool,
+        rows: &[PlannedRow],
+        now: i64,
+    ) -> Result<(), EngineError> {
         let mut close = BatchClose { run: self.run.to_owned(), ..BatchClose::default() };
         let mut tally = Tally::default();
         let parked = self.parked(mapping, rows.iter()).await?;
@@ -146,7 +130,7 @@ impl Applier<'_> {
             match &row.step {
                 Step::Adopt | Step::Forget => {
                     match row.next_base(mapping, None) {
-                        Some(next) => close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, None))),
+                        Some(next) => close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, (None, keeps_rows)))),
                         None => close.base_deletes.push((table.clone(), bytes.clone())),
                     }
                     settled(&mut close, &table, bytes, &parked);
@@ -255,14 +239,15 @@ impl Applier<'_> {
         let mut refused = Vec::new();
         let mut tally = Tally::default();
         let mut refusals: HashMap<String, Attempts> = HashMap::new();
-        for (TableRows { mapping, names, .. }, row, outcome, entry) in rows {
+        for (table_rows, row, outcome, entry) in rows {
+            let mapping = &table_rows.mapping;
             let table = mapping.table.clone();
             let bytes = entry.key.clone();
             #[cfg(feature = "sabotage")]
             stale::forget(self.state, &self.lease.sync, &table, row);
             match outcome {
                 RowOutcome::Applied(stored) => {
-                    self.close_applied(&mut close, mapping, names.get(side), row, stored.as_ref(), entry)?;
+                    self.close_applied(&mut close, table_rows, row, stored.as_ref(), entry, now)?;
                     close.conflicts_close.extend(parked.get(&(table.clone(), bytes)).cloned());
                     tally.written(&table, side, row.dispute.is_some());
                 }
@@ -305,22 +290,23 @@ impl Applier<'_> {
     fn close_applied(
         &self,
         close: &mut BatchClose,
-        mapping: &TableMapping,
-        name: &TableName,
+        rows: &TableRows,
         row: &PlannedRow,
         stored: Option<&StoredRow>,
         entry: &JournalEntry,
+        now: i64,
     ) -> Result<(), EngineError> {
+        let mapping = &rows.mapping;
         let (side, table, key) = (entry.side, mapping.table.clone(), entry.key.clone());
         let hash = stored.map(|stored| mapping.access.get(side).hash(stored));
         close.outcomes.push(Outcome { position: entry.position, status: JournalStatus::Applied, after_hash: hash });
         match (row.next_base(mapping, stored), stored) {
             (Some(next), Some(stored)) => {
-                close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, Some(stored))));
+                close.base_upserts.push((table.clone(), self.base_row(mapping, row, next, (Some(stored), rows.keeps_rows))));
                 if let (Some(stamp), Some(origin_time)) = (stored.stamp, entry.origin_time) {
                     close.origins.push(OriginRow {
                         database_id: self.database_ids.get(side).clone(),
-                        table: name.to_string(),
+                        table: rows.names.get(side).to_string(),
                         key: key.clone(),
                         origin: Origin { stamp, origin_time },
                     });
@@ -330,6 +316,11 @@ impl Applier<'_> {
         }
         close.conflict_states.extend(entry.conflict_id.clone().map(|id| (id, ConflictState::Applied)));
         close.pending_remove.push((table.clone(), key.clone()));
+        if row.merges {
+            // Until the second write, which this run makes if it gets that far.
+            let reason = "the other side lacks what was merged".to_owned();
+            close.pending_add.push((table.clone(), PendingKey { key: key.clone(), reason, attempts: 1, since: now }));
+        }
         close.quarantine_remove.push((table, key));
         Ok(())
     }
@@ -350,7 +341,7 @@ impl Applier<'_> {
         mapping: &TableMapping,
         row: &PlannedRow,
         next: berqenas_core::plan::NextBase,
-        written: Option<&StoredRow>,
+        (written, keeps_rows): (Option<&StoredRow>, bool),
     ) -> BaseRow {
         BaseRow {
             key: row.key.to_bytes(),
@@ -359,7 +350,7 @@ impl Applier<'_> {
             deleted: next.deleted,
             version: mapping.version.clone(),
             run: self.run.to_owned(),
-            rows: batch::kept(mapping, row, written),
+            rows: batch::kept(mapping, row, written, keeps_rows),
         }
     }
 
@@ -400,8 +391,9 @@ impl Applier<'_> {
                 local: next.hashes.local,
                 deleted: next.deleted,
                 version: table.mapping.version.clone(),
+                rows: if table.keeps_rows { batch::kept(&table.mapping, row, after.as_ref(), true) } else { None },
             }),
-            origin_time: *row.edited.get(side.other()),
+            origin_time: row.edit_carried_to(side),
             conflict_id,
             database_id: self.database_ids.get(side).clone(),
             physical_table: table.names.get(side).to_string(),
@@ -423,15 +415,16 @@ impl Applier<'_> {
             kind: dispute.map(|dispute| dispute.kind.as_str().to_owned()).unwrap_or_else(|| "none".into()),
             strategy: dispute.map(|dispute| dispute.strategy.clone()).unwrap_or_else(|| "none".into()),
             winner: match winner {
-                Some(Side::Cloud) => Winner::Cloud,
-                Some(Side::Local) => Winner::Local,
+                Some(plan::Winner::Cloud) => Winner::Cloud,
+                Some(plan::Winner::Local) => Winner::Local,
+                Some(plan::Winner::Merged) => Winner::Merged,
                 None => Winner::None,
             },
             status: if winner.is_some() { ConflictStatus::Resolved } else { ConflictStatus::Pending },
             reason: dispute.map(|dispute| dispute.reason.clone()).unwrap_or_else(|| row.reason.clone()),
             cloud: image(Side::Cloud),
             local: image(Side::Local),
-            base: None,
+            base: row.base.as_ref().map(|base| mapping.row_json(&base.cloud).into()),
             cloud_hash: row.hashes.cloud,
             local_hash: row.hashes.local,
             state,

@@ -127,6 +127,7 @@ mod tests {
             reason: "14:35 > 14:30".into(),
             cloud: Some([("email".to_owned(), "old@email.com".into())].into_iter().collect()),
             local: None,
+            base: None,
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) async fn settle_refusals<'r>(
     }
     let close = BatchClose { run: context.run.to_owned(), pending_add: waits, ..BatchClose::default() };
     context.state.commit(context.lease, &close).await?;
-    applier.record(&table.mapping, &settled, now).await
+    applier.record(&table.mapping, table.keeps_rows, &settled, now).await
 }
 
 fn parent_is_synced(context: &RunContext<'_>, table: &SyncTable, side: Side) -> bool {

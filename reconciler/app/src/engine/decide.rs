@@ -8,7 +8,7 @@ use berqenas_core::{
     access::StoredRow,
     classify::ConflictKind,
     key::Key,
-    mapping::TableMapping,
+    mapping::{JsonFault, TableMapping},
     plan::{Base, Candidate, Dispute, PlannedRow, Step, TableContext, plan_row},
     rules::{Rule, holds},
     spec::{Direction, InitialPolicy},
@@ -98,6 +98,7 @@ impl Decider<'_> {
             first_sync: self.first_sync,
             clock_skew: self.clocks.skew(),
             two_writes: self.session.locked_sides().next().is_none(),
+            keeps_rows: self.table.keeps_rows,
         };
         let mut planned = Vec::with_capacity(keys.len());
         for (((key, bytes), cloud), local) in keys.iter().zip(&bytes).zip(cloud).zip(local) {
@@ -209,24 +210,16 @@ impl Decider<'_> {
     }
 
     fn base_of(&self, row: BaseRow, columns: Option<Vec<usize>>) -> Result<(Vec<u8>, Base), EngineError> {
-        let rows = match &row.rows {
-            Some(rows) => {
-                let read = |json: &serde_json::Value| {
-                    let mut json = json.as_object().cloned().unwrap_or_else(serde_json::Map::new);
-                    if columns.is_some() {
-                        // Columns that joined since say nothing.
-                        for name in self.mapping().column_names() {
-                            json.entry(name).or_insert(serde_json::Value::Null);
-                        }
-                    }
-                    self.mapping().row_from_json(&json).map_err(|fault| {
-                        EngineError::failed(format!("the state holds a row of table {} that cannot be read", self.mapping().table))
-                            .caused_by(fault)
-                    })
-                };
-                Some(Pair::new(read(&rows.cloud)?, read(&rows.local)?))
+        let read = |json: &serde_json::Value| self.mapping().row_from_list(json, columns.as_deref());
+        let both = |rows: &Pair<serde_json::Value>| Ok::<_, JsonFault>(Pair::new(read(&rows.cloud)?, read(&rows.local)?));
+        let rows = match row.rows.as_ref().map(both).transpose() {
+            Ok(rows) => rows,
+            // A column has another type since: what was kept means nothing any more.
+            Err(_) if columns.is_some() => None,
+            Err(fault) => {
+                let what = format!("the state holds a row of table {} that cannot be read", self.mapping().table);
+                return Err(EngineError::failed(what).caused_by(fault));
             }
-            None => None,
         };
         Ok((row.key, Base { hashes: Pair::new(row.cloud, row.local), deleted: row.deleted, columns, rows }))
     }
@@ -287,7 +280,7 @@ fn unreadable_or_clash(mapping: &TableMapping, key: &Key, fetched: &Pair<Fetched
     let planned = |step: Step, reason: String, dispute: Option<Dispute>, seen: Pair<Option<StoredRow>>| {
         let hash = |side: Side| seen.get(side).as_ref().map(|row| mapping.access.get(side).hash(row));
         let hashes = Pair::new(hash(Side::Cloud), hash(Side::Local));
-        PlannedRow { key: key.clone(), seen, hashes, edited, step, reason, dispute, merges: false }
+        PlannedRow { key: key.clone(), seen, hashes, edited, step, reason, dispute, merges: false, base: None }
     };
     for side in Side::BOTH {
         let answer = fetched.get(side);

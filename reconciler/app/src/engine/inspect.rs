@@ -346,5 +346,6 @@ fn conflict_entry(entry: state::Conflict) -> Result<ConflictEntry> {
         reason: entry.reason,
         cloud: row(entry.cloud),
         local: row(entry.local),
+        base: row(entry.base),
     })
 }

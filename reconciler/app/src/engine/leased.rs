@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use berqenas_core::{
-    spec::{InitialPolicy, StrategyName},
+    spec::{InitialPolicy, StrategyChoice, StrategyName},
     value::Side,
 };
 
@@ -84,7 +84,7 @@ pub(super) async fn run(
     progress: &dyn Progress,
 ) -> Result<SyncOutcome> {
     let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref()).await?;
-    let strategy = work.strategy().unwrap_or(loaded.spec.strategy);
+    let strategy = work.strategy().map_or(loaded.spec.strategy, StrategyChoice::from);
     let decides_anew = engine.decides_anew(state, loaded, work.strategy()).await?;
     let new = NewRun {
         remote_db_id: loaded.spec.id,

@@ -38,7 +38,7 @@ use std::{
 
 use berqenas_core::{
     rules::{Rule, holds},
-    spec::StrategyName,
+    spec::{StrategyChoice, StrategyName},
     topology::TablePair,
     value::Side,
 };
@@ -248,7 +248,7 @@ impl Engine {
     /// Whether parked rows are decided anew: the spec or the strategy is another than in the last run.
     async fn decides_anew(&self, state: &State, loaded: &LoadedSpec, strategy: Option<StrategyName>) -> Result<bool> {
         let last = state.last_run(&loaded.spec.name).await?;
-        let strategy = strategy.unwrap_or(loaded.spec.strategy).as_str();
+        let strategy = strategy.map_or(loaded.spec.strategy, StrategyChoice::from).as_str();
         Ok(last.is_none_or(|run| run.generation != loaded.spec.generation || run.strategy != strategy || run.status != RunStatus::Success))
     }
 

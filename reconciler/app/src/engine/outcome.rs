@@ -461,6 +461,9 @@ pub struct ConflictEntry {
     pub cloud: Option<Row>,
     /// The row on the local side; null: none.
     pub local: Option<Row>,
+    /// What both last agreed on, where it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Row>,
 }
 
 /// Whether both sides of a sync can be synced.

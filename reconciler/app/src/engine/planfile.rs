@@ -93,9 +93,9 @@ impl PlanWriter {
     }
 
     /// The next row of the table.
-    pub(super) fn row(&mut self, row: &PlannedRow) -> Result<(), EngineError> {
+    pub(super) fn row(&mut self, mapping: &TableMapping, row: &PlannedRow) -> Result<(), EngineError> {
         self.rows += 1;
-        self.line(&RowFile::of(row))
+        self.line(&RowFile::of(mapping, row))
     }
 
     fn line(&mut self, line: &impl Serialize) -> Result<(), EngineError> {

@@ -50,7 +50,7 @@ impl Sinks {
             if !row.is_nothing() {
                 digest(hasher, &table.spec.name, row);
                 if let Some(file) = &mut self.file {
-                    file.row(row)?;
+                    file.row(&table.mapping, row)?;
                 }
             }
         }

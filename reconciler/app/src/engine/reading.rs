@@ -34,6 +34,8 @@ const CLOCK_TICK_US: i64 = 1_000;
 const BLIND_OVERLAP_US: i64 = 15 * 60 * 1_000_000;
 /// Where a trigger that is not ours stamps a column without zone, it may stamp local time: 26 hours, in microseconds.
 const FOREIGN_TRIGGER_OVERLAP_US: i64 = 26 * 3600 * 1_000_000;
+/// What the version of a table's state ends with, where its base keeps rows whole.
+const KEEPS_ROWS: &str = ":rows";
 /// What a run reads and writes with.
 pub(super) struct RunContext<'a> {
     /// The open sync.
@@ -114,8 +116,8 @@ impl<'a> TableReading<'a> {
     /// Opens the scan.
     pub(super) async fn scan(&self, context: &RunContext<'a>) -> Result<TableScan<'a>, EngineError> {
         let session = context.session;
-        let mapping = &self.decider.table.mapping;
-        TableScan::open(&session.spec.name, context.state, mapping, &session.endpoints, self.scans, session.spec.batch_rows).await
+        let table = self.decider.table;
+        TableScan::open(&session.spec.name, context.state, table, &session.endpoints, self.scans, session.spec.batch_rows).await
     }
 
     /// The keys among those a scan came by that have to be looked at.
@@ -175,9 +177,16 @@ pub(super) async fn decider<'a>(
     })
 }
 
-/// What a table's state is compared with: its mapping, and which way rows go.
+/// What a table's state is compared with: its mapping, which way rows go, and whether the base keeps them whole. Where it does so for
+/// the first time, all are read, and kept.
 pub(super) fn state_version(session: &Session, table: &SyncTable) -> String {
-    format!("{}:{:?}", table.mapping.version, session.spec.direction)
+    let kept = if table.keeps_rows { KEEPS_ROWS } else { "" };
+    format!("{}:{:?}{kept}", table.mapping.version, session.spec.direction)
+}
+
+/// Whether the base of a table still keeps rows that no strategy merges against any more.
+pub(super) fn keeps_in_vain(table: &SyncTable, known: Option<&TableState>) -> bool {
+    !table.keeps_rows && known.is_some_and(|known| known.mapping_version.ends_with(KEEPS_ROWS))
 }
 
 /// How far before its mark a side is read again, in microseconds.

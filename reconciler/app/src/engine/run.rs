@@ -26,7 +26,7 @@ use berqenas_core::{
 use super::{
     identity,
     planfile::PlanFile,
-    reading::{Readings, RunContext, TableReading, decider},
+    reading::{Readings, RunContext, TableReading, decider, keeps_in_vain},
     request::Step as Boundary,
     scan::{UNREADABLE_KEY, UnreadableKey},
     session::SyncTable,
@@ -53,6 +53,8 @@ pub(super) struct Run<'a> {
     /// Rows that wait for other rows, by table number and key's bytes. It grows with what is refused, not with the tables: a key and
     /// a refusal each, and, while they are tried again, the rows as planned.
     waiting: BTreeMap<(usize, Vec<u8>), (Key, Refusal)>,
+    /// Keys of the batch whose merged row stands on one side, and is still to be written to the other, by table number.
+    merged: BTreeMap<usize, Vec<Key>>,
     /// Keys to delete for good, by table number and key's bytes: a key that waited is looked at, and then seen again by the scan.
     deletes: BTreeMap<usize, BTreeMap<Vec<u8>, Key>>,
     /// The number of the last run whose end each side recorded: a run that was taken over may have recorded its own until the token kept it out.
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             tally,
             fenced: false,
             waiting: BTreeMap::new(),
+            merged: BTreeMap::new(),
             deletes: BTreeMap::new(),
             recorded: readings.recorded,
             renewed: 0,
@@ -117,6 +120,7 @@ impl<'a> Run<'a> {
             marks.push(self.table(number).await?);
         }
         self.try_again().await?;
+        self.finish_merges().await?;
         self.delete().await?;
         self.context.progress.step(Boundary::TablesDone);
         self.move_marks(marks).await?;
@@ -135,10 +139,12 @@ impl<'a> Run<'a> {
             let mut batches = plan.batches(planned, self.context.session.spec.batch_rows)?;
             while let Some(rows) = batches.next(&table.mapping)? {
                 self.apply(number, rows, OnRefusal::TryLater).await?;
+                self.finish_merges().await?;
                 self.renew().await?;
             }
         }
         self.try_again().await?;
+        self.finish_merges().await?;
         self.delete().await?;
         self.end().await?;
         Ok(self.tally)
@@ -218,6 +224,9 @@ impl<'a> Run<'a> {
         let reading = TableReading::open(context, self.readings, number).await?;
         context.progress.table(&table.spec.name, reading.expected_rows);
         self.remember_mapping(table).await?;
+        if keeps_in_vain(table, reading.known.as_ref()) {
+            context.state.drop_kept_rows(context.lease, &table.spec.name).await?;
+        }
         for keys in reading.extra.chunks(context.session.spec.batch_rows) {
             self.carry(number, &reading, keys).await?;
         }
@@ -290,7 +299,8 @@ impl<'a> Run<'a> {
             rows.retain(|row| !row.is_nothing());
         }
         self.context.progress.step(Boundary::Planned);
-        self.apply(number, rows, OnRefusal::TryLater).await
+        self.apply(number, rows, OnRefusal::TryLater).await?;
+        self.finish_merges().await
     }
 
     async fn apply(&mut self, number: usize, rows: Vec<PlannedRow>, on_refusal: OnRefusal) -> Result<(), EngineError> {
@@ -305,13 +315,16 @@ impl<'a> Run<'a> {
                 }
                 Step::Write { side, .. } => {
                     let side = *side;
+                    if row.merges {
+                        self.merged.entry(number).or_default().push(row.key.clone());
+                    }
                     writes.get_mut(side).push(row);
                 }
                 _ => records.push(row),
             }
         }
         if !records.is_empty() {
-            self.applier.record(&table.mapping, &records, self.now()).await?;
+            self.applier.record(&table.mapping, table.keeps_rows, &records, self.now()).await?;
         }
         for side in Side::BOTH {
             let rows = std::mem::take(writes.get_mut(side));
@@ -337,7 +350,7 @@ impl<'a> Run<'a> {
             .map(|(number, rows)| {
                 let table = &session.tables[number];
                 let names = table.shapes.as_ref().map(|shape| shape.name.clone());
-                TableRows { mapping: Arc::clone(&table.mapping), names, rows: Arc::new(rows) }
+                TableRows { mapping: Arc::clone(&table.mapping), names, rows: Arc::new(rows), keeps_rows: table.keeps_rows }
             })
             .collect();
         let refused = self.applier.write(side, rows, defer, on_refusal, self.now()).await?;

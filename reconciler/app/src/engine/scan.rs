@@ -12,6 +12,7 @@ use berqenas_core::{
 };
 use futures::{StreamExt, stream::BoxStream};
 
+use super::session::SyncTable;
 use crate::{
     endpoint::{Endpoint, EndpointError, Scan},
     error::EngineError,
@@ -99,6 +100,7 @@ pub(super) struct TableScan<'a> {
     sync: &'a str,
     table: String,
     mapping: Arc<TableMapping>,
+    keeps_rows: bool,
     state: &'a State,
     rows: Pair<Rows>,
     base: Option<BasePages>,
@@ -110,11 +112,12 @@ impl<'a> TableScan<'a> {
     pub(super) async fn open(
         sync: &'a str,
         state: &'a State,
-        mapping: &Arc<TableMapping>,
+        table: &SyncTable,
         endpoints: &Pair<Arc<dyn Endpoint>>,
         scans: Pair<Scan>,
         batch_rows: usize,
     ) -> Result<TableScan<'a>, EngineError> {
+        let mapping = &table.mapping;
         let open = async |side: Side| -> Result<Rows, EngineError> {
             let endpoint = endpoints.get(side);
             let stream = endpoint.scan(mapping.access.get(side).clone(), *scans.get(side), batch_rows).await?;
@@ -123,11 +126,12 @@ impl<'a> TableScan<'a> {
         let full = scans == Pair::new(Scan::Everything, Scan::Everything);
         let rows = Pair::new(open(Side::Cloud).await?, open(Side::Local).await?);
         let base = full.then(|| BasePages { ahead: VecDeque::new(), after: None, ended: false });
-        let table = mapping.table.clone();
-        Ok(TableScan { sync, table, mapping: mapping.clone(), state, rows, base, batch_rows })
+        let (name, keeps_rows) = (mapping.table.clone(), table.keeps_rows);
+        Ok(TableScan { sync, table: name, mapping: mapping.clone(), keeps_rows, state, rows, base, batch_rows })
     }
 
-    /// The next keys; `None` at the end. A full scan leaves out rows that both sides hold exactly as the base says.
+    /// The next keys; `None` at the end. A full scan leaves out rows that both sides hold exactly as the base says, unless the
+    /// base is to keep them whole from now on.
     pub(super) async fn next(&mut self) -> Result<Option<ScanBatch>, EngineError> {
         let mut batch = ScanBatch::default();
         while batch.sightings.len() < self.batch_rows {
@@ -143,6 +147,7 @@ impl<'a> TableScan<'a> {
             if let Some(base) = &base
                 && base.version == self.mapping.version
                 && (Pair { cloud: base.cloud, local: base.local }) == hashes
+                && (!self.keeps_rows || base.rows.is_some() || hashes.cloud.is_none() || hashes.local.is_none())
             {
                 continue;
             }

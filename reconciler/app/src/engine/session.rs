@@ -6,7 +6,7 @@ use berqenas_core::{
     mapping::{self, MappingFault, TableMapping},
     order::parents_first,
     shape::{TableName, TableShape},
-    spec::{Connection, StrategyName, SyncSpec, TableSpec},
+    spec::{Connection, StrategyChoice, StrategyName, SyncSpec, TableSpec},
     strategy::BuiltIn,
     topology::{TableNode, TablePair},
     value::{Pair, Side},
@@ -29,6 +29,8 @@ pub(super) struct SyncTable {
     pub(super) shapes: Pair<TableShape>,
     /// Its strategy.
     pub(super) strategy: BuiltIn,
+    /// The base keeps its rows whole: the spec's strategy merges against them, whatever the request puts in its place.
+    pub(super) keeps_rows: bool,
 }
 
 /// A sync with both its databases open.
@@ -65,8 +67,9 @@ impl Session {
             let shapes = Pair::new(endpoints.cloud.describe(&names.cloud).await?, endpoints.local.describe(&names.local).await?);
             match mapping::map_table(&table, shapes.as_ref()) {
                 Ok(mapping) => {
-                    let strategy = BuiltIn { name: table.strategy, max_clock_skew: spec.max_clock_skew };
-                    tables.push(SyncTable { spec: table, mapping: Arc::new(mapping), shapes, strategy });
+                    let strategy = BuiltIn { choice: table.strategy, max_clock_skew: spec.max_clock_skew };
+                    let keeps_rows = spec.tables.iter().any(|spec| spec.name == table.name && spec.strategy.needs_base());
+                    tables.push(SyncTable { spec: table, mapping: Arc::new(mapping), shapes, strategy, keeps_rows });
                 }
                 Err(mut more) => faults.append(&mut more),
             }
@@ -156,7 +159,8 @@ fn wanted_tables(spec: &SyncSpec, narrowing: &Narrowing) -> Result<Vec<TableSpec
         }
     }
     let chosen = spec.tables.iter().filter(|table| narrowing.tables.is_empty() || narrowing.tables.contains(&table.name));
-    Ok(chosen.cloned().map(|table| TableSpec { strategy: narrowing.strategy.unwrap_or(table.strategy), ..table }).collect())
+    let strategy = |table: &TableSpec| narrowing.strategy.map_or(table.strategy, StrategyChoice::from);
+    Ok(chosen.cloned().map(|table| TableSpec { strategy: strategy(&table), ..table }).collect())
 }
 
 /// Opens both databases of a sync at once.

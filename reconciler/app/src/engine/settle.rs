@@ -109,7 +109,11 @@ fn settle_applied(close: &mut BatchClose, entry: &JournalEntry, recorded: &Ledge
                 deleted: planned.deleted,
                 version: planned.version.clone(),
                 run: entry.run.clone(),
-                rows: recorded.remark.as_ref().map(|remark| kept_rows(entry, remark)).transpose()?,
+                rows: match &recorded.remark {
+                    Some(remark) => Some(kept_rows(entry, remark)?),
+                    // Stored as it was sent: what the base keeps then is known since.
+                    None => planned.rows.clone().filter(|_| hash == entry.sent_hash),
+                },
             };
             close.base_upserts.push((entry.table.clone(), base));
             if let (Some(stamp), Some(origin_time)) = (recorded.stamp, entry.origin_time) {

@@ -3,7 +3,7 @@
 use berqenas_core::{
     classify::ConflictKind,
     mapping::TableMapping,
-    plan::{PlannedRow, Step, WriteKind},
+    plan::{self, PlannedRow, Step, WriteKind},
     value::{Side, Stored},
 };
 use serde_json::Value;
@@ -46,7 +46,13 @@ impl TableView {
             }
         }
         match &row.step {
-            Step::Write { side, kind } => self.add_write(mapping, row, *side, kind, spool),
+            Step::Write { side, kind } => {
+                self.add_write(mapping, row, *side, kind, spool.as_deref_mut())?;
+                match row.second_write(mapping) {
+                    Some(second) => self.add(mapping, &second, spool),
+                    None => Ok(()),
+                }
+            }
             Step::Park => {
                 self.counts.parked += 1;
                 self.note(mapping, row, NoteKind::Parked, row.reason.clone(), spool)
@@ -158,11 +164,12 @@ fn conflict(mapping: &TableMapping, row: &PlannedRow) -> Option<PlannedConflict>
         kind: dispute.kind.as_str().to_owned(),
         cloud: image(Side::Cloud),
         local: image(Side::Local),
-        base: None,
+        base: row.base.as_ref().map(|base| mapping.row_json(&base.cloud)),
         strategy: dispute.strategy.clone(),
         winner: match dispute.winner {
-            Some(Side::Cloud) => Winner::Cloud,
-            Some(Side::Local) => Winner::Local,
+            Some(plan::Winner::Cloud) => Winner::Cloud,
+            Some(plan::Winner::Local) => Winner::Local,
+            Some(plan::Winner::Merged) => Winner::Merged,
             None => Winner::None,
         },
         reason: dispute.reason.clone(),

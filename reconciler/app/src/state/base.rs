@@ -8,7 +8,7 @@ use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
     Lease, Result, State,
-    wire::{Change, hash, hex, keys_text, read_hash, read_json, text},
+    wire::{Change, hash, hex, kept_texts, keys_text, read_hash, read_kept},
 };
 
 /// What both sides last agreed on for one row.
@@ -26,7 +26,7 @@ pub struct BaseRow {
     pub version: String,
     /// The run that agreed.
     pub run: String,
-    /// The whole rows, kept where the table's strategy needs them.
+    /// The whole rows: kept where a side stored something other than was sent, and where the table's strategy merges against them.
     pub rows: Option<Pair<Value>>,
 }
 
@@ -39,7 +39,7 @@ impl FromRow<'_, SqliteRow> for BaseRow {
             deleted: row.try_get("deleted")?,
             version: row.try_get("version")?,
             run: row.try_get("run")?,
-            rows: read_json(row, "cloud_row")?.zip(read_json(row, "local_row")?).map(|(cloud, local)| Pair { cloud, local }),
+            rows: read_kept(row, ["agreed_row", "cloud_row", "local_row"])?,
         })
     }
 }
@@ -128,6 +128,17 @@ impl State {
         change.commit().await
     }
 
+    /// Drops the rows that a table's base keeps only because its strategy merged against them: it no longer does.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn drop_kept_rows(&self, lease: &Lease, table: &str) -> Result<()> {
+        let mut change = self.change(lease, "dropping rows that nothing merges against any more").await?;
+        let query = sqlx::query("UPDATE base SET agreed_row = NULL WHERE sync = ? AND table_name = ? AND agreed_row IS NOT NULL");
+        change.run(query.bind(&lease.sync).bind(table)).await?;
+        change.commit().await
+    }
+
     /// The origins of rows, by key; `table` is the name it has in that database.
     ///
     /// # Errors
@@ -145,16 +156,16 @@ impl State {
 impl Change<'_> {
     pub(super) async fn upsert_base(&mut self, rows: &[(String, BaseRow)]) -> Result<()> {
         const UPSERT: &str =
-            "INSERT OR REPLACE INTO base (sync, table_name, key, cloud_hash, local_hash, deleted, version, run, cloud_row, local_row)
+            "INSERT OR REPLACE INTO base (sync, table_name, key, cloud_hash, local_hash, deleted, version, run, agreed_row, cloud_row, local_row)
              SELECT ?1, value ->> 'table', unhex(value ->> 'key'), unhex(value ->> 'cloud'), unhex(value ->> 'local'),
-                    value ->> 'deleted', value ->> 'version', value ->> 'run', value ->> 'cloud_row', value ->> 'local_row'
+                    value ->> 'deleted', value ->> 'version', value ->> 'run', value ->> 'agreed_row', value ->> 'cloud_row',
+                    value ->> 'local_row'
              FROM json_each(?2)";
         let line = |(table, row): &(String, BaseRow)| {
+            let [agreed, cloud, local] = kept_texts(row.rows.as_ref());
             json!({
                 "table": table, "key": hex(&row.key), "cloud": hash(row.cloud), "local": hash(row.local), "deleted": row.deleted,
-                "version": row.version, "run": row.run,
-                "cloud_row": text(row.rows.as_ref().map(|rows| &rows.cloud)),
-                "local_row": text(row.rows.as_ref().map(|rows| &rows.local)),
+                "version": row.version, "run": row.run, "agreed_row": agreed, "cloud_row": cloud, "local_row": local,
             })
         };
         self.each(UPSERT, rows, line).await.map(drop)

@@ -3,14 +3,14 @@
 //!
 //! A crash between the two leaves entries `open`: the next run settles them by what the databases themselves recorded.
 
-use berqenas_core::value::{RowHash, Side};
+use berqenas_core::value::{Pair, RowHash, Side};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
     BaseRow, Conflict, ConflictState, Lease, OriginRow, PendingKey, Quarantined, Result, State, StateError, TableCounts,
-    wire::{Change, hash, hex, read_count, read_hash, read_json, read_some_json, read_word, text},
+    wire::{Change, hash, hex, kept_texts, read_count, read_hash, read_json, read_kept, read_some_json, read_word, text},
 };
 
 /// What is done to a row.
@@ -52,6 +52,8 @@ pub struct PlannedBase {
     pub deleted: bool,
     /// The version of mapping and canonical form.
     pub version: String,
+    /// The whole rows, where the table's strategy merges against them.
+    pub rows: Option<Pair<Value>>,
 }
 
 /// One row operation on one side.
@@ -104,6 +106,7 @@ impl FromRow<'_, SqliteRow> for JournalEntry {
                 local: read_hash(row, "base_local")?,
                 deleted: row.try_get("base_deleted")?,
                 version,
+                rows: read_kept(row, ["base_agreed_row", "base_cloud_row", "base_local_row"])?,
             }),
         };
         Ok(JournalEntry {
@@ -253,21 +256,25 @@ impl Change<'_> {
     async fn add_entries(&mut self, entries: &[JournalEntry]) -> Result<()> {
         const INSERT: &str = "INSERT INTO journal
                  (run, batch, position, sync, status, table_name, key, key_json, side, op, before_row, after_row, sent_hash,
-                  base_version, base_cloud, base_local, base_deleted, origin_time, conflict_id, database_id, physical_table)
+                  base_version, base_cloud, base_local, base_deleted, base_agreed_row, base_cloud_row, base_local_row, origin_time,
+                  conflict_id, database_id, physical_table)
              SELECT value ->> 'run', value ->> 'batch', value ->> 'position', ?1, 'open', value ->> 'table', unhex(value ->> 'key'),
                     value ->> 'key_json', value ->> 'side', value ->> 'op', value ->> 'before', value ->> 'after',
                     unhex(value ->> 'sent'), value ->> 'base_version', unhex(value ->> 'base_cloud'),
-                    unhex(value ->> 'base_local'), value ->> 'base_deleted', value ->> 'origin_time', value ->> 'conflict_id',
+                    unhex(value ->> 'base_local'), value ->> 'base_deleted', value ->> 'base_agreed_row', value ->> 'base_cloud_row',
+                    value ->> 'base_local_row', value ->> 'origin_time', value ->> 'conflict_id',
                     value ->> 'database_id', value ->> 'physical_table'
              FROM json_each(?2)";
         let line = |entry: &JournalEntry| {
             let base = entry.base.as_ref();
+            let [agreed_row, cloud_row, local_row] = kept_texts(base.and_then(|base| base.rows.as_ref()));
             json!({
                 "run": entry.run, "batch": entry.batch, "position": entry.position, "table": entry.table,
                 "key": hex(&entry.key), "key_json": entry.key_json.to_string(), "side": entry.side, "op": entry.op,
                 "before": text(entry.before.as_ref()), "after": text(entry.after.as_ref()), "sent": hash(entry.sent_hash),
                 "base_version": base.map(|base| &base.version), "base_cloud": hash(base.and_then(|base| base.cloud)),
                 "base_local": hash(base.and_then(|base| base.local)), "base_deleted": base.map(|base| base.deleted),
+                "base_agreed_row": agreed_row, "base_cloud_row": cloud_row, "base_local_row": local_row,
                 "origin_time": entry.origin_time, "conflict_id": entry.conflict_id,
                 "database_id": entry.database_id, "physical_table": entry.physical_table,
             })

@@ -1,6 +1,6 @@
 //! Between Rust and SQLite: fenced transactions, rows sent in bulk, columns read back.
 
-use berqenas_core::value::RowHash;
+use berqenas_core::value::{Pair, RowHash};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
@@ -90,6 +90,22 @@ pub(super) fn hash(hash: Option<RowHash>) -> Value {
 /// JSON as the text that is stored; NULL stays NULL.
 pub(super) fn text(json: Option<&Value>) -> Value {
     json.map_or(Value::Null, |json| Value::String(json.to_string()))
+}
+
+/// Both sides' rows as their columns hold them: one text if they are the same, else the cloud's and the local side's.
+pub(super) fn kept_texts(rows: Option<&Pair<Value>>) -> [Value; 3] {
+    match rows {
+        Some(rows) if rows.cloud == rows.local => [text(Some(&rows.cloud)), Value::Null, Value::Null],
+        rows => [Value::Null, text(rows.map(|rows| &rows.cloud)), text(rows.map(|rows| &rows.local))],
+    }
+}
+
+/// Reads what [`kept_texts`] gave to these columns.
+pub(super) fn read_kept(row: &SqliteRow, [agreed, cloud, local]: [&str; 3]) -> sqlx::Result<Option<Pair<Value>>> {
+    match read_json(row, agreed)? {
+        Some(agreed) => Ok(Some(Pair::new(agreed.clone(), agreed))),
+        None => Ok(read_json(row, cloud)?.zip(read_json(row, local)?).map(|(cloud, local)| Pair { cloud, local })),
+    }
 }
 
 /// The word an enum is stored as: its name in serde's spelling.

@@ -69,6 +69,48 @@ impl TableMapping {
         map
     }
 
+    /// The row as the state keeps it: the values of the synced columns in order, then the soft delete flag.
+    /// [`TableMapping::row_from_list`] reads it back.
+    #[must_use]
+    pub fn row_list(&self, row: &Row) -> Json {
+        let values = self.columns.iter().zip(&row.values).map(|(column, value)| to_json(value, &column.common));
+        values.chain([Json::Bool(row.deleted)]).collect()
+    }
+
+    /// Reads a row that [`TableMapping::row_list`] wrote, today or, with the columns that it had then, under an earlier mapping; columns
+    /// that joined since are NULL. What [`TableMapping::row_json`] wrote is read as well: states of version 1 hold such rows.
+    ///
+    /// # Errors
+    /// If a column is missing, or of another type.
+    pub fn row_from_list(&self, json: &Json, columns: Option<&[usize]>) -> Result<Row, JsonFault> {
+        if let Json::Object(map) = json {
+            let mut map = map.clone();
+            if columns.is_some() {
+                for column in &self.columns {
+                    map.entry(&column.name).or_insert(Json::Null);
+                }
+            }
+            return self.row_from_json(&map);
+        }
+        let every: Vec<usize>;
+        let columns = match columns {
+            Some(columns) => columns,
+            None => {
+                every = (0..self.columns.len()).collect();
+                &every
+            }
+        };
+        let whole = || fault("a row", json, format!("has not {} values and a flag", columns.len()));
+        let (flag, values) = json.as_array().and_then(|list| list.split_last()).ok_or_else(whole)?;
+        let deleted = flag.as_bool().filter(|_| values.len() == columns.len()).ok_or_else(whole)?;
+        let mut row = Row { values: vec![Value::Null; self.columns.len()], deleted };
+        for (index, value) in columns.iter().zip(values) {
+            let column = &self.columns[*index];
+            row.values[*index] = from_json(value, &column.common).map_err(|reason| fault(&column.name, value, reason))?;
+        }
+        Ok(row)
+    }
+
     /// One value as JSON.
     #[must_use]
     pub fn value_json(&self, column: usize, value: &Value) -> Json {

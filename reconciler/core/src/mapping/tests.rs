@@ -88,7 +88,7 @@ fn spec() -> TableSpec {
         local: None,
         exclude: Vec::new(),
         rename: std::collections::BTreeMap::new(),
-        strategy: StrategyName::LatestWins,
+        strategy: StrategyName::LatestWins.into(),
         hard_deletes: HardDeletes::Restore,
         detect: Detect::Timestamp,
         bookkeeping: BookkeepingNames::default(),
@@ -312,7 +312,7 @@ fn bookkeeping_is_asked_for_where_it_is_needed() {
     let refused = faults(&by_hash, &bare.0, &bare.1);
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(refused[0].contains("latest_wins needs the column updated_at"));
-    by_hash.strategy = StrategyName::CloudWins;
+    by_hash.strategy = StrategyName::CloudWins.into();
     let mapping = map(&by_hash, &bare.0, &bare.1).unwrap();
     assert!(!mapping.access.cloud.stamp_updates);
     let flagged = table(Engine::Postgres, "things", 1, "id integer, is_deleted boolean");

@@ -4,6 +4,7 @@
 //! plain data: everything that is chosen is chosen here, and whoever applies it chooses nothing any more. Rows are planned one by one,
 //! so a batch is as large as the caller likes and a table never sits in memory.
 
+mod merge;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use crate::{
     access::StoredRow,
-    classify::{ConflictKind, Facts, Presence, classify},
+    classify::{Class, ConflictKind, Facts, Presence, classify},
     key::Key,
     mapping::{Row, TableMapping, Unrepresentable},
     rules::{Rule, holds},
@@ -41,6 +42,8 @@ pub struct TableContext<'a> {
     /// A row may take two writes, one on each side, to be in step. Not where a run that died is settled by a look at the rows: these
     /// do not tell the first write from a user's. A strategy that merges is to be refused there for the same reason.
     pub two_writes: bool,
+    /// The base keeps rows whole: the table's strategy merges against them.
+    pub keeps_rows: bool,
 }
 
 impl TableContext<'_> {
@@ -62,7 +65,8 @@ pub struct Base {
     pub deleted: bool,
     /// The base was taken under an earlier mapping: the numbers of the columns it covered, in its order. `None`: today's mapping.
     pub columns: Option<Vec<usize>>,
-    /// Both sides' rows, kept where a side stored something other than was sent. Columns that the base does not cover mean nothing.
+    /// Both sides' rows, kept where a side stored something other than was sent, and where the table's strategy merges against them.
+    /// Columns that the base does not cover mean nothing.
     pub rows: Option<Pair<Row>>,
 }
 
@@ -134,6 +138,27 @@ pub enum Step {
     },
 }
 
+/// Whose content is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Winner {
+    /// The cloud's.
+    Cloud,
+    /// The local side's.
+    Local,
+    /// A row made of both.
+    Merged,
+}
+
+impl From<Side> for Winner {
+    fn from(side: Side) -> Winner {
+        match side {
+            Side::Cloud => Winner::Cloud,
+            Side::Local => Winner::Local,
+        }
+    }
+}
+
 /// A conflict and how it was settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispute {
@@ -142,7 +167,7 @@ pub struct Dispute {
     /// The strategy or policy that settled it.
     pub strategy: String,
     /// The winner; `None`: a person has to decide.
-    pub winner: Option<Side>,
+    pub winner: Option<Winner>,
     /// Why.
     pub reason: String,
 }
@@ -165,8 +190,10 @@ pub struct PlannedRow {
     /// The conflict behind it, if there was one.
     pub dispute: Option<Dispute>,
     /// Each side has something that the other lacks, and this is the first of two writes: the written side agrees on no row at all, so
-    /// that whatever it holds next is an ordinary change, which the next run carries to the other side.
+    /// that whatever it holds next is an ordinary change, which a second write carries to the other side.
     pub merges: bool,
+    /// Of a conflict: what both sides held when they last agreed, where that is kept.
+    pub base: Option<Pair<Row>>,
 }
 
 /// The base that follows from a plan.
@@ -225,20 +252,38 @@ impl PlannedRow {
         }
     }
 
-    /// Both sides' rows, to be kept with the base, where they are agreed on and differ all the same: a trigger altered what was sent, or
-    /// the winner of a conflict stays where it is. Later writes then carry only what changed at their source.
+    /// Both sides' rows, to be kept with the base: always where `whole`, since the table's strategy merges against them, else where they
+    /// are agreed on and differ all the same: a trigger altered what was sent, or the winner of a conflict stays where it is. Later
+    /// writes then carry only what changed at their source.
     #[must_use]
-    pub fn kept_rows(&self, mapping: &TableMapping, written: Option<&StoredRow>) -> Option<Pair<Row>> {
+    pub fn kept_rows(&self, mapping: &TableMapping, written: Option<&StoredRow>, whole: bool) -> Option<Pair<Row>> {
         let mut stored = self.seen.as_ref().map(Option::as_ref);
         match &self.step {
             Step::Adopt => {}
-            Step::Write { side, kind: WriteKind::Insert(_) | WriteKind::Update(_) } if !self.merges => *stored.get_mut(*side) = written,
+            Step::Write { side, kind: WriteKind::Update(set) } if self.merges && holds(Rule::MergeInTwoSteps) => {
+                return if whole { merge::between_writes(self, mapping, *side, set, written?) } else { None };
+            }
+            Step::Write { side, kind: WriteKind::Insert(_) | WriteKind::Update(_) } => *stored.get_mut(*side) = written,
             _ => return None,
         }
         // A row that a trigger made unreadable is quarantined when it is looked at the next time.
         let read = |side: Side| stored.get(side).and_then(|row| mapping.decode(side, row).ok());
         let (cloud, local) = (read(Side::Cloud)?, read(Side::Local)?);
-        (cloud != local).then(|| Pair::new(cloud, local))
+        (whole || cloud != local).then(|| Pair::new(cloud, local))
+    }
+
+    /// The second write of a merge, if the first is stored as it is sent and nobody comes in between; to be shown, never carried out.
+    #[must_use]
+    pub fn second_write(&self, mapping: &TableMapping) -> Option<PlannedRow> {
+        let (Step::Write { side, kind: WriteKind::Update(set) }, true) = (&self.step, self.merges) else { return None };
+        merge::second_write(self, mapping, *side, set)
+    }
+
+    /// When what a write on `side` brings was edited at its origin: the later of the two edits, if it brings something of both.
+    #[must_use]
+    pub fn edit_carried_to(&self, side: Side) -> Option<i64> {
+        let merged = self.merges || self.dispute.as_ref().is_some_and(|dispute| dispute.winner == Some(Winner::Merged));
+        if merged { self.edited.cloud.max(self.edited.local) } else { *self.edited.get(side.other()) }
     }
 
     /// The row as the written side is expected to store it: what was sent, before triggers and coarser types have their say.
@@ -265,7 +310,7 @@ impl PlannedRow {
 pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow {
     let mapping = context.mapping;
     let hashes = Pair::new(hash_of(mapping, Side::Cloud, &candidate), hash_of(mapping, Side::Local, &candidate));
-    let planned = PlannedRow {
+    let mut planned = PlannedRow {
         key: candidate.key,
         seen: candidate.sides,
         hashes,
@@ -274,6 +319,7 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
         reason: String::new(),
         dispute: None,
         merges: false,
+        base: None,
     };
     let presence = Pair::new(
         presence(mapping, Side::Cloud, &planned, candidate.base.as_ref()),
@@ -282,7 +328,8 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
     let known = candidate.base.is_some();
     let covered = candidate.base.as_ref().and_then(|base| base.columns.clone());
     if known && presence.cloud.is_same() && presence.local.is_same() && covered.is_none() {
-        return planned;
+        let kept = !context.keeps_rows || candidate.base.is_some_and(|base| base.rows.is_some());
+        return if kept { planned } else { merge::keep(mapping, planned) };
     }
     let rows = match decode(mapping, &planned) {
         Ok(rows) => rows,
@@ -292,6 +339,9 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
     let facts = Facts { sides: presence, known, equal, first_sync: context.first_sync, key_generated: mapping.key_generated };
     let class = classify(&facts);
     let base_rows = candidate.base.and_then(|base| base.rows);
+    if context.keeps_rows && matches!(class, Class::Conflict { .. }) {
+        planned.base.clone_from(&base_rows);
+    }
     if let Some(covered) = covered {
         return settle::settle_outdated(context, planned, &rows, (&covered, base_rows.as_ref()), class);
     }

@@ -2,7 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::{Dispute, PlannedRow, Step, TableContext, WriteKind};
+use super::{
+    Dispute, PlannedRow, Step, TableContext, Winner, WriteKind,
+    merge::{Conflicting, settle_fields},
+};
 use crate::{
     classify::{Class, ConflictKind},
     mapping::{Row, Unrepresentable},
@@ -29,6 +32,9 @@ pub(super) fn settle_outdated(
         }
         _ => return settle(context, planned, rows, None, class),
     };
+    if let (Class::Conflict { kind }, Some(base)) = (class, mergeable(context, class, base_rows)) {
+        return settle_fields(context, planned, rows, &Conflicting { kind, both, base, covered: Some(covered) });
+    }
     let differing = context.mapping.changed_columns(both.cloud, both.local);
     let fresh: Vec<(usize, Option<Side>)> = differing
         .into_iter()
@@ -74,8 +80,14 @@ pub(super) fn settle_outdated(
     write_wanted(context, planned, &both, &wanted, lead)
 }
 
+/// The agreed rows that a conflict over two edited rows is merged against.
+fn mergeable<'r>(context: &TableContext<'_>, class: Class, base_rows: Option<&'r Pair<Row>>) -> Option<&'r Pair<Row>> {
+    let edited = matches!(class, Class::Conflict { kind: ConflictKind::UpdateUpdate | ConflictKind::UpdateDelete });
+    base_rows.filter(|_| edited && context.strategy.merges_fields())
+}
+
 /// Which side's value of a column says more: a value more than the column's default, that more than NULL; `None`: two values.
-fn says_more(context: &TableContext<'_>, rows: &Pair<&Row>, column: usize) -> Option<Side> {
+pub(super) fn says_more(context: &TableContext<'_>, rows: &Pair<&Row>, column: usize) -> Option<Side> {
     let says = |side: Side| {
         let value = &rows.get(side).values[column];
         u8::from(*value != Value::Null) + u8::from(!context.mapping.is_empty_or_default(side, column, value))
@@ -89,7 +101,7 @@ fn says_more(context: &TableContext<'_>, rows: &Pair<&Row>, column: usize) -> Op
 
 /// Brings both sides to what is wanted of each. Where both lack something, one is written now, and the base makes an ordinary change
 /// of it; the follower first, or whichever has the smaller digest: the same row, on whichever side it is.
-fn write_wanted(
+pub(super) fn write_wanted(
     context: &TableContext<'_>,
     mut planned: PlannedRow,
     both: &Pair<&Row>,
@@ -129,12 +141,17 @@ fn write_wanted(
 
 /// A row that would take a write on each side waits for a person where `ledger: lock` holds.
 fn refuse_merge(mut planned: PlannedRow) -> PlannedRow {
-    let reason = "a column joined the sync and each side has something that the other lacks: that takes a write on each side, which \
-                  `ledger: lock` cannot settle if the run dies in between; make the rows equal, or let the database have the table \
-                  berqenas_sync";
+    const REFUSED: &str = "each side has something that the other lacks: that takes a write on each side, which `ledger: lock` cannot \
+                           settle if the run dies in between; make the rows equal, or let the database have the table berqenas_sync";
+    let merged = planned.dispute.take().filter(|dispute| dispute.winner == Some(Winner::Merged));
+    let (kind, why) = match merged {
+        Some(dispute) => (dispute.kind, dispute.reason),
+        None => (ConflictKind::NewColumn, "a column joined the sync".into()),
+    };
+    let reason = format!("{why} and {REFUSED}");
     planned.merges = false;
-    planned.reason = reason.into();
-    planned.dispute = Some(Dispute { kind: ConflictKind::NewColumn, strategy: "manual".into(), winner: None, reason: reason.into() });
+    planned.reason.clone_from(&reason);
+    planned.dispute = Some(Dispute { kind, strategy: "manual".into(), winner: None, reason });
     planned.step = Step::Park;
     planned
 }
@@ -163,8 +180,12 @@ pub(super) fn settle(
             let reason = format!("deleted on {held}, and for good on {}: the tombstone stays", held.other());
             // Whoever deleted the row for good may not have seen what the tombstone was put on: the log keeps it, should a new row
             // take its place.
-            planned.dispute =
-                Some(Dispute { kind: ConflictKind::HardDelete, strategy: "tombstone".into(), winner: Some(held), reason: reason.clone() });
+            planned.dispute = Some(Dispute {
+                kind: ConflictKind::HardDelete,
+                strategy: "tombstone".into(),
+                winner: Some(held.into()),
+                reason: reason.clone(),
+            });
             planned.step = Step::Adopt;
             planned.reason = reason;
             planned
@@ -178,7 +199,13 @@ pub(super) fn settle(
         Class::Revived { to } => write_copy(context, planned, to, rows, None, format!("purged on {to}, alive again on {}", to.other())),
         Class::Update { to } => write_copy(context, planned, to, rows, base_rows, format!("changed on {}", to.other())),
         Class::Conflict { kind: ConflictKind::HardDelete } => settle_hard_delete(context, planned, rows),
-        Class::Conflict { kind } => settle_conflict(context, planned, rows, kind),
+        Class::Conflict { kind } => match (mergeable(context, class, base_rows), rows) {
+            (Some(base), Pair { cloud: Some(cloud), local: Some(local) }) => {
+                let both = Pair::new(cloud, local);
+                settle_fields(context, planned, rows, &Conflicting { kind, both, base, covered: None })
+            }
+            _ => settle_conflict(context, planned, rows, kind),
+        },
     }
 }
 
@@ -230,7 +257,7 @@ fn written(mut planned: PlannedRow, to: Side, set: Result<WriteKind, Unrepresent
 
 /// The source's row, except that a side which stored something other than was sent keeps it: of such a row (`agreed` is what the source
 /// held then) only what changed at the source since is wanted.
-fn wanted_row(source: &Row, target: &Row, agreed: Option<&Row>) -> Row {
+pub(super) fn wanted_row(source: &Row, target: &Row, agreed: Option<&Row>) -> Row {
     let mut wanted = source.clone();
     for (column, value) in wanted.values.iter_mut().enumerate() {
         if agreed.is_some_and(|agreed| agreed.values[column] == *value) {
@@ -246,7 +273,7 @@ fn settle_hard_delete(context: &TableContext<'_>, mut planned: PlannedRow, rows:
     let held = missing.other();
     let gone = format!("gone from {missing} (deleted for good, or its primary key was changed)");
     let dispute = |strategy: &str, winner: Option<Side>, reason: String| {
-        Some(Dispute { kind: ConflictKind::HardDelete, strategy: strategy.into(), winner, reason })
+        Some(Dispute { kind: ConflictKind::HardDelete, strategy: strategy.into(), winner: winner.map(Winner::from), reason })
     };
     match context.hard_deletes {
         HardDeletes::Restore => {
@@ -295,7 +322,7 @@ fn decide(context: &TableContext<'_>, planned: &mut PlannedRow, rows: &Pair<Opti
         Resolution::Take { side, reason } => (Some(side), reason),
     };
     planned.reason.clone_from(&reason);
-    planned.dispute = Some(Dispute { kind, strategy, winner, reason });
+    planned.dispute = Some(Dispute { kind, strategy, winner: winner.map(Winner::from), reason });
     if winner.is_none() {
         planned.step = Step::Park;
     }
@@ -324,11 +351,10 @@ fn resolve(context: &TableContext<'_>, planned: &PlannedRow, rows: &Pair<Option<
             let held = if rows.cloud.is_some() { Side::Cloud } else { Side::Local };
             let answer = ask(context, planned, rows, kind);
             let gone_wins = matches!(&answer, Resolution::Take { side, .. } if *side != held);
-            let by_time = context.strategy.name() == crate::spec::StrategyName::LatestWins.as_str();
             match answer {
                 Resolution::Manual { .. } => (strategy, answer),
                 // A hard delete has no time, and only the policy `propagate` lets it win at all.
-                _ if gone_wins && !by_time && context.hard_deletes == HardDeletes::Propagate => (strategy, answer),
+                _ if gone_wins && !context.strategy.goes_by_time() && context.hard_deletes == HardDeletes::Propagate => (strategy, answer),
                 _ => (strategy, take(held, &format!("edited here and deleted for good on {}: the edit is kept", held.other()))),
             }
         }
@@ -336,7 +362,7 @@ fn resolve(context: &TableContext<'_>, planned: &PlannedRow, rows: &Pair<Option<
     }
 }
 
-fn ask(context: &TableContext<'_>, planned: &PlannedRow, rows: &Pair<Option<Row>>, kind: ConflictKind) -> Resolution {
+pub(super) fn ask(context: &TableContext<'_>, planned: &PlannedRow, rows: &Pair<Option<Row>>, kind: ConflictKind) -> Resolution {
     let fingerprint = |row: &Option<Row>| row.as_ref().map_or([0; 32], |row| context.mapping.fingerprint(row));
     context.strategy.resolve(&Conflict {
         kind,

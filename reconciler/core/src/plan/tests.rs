@@ -4,6 +4,7 @@
 mod broken;
 mod cases;
 mod columns;
+mod fields;
 mod history;
 mod properties;
 mod world;

@@ -44,9 +44,9 @@ pub struct SpecFile {
     /// The time zone of `cron`, by its IANA name.
     #[schemars(extend("examples" = ["Europe/Istanbul"], "default" = "UTC"))]
     pub timezone: Option<String>,
-    /// Who wins a conflict, unless a table says otherwise.
+    /// Who wins a conflict, unless a table says otherwise: a name, or a mapping with `name`.
     #[schemars(extend("default" = "latest_wins"))]
-    pub strategy: Option<StrategyName>,
+    pub strategy: Option<StrategyEntry>,
     /// Which way rows go.
     #[schemars(extend("default" = "both"))]
     pub direction: Option<Direction>,
@@ -160,8 +160,8 @@ pub struct TableFields {
     pub local: Option<String>,
     /// Columns left out, and columns whose names differ.
     pub columns: Option<ColumnsEntry>,
-    /// Who wins a conflict in this table.
-    pub strategy: Option<StrategyName>,
+    /// Who wins a conflict in this table: a name, or a mapping with `name`.
+    pub strategy: Option<StrategyEntry>,
     /// What is done with a row that was deleted for good on one side.
     #[schemars(extend("default" = "restore"))]
     pub hard_deletes: Option<HardDeletes>,
@@ -170,6 +170,45 @@ pub struct TableFields {
     pub detect: Option<Detect>,
     /// The names of the bookkeeping columns, where they are not those of the sync.
     pub bookkeeping: Option<BookkeepingEntry>,
+}
+
+/// A conflict strategy: its name, or a mapping that says more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(extend("examples" = ["latest_wins", {"name": "merge_fields", "otherwise": "latest_wins"}]))]
+pub enum StrategyEntry {
+    /// The name and more.
+    Long(StrategyFields),
+    /// The name alone.
+    Short(StrategyWord),
+}
+
+/// A conflict strategy.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StrategyFields {
+    /// Its name.
+    #[schemars(extend("examples" = ["merge_fields"]))]
+    pub name: StrategyWord,
+    /// For `merge_fields`: who wins columns that both sides changed to different values, and rows that cannot be merged.
+    #[schemars(extend("default" = "manual"))]
+    pub otherwise: Option<StrategyName>,
+}
+
+/// The name of a conflict strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyWord {
+    /// The later edit wins.
+    LatestWins,
+    /// The cloud's row wins.
+    CloudWins,
+    /// The local row wins.
+    LocalWins,
+    /// A person decides.
+    Manual,
+    /// Edits of different columns are merged.
+    MergeFields,
 }
 
 /// What is said of a table's columns.

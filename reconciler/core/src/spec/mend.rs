@@ -55,8 +55,9 @@ fn repair(error: &ValidationError<'_>, repairs: &mut Vec<Repair>) {
 }
 
 fn stand_in(pointer: &str, schema: &str) -> Option<Value> {
-    // One example for every table would make them the same table.
-    if pointer.starts_with("/tables/") && pointer.matches('/').count() == 2 || pointer.ends_with("/name") {
+    // One example for every table would make them the same table. The names of strategies are given.
+    let named = pointer.ends_with("/name") && !pointer.ends_with("/strategy/name");
+    if pointer.starts_with("/tables/") && pointer.matches('/').count() == 2 || named {
         return Some(unlike_any(pointer));
     }
     SCHEMA.pointer(schema)?.get("examples")?.get(0).cloned()

@@ -44,7 +44,7 @@ pub struct SyncSpec {
     /// When it runs; `None`: on demand only.
     pub schedule: Option<Schedule>,
     /// The default strategy of its tables.
-    pub strategy: StrategyName,
+    pub strategy: StrategyChoice,
     /// Which way rows go.
     pub direction: Direction,
     /// What is done with rows that differ when a table is first synced.
@@ -125,7 +125,7 @@ pub enum Schedule {
     },
 }
 
-/// A conflict strategy.
+/// A conflict strategy that decides for one side's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyName {
@@ -149,6 +149,51 @@ impl StrategyName {
             StrategyName::LocalWins => "local_wins",
             StrategyName::Manual => "manual",
         }
+    }
+}
+
+/// What settles the conflicts of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyChoice {
+    /// Each column that one side changed; the second strategy for those that both changed to different values.
+    MergeFields {
+        /// The second strategy.
+        otherwise: StrategyName,
+    },
+    /// One side's row, as a whole.
+    #[serde(untagged)] // Specs that never heard of any other keep their generation.
+    Whole(StrategyName),
+}
+
+impl StrategyChoice {
+    /// The name as specs spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StrategyChoice::Whole(name) => name.as_str(),
+            StrategyChoice::MergeFields { .. } => "merge_fields",
+        }
+    }
+
+    /// The strategy that decides between whole rows: itself, or the second one.
+    #[must_use]
+    pub fn between_rows(self) -> StrategyName {
+        match self {
+            StrategyChoice::Whole(name) | StrategyChoice::MergeFields { otherwise: name } => name,
+        }
+    }
+
+    /// Whether it merges against the row that both sides last agreed on, which its tables therefore keep whole.
+    #[must_use]
+    pub fn needs_base(self) -> bool {
+        matches!(self, StrategyChoice::MergeFields { .. })
+    }
+}
+
+impl From<StrategyName> for StrategyChoice {
+    fn from(name: StrategyName) -> StrategyChoice {
+        StrategyChoice::Whole(name)
     }
 }
 
@@ -231,7 +276,7 @@ pub struct TableSpec {
     /// Columns whose names differ: cloud to local.
     pub rename: BTreeMap<String, String>,
     /// The strategy.
-    pub strategy: StrategyName,
+    pub strategy: StrategyChoice,
     /// What is done with hard deletes.
     pub hard_deletes: HardDeletes,
     /// How changes are found.

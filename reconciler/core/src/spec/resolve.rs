@@ -10,10 +10,14 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::{
-    BookkeepingNames, Connection, Detect, Direction, HardDeletes, InitialPolicy, Schedule, SecretSource, StrategyName, SyncSpec, TableSpec,
+    BookkeepingNames, Connection, Detect, Direction, HardDeletes, InitialPolicy, Schedule, SecretSource, StrategyChoice, StrategyName,
+    SyncSpec, TableSpec,
     check::brief,
     fault::did_you_mean,
-    file::{BookkeepingEntry, ColumnsEntry, ConnectionEntry, ConnectionFields, PasswordEntry, SpecFile, TableEntry, TableFields},
+    file::{
+        BookkeepingEntry, ColumnsEntry, ConnectionEntry, ConnectionFields, PasswordEntry, SpecFile, StrategyEntry, StrategyFields,
+        StrategyWord, TableEntry, TableFields,
+    },
     url,
     yaml::{Document, OffsetFault, escape},
 };
@@ -46,7 +50,7 @@ impl Resolver<'_> {
         if cloud.url == local.url && cloud.schema == local.schema {
             self.fault("/local", "cloud and local are the same database", Some("a sync keeps two databases in step"));
         }
-        let strategy = file.strategy.unwrap_or(StrategyName::LatestWins);
+        let strategy = file.strategy.map_or(StrategyName::LatestWins.into(), |entry| self.strategy("", entry));
         let names = self.bookkeeping("", file.bookkeeping.unwrap_or_default(), &BookkeepingNames::default());
         SyncSpec {
             name: file.name,
@@ -191,7 +195,28 @@ impl Resolver<'_> {
         names
     }
 
-    fn tables(&mut self, entries: Vec<TableEntry>, strategy: StrategyName, names: &BookkeepingNames) -> Vec<TableSpec> {
+    fn strategy(&mut self, pointer: &str, entry: StrategyEntry) -> StrategyChoice {
+        let StrategyFields { name, otherwise } = match entry {
+            StrategyEntry::Short(name) => StrategyFields { name, otherwise: None },
+            StrategyEntry::Long(fields) => fields,
+        };
+        let whole = match name {
+            StrategyWord::MergeFields => {
+                return StrategyChoice::MergeFields { otherwise: otherwise.unwrap_or(StrategyName::Manual) };
+            }
+            StrategyWord::LatestWins => StrategyName::LatestWins,
+            StrategyWord::CloudWins => StrategyName::CloudWins,
+            StrategyWord::LocalWins => StrategyName::LocalWins,
+            StrategyWord::Manual => StrategyName::Manual,
+        };
+        if otherwise.is_some() {
+            let message = format!("{} decides whole rows: \"otherwise\" means nothing to it", whole.as_str());
+            self.fault(&format!("{pointer}/strategy/otherwise"), message, Some("take it out, or choose merge_fields"));
+        }
+        whole.into()
+    }
+
+    fn tables(&mut self, entries: Vec<TableEntry>, strategy: StrategyChoice, names: &BookkeepingNames) -> Vec<TableSpec> {
         let tables: Vec<TableSpec> =
             entries.into_iter().enumerate().map(|(index, entry)| self.table(&format!("/tables/{index}"), entry, strategy, names)).collect();
         // Names that differ in case alone are one table to most engines: two entries for it would be two writers.
@@ -210,7 +235,7 @@ impl Resolver<'_> {
         tables
     }
 
-    fn table(&mut self, pointer: &str, entry: TableEntry, strategy: StrategyName, names: &BookkeepingNames) -> TableSpec {
+    fn table(&mut self, pointer: &str, entry: TableEntry, strategy: StrategyChoice, names: &BookkeepingNames) -> TableSpec {
         let fields = match entry {
             TableEntry::Short(name) => TableFields {
                 name,
@@ -232,7 +257,7 @@ impl Resolver<'_> {
             local: fields.local,
             exclude: columns.exclude,
             rename: columns.rename,
-            strategy: fields.strategy.unwrap_or(strategy),
+            strategy: fields.strategy.map_or(strategy, |entry| self.strategy(pointer, entry)),
             hard_deletes: fields.hard_deletes.unwrap_or(HardDeletes::Restore),
             detect: fields.detect.unwrap_or(Detect::Timestamp),
             bookkeeping: match fields.bookkeeping {

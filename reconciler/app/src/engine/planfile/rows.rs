@@ -5,7 +5,7 @@ use berqenas_core::{
     classify::ConflictKind,
     key::Key,
     mapping::TableMapping,
-    plan::{Dispute, PlannedRow, Step, WriteKind},
+    plan::{Dispute, PlannedRow, Step, Winner, WriteKind},
     value::{Pair, RowHash, Side, Stored},
 };
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub(super) struct RowFile {
     dispute: Option<DisputeFile>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     merges: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<Pair<serde_json::Value>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,13 +61,13 @@ enum StepFile {
 struct DisputeFile {
     kind: ConflictKind,
     strategy: String,
-    winner: Option<Side>,
+    winner: Option<Winner>,
     reason: String,
 }
 
 impl RowFile {
     /// A row as it is saved.
-    pub(super) fn of(row: &PlannedRow) -> RowFile {
+    pub(super) fn of(mapping: &TableMapping, row: &PlannedRow) -> RowFile {
         let stored = |row: &Option<StoredRow>| {
             row.as_ref().map(|row| StoredRowFile { values: row.values.iter().map(StoredFile::of).collect(), stamp: row.stamp })
         };
@@ -82,6 +84,7 @@ impl RowFile {
                 reason: dispute.reason.clone(),
             }),
             merges: row.merges,
+            base: row.base.as_ref().map(|rows| rows.as_ref().map(|row| mapping.row_list(row))),
         }
     }
 
@@ -93,6 +96,11 @@ impl RowFile {
             (values.len() == mapping.access.get(side).columns.len()).then_some(Some(StoredRow { values, stamp: row.stamp }))
         };
         let seen = Pair::new(stored(Side::Cloud)?, stored(Side::Local)?);
+        let agreed = |row: &serde_json::Value| mapping.row_from_list(row, None).ok();
+        let base = match &self.base {
+            Some(rows) => Some(Pair::new(agreed(&rows.cloud)?, agreed(&rows.local)?)),
+            None => None,
+        };
         let hash = |side: Side| -> Option<RowHash> { seen.get(side).as_ref().map(|row| mapping.access.get(side).hash(row)) };
         Some(PlannedRow {
             key: Key::from_bytes(&hex::decode(&self.key).ok()?).ok()?,
@@ -108,6 +116,7 @@ impl RowFile {
                 reason: dispute.reason.clone(),
             }),
             merges: self.merges,
+            base,
         })
     }
 }

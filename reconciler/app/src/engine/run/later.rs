@@ -19,6 +19,19 @@ use crate::{
 };
 
 impl Run<'_> {
+    /// The second writes of merges, as what they are by now: ordinary changes of the side that was written first. What a user did
+    /// meanwhile is part of that; where it makes a merge again, that is left to the next run.
+    pub(super) async fn finish_merges(&mut self) -> Result<(), EngineError> {
+        for (number, keys) in std::mem::take(&mut self.merged) {
+            for keys in keys.chunks(self.context.session.spec.batch_rows) {
+                let planned = self.plan_again(number, keys).await?;
+                self.apply(number, planned, OnRefusal::TryLater).await?;
+            }
+        }
+        self.merged.clear();
+        Ok(())
+    }
+
     /// Rows that were refused because of other rows: those may be there by now. Each pass plans afresh and writes them after what they
     /// need, in batches; rings of rows and chains of unique values go through together.
     pub(super) async fn try_again(&mut self) -> Result<(), EngineError> {

@@ -8,7 +8,7 @@ use crate::{
     check::check,
     classify::ConflictKind,
     mapping::TableMapping,
-    plan::{Dispute, PlannedRow, Step, WriteKind},
+    plan::{Dispute, PlannedRow, Step, Winner, WriteKind},
     shape::Engine,
     spec::{Direction, HardDeletes, InitialPolicy, StrategyName},
     value::{Pair, RowHash, Side, Stored},
@@ -19,7 +19,7 @@ fn sound() -> (TableMapping, Vec<PlannedRow>) {
     let engines = Pair::new(Engine::Postgres, Engine::Sqlite);
     let schema = Schema { engines, columns: vec![Kind::Integer, Kind::Text, Kind::Text], key_len: 1, default: None, generated: false };
     let policy = Policy {
-        strategy: StrategyName::LatestWins,
+        strategy: StrategyName::LatestWins.into(),
         direction: Direction::Both,
         initial: InitialPolicy::Manual,
         hard_deletes: HardDeletes::Restore,
@@ -42,7 +42,7 @@ fn update(row: &mut PlannedRow) -> &mut Vec<(usize, Stored)> {
     }
 }
 
-fn dispute(winner: Option<Side>) -> Option<Dispute> {
+fn dispute(winner: Option<Winner>) -> Option<Dispute> {
     Some(Dispute { kind: ConflictKind::UpdateUpdate, strategy: "manual".into(), winner, reason: String::new() })
 }
 
@@ -63,7 +63,7 @@ fn rows() {
     finds("a row is parked without a conflict", |rows| rows[0].step = Step::Park);
     finds("a row is parked though its conflict is decided", |rows| {
         rows[0].step = Step::Park;
-        rows[0].dispute = dispute(Some(Side::Cloud));
+        rows[0].dispute = dispute(Some(Winner::Cloud));
     });
     finds("a row is written though its conflict waits for a person", |rows| rows[0].dispute = dispute(None));
     finds("nothing is there to adopt", |rows| {

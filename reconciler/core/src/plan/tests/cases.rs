@@ -10,15 +10,15 @@ use crate::{
     access::{Role, StoredRow},
     key::Key,
     mapping::TableMapping,
-    plan::{Base, Candidate, PlannedRow, Step, WriteKind, plan_row},
+    plan::{Base, Candidate, PlannedRow, Step, Winner, WriteKind, plan_row},
     shape::Engine,
-    spec::{Direction, HardDeletes, InitialPolicy, StrategyName},
+    spec::{Direction, HardDeletes, InitialPolicy, StrategyChoice, StrategyName},
     strategy::BuiltIn,
     value::{Pair, Side, Stored, Value},
 };
 
-const POLICY: Policy = Policy {
-    strategy: StrategyName::LatestWins,
+pub(super) const POLICY: Policy = Policy {
+    strategy: StrategyChoice::Whole(StrategyName::LatestWins),
     direction: Direction::Both,
     initial: InitialPolicy::Manual,
     hard_deletes: HardDeletes::Restore,
@@ -32,7 +32,7 @@ fn schema() -> Schema {
 }
 
 /// A row from `c1 c2 @stamp`: `-` is no row, `†` before it a soft delete, `_` a NULL.
-fn row(mapping: &TableMapping, side: Side, text: &str) -> Option<StoredRow> {
+pub(super) fn row(mapping: &TableMapping, side: Side, text: &str) -> Option<StoredRow> {
     if text == "-" {
         return None;
     }
@@ -60,7 +60,7 @@ fn base(mapping: &TableMapping, text: &str, columns: Option<Vec<usize>>) -> Opti
 }
 
 /// The step in short.
-fn show(mapping: &TableMapping, planned: &PlannedRow) -> String {
+pub(super) fn show(mapping: &TableMapping, planned: &PlannedRow) -> String {
     let set = |side: Side, set: &[(usize, Stored)]| {
         let columns = &mapping.access.get(side).columns;
         let one = |(index, value): &(usize, Stored)| match value {
@@ -82,7 +82,12 @@ fn show(mapping: &TableMapping, planned: &PlannedRow) -> String {
         Step::Quarantine { side, .. } => format!("quarantine {side}"),
     };
     let dispute = planned.dispute.as_ref().map_or(String::new(), |dispute| {
-        let winner = dispute.winner.map_or("nobody", Side::as_str);
+        let winner = match dispute.winner {
+            None => "nobody",
+            Some(Winner::Cloud) => "cloud",
+            Some(Winner::Local) => "local",
+            Some(Winner::Merged) => "merged",
+        };
         format!(" [{}: {winner} by {}]", dispute.kind.as_str(), dispute.strategy)
     });
     let merge = if planned.merges { ", the rest next time" } else { "" };
@@ -105,7 +110,7 @@ fn check_in(
     expected: &str,
 ) {
     let mapping = schema.mapping(0);
-    let strategy = BuiltIn { name: policy.strategy, max_clock_skew: Duration::from_secs(300) };
+    let strategy = BuiltIn { choice: policy.strategy, max_clock_skew: Duration::from_secs(300) };
     let context = crate::plan::TableContext { clock_skew, ..policy.context(&mapping, &strategy, first_sync) };
     let sides = Pair::new(row(&mapping, Side::Cloud, cloud), row(&mapping, Side::Local, local));
     let mut base = base(&mapping, agreed, covered);
@@ -142,7 +147,7 @@ fn one_side_changed() {
         ("-", "a b", "†a b | †a b", "insert cloud: purged on cloud, alive again on local"),
     ] {
         for strategy in [StrategyName::LatestWins, StrategyName::CloudWins, StrategyName::LocalWins, StrategyName::Manual] {
-            check(Policy { strategy, ..POLICY }, !FIRST, [cloud, local, agreed], expected);
+            check(Policy { strategy: strategy.into(), ..POLICY }, !FIRST, [cloud, local, agreed], expected);
         }
     }
 }
@@ -198,7 +203,7 @@ fn both_sides_changed() {
         ),
         (Manual, "x b", "a y", "none", "park [insert_insert: nobody by manual]: the strategy is manual: a person decides".into()),
     ] {
-        check(Policy { strategy, ..POLICY }, !FIRST, [cloud, local, agreed], &expected);
+        check(Policy { strategy: strategy.into(), ..POLICY }, !FIRST, [cloud, local, agreed], &expected);
     }
     let skewed = "update local c1=x c2=b [update_update: cloud by latest_wins]: \
                   Cloud wins (the clocks differ by 301.0 s, more than max_clock_skew: times are not trusted)";
@@ -244,7 +249,7 @@ fn hard_deletes() {
         (Propagate, S::LocalWins, "x b", "delete cloud [hard_delete_update: local by local_wins]: Local wins (policy)".into()),
         (Manual, S::Manual, "x b", "park [hard_delete_update: nobody by manual]: the strategy is manual: a person decides".into()),
     ] {
-        check(Policy { hard_deletes, strategy, ..POLICY }, !FIRST, [cloud, "-", "a b | a b"], &expected);
+        check(Policy { hard_deletes, strategy: strategy.into(), ..POLICY }, !FIRST, [cloud, "-", "a b | a b"], &expected);
     }
 }
 
@@ -264,7 +269,7 @@ fn one_way() {
         // The winner is where rows come to: both keep what they have.
         (D::CloudToLocal, S::LocalWins, ["x b", "a y", "a b | a b"], "adopt [update_update: local by local_wins]: Local wins (policy)"),
     ] {
-        check(Policy { direction, strategy, ..POLICY }, !FIRST, [cloud, local, agreed], expected);
+        check(Policy { direction, strategy: strategy.into(), ..POLICY }, !FIRST, [cloud, local, agreed], expected);
     }
 }
 

@@ -255,7 +255,7 @@ impl Schema {
             local: None,
             exclude: excluded.map(Schema::name).collect(),
             rename: std::collections::BTreeMap::new(),
-            strategy: StrategyName::LatestWins,
+            strategy: StrategyName::LatestWins.into(),
             hard_deletes: HardDeletes::Restore,
             detect: Detect::Timestamp,
             bookkeeping: BookkeepingNames::default(),

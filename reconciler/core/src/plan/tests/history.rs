@@ -12,9 +12,9 @@ use crate::{
     access::Role,
     check::check,
     mapping::{Row, TableMapping},
-    plan::{PlannedRow, Step, WriteKind},
+    plan::{PlannedRow, Step, Winner, WriteKind},
     shape::Engine,
-    spec::{Direction, HardDeletes, InitialPolicy, StrategyName},
+    spec::{Direction, HardDeletes, InitialPolicy, StrategyChoice, StrategyName},
     value::{Pair, Side, Value},
 };
 
@@ -49,12 +49,15 @@ fn schema() -> impl Strategy<Value = Schema> {
 fn policy() -> impl Strategy<Value = Policy> {
     use {Direction as D, HardDeletes as H, InitialPolicy as I, StrategyName as S};
     let all = (
-        select(vec![S::LatestWins, S::CloudWins, S::LocalWins, S::Manual]),
+        (select(vec![S::LatestWins, S::CloudWins, S::LocalWins, S::Manual]), prop::bool::weighted(0.4)),
         prop_oneof![3 => Just(D::Both), 1 => Just(D::CloudToLocal), 1 => Just(D::LocalToCloud)],
         select(vec![I::Manual, I::Cloud, I::Local, I::Strategy]),
         select(vec![H::Restore, H::Propagate, H::Manual]),
     );
-    all.prop_map(|(strategy, direction, initial, hard_deletes)| Policy { strategy, direction, initial, hard_deletes })
+    all.prop_map(|((name, merges), direction, initial, hard_deletes)| {
+        let strategy = if merges { StrategyChoice::MergeFields { otherwise: name } } else { name.into() };
+        Policy { strategy, direction, initial, hard_deletes }
+    })
 }
 
 fn triggers() -> impl Strategy<Value = Pair<Trigger>> {
@@ -144,12 +147,13 @@ fn run(world: &mut World, mapping: &TableMapping, memory: &mut Memory, observer:
     for (key, row) in &plan {
         let (before, after) = (&before[key], &after[key]);
         if let Some(winner) = row.dispute.as_ref().and_then(|dispute| dispute.winner) {
-            memory.logged.entry(*key).or_default().extend(before.get(winner.other()).clone());
+            let logged = Side::BOTH.into_iter().filter(|side| winner != Winner::from(*side)).filter_map(|side| before.get(side).clone());
+            memory.logged.entry(*key).or_default().extend(logged);
         }
         assert_only_changes(world, mapping, memory, (*key, row), before);
         assert_nothing_lost(world, &full, memory, (*key, row), before, after);
         assert_new_columns(world, mapping, memory, (*key, row), before, after);
-        remember(mapping, memory, (*key, row), before, after);
+        remember(mapping, memory, world.policy.strategy.needs_base(), (*key, row), before, after);
     }
     plan
 }
@@ -162,13 +166,19 @@ fn contents(world: &World, full: &TableMapping) -> BTreeMap<usize, Pair<Option<R
 fn remember(
     mapping: &TableMapping,
     memory: &mut Memory,
+    keeps_rows: bool,
     (key, row): (usize, &PlannedRow),
     before: &Pair<Option<Row>>,
     after: &Pair<Option<Row>>,
 ) {
     match &row.step {
-        Step::Write { .. } if row.merges => {
-            memory.agreed.insert(key, before.clone());
+        Step::Write { side, .. } if row.merges => {
+            let mut agreed = before.clone();
+            if keeps_rows {
+                // What the written side has of its own is from now on its change.
+                *agreed.get_mut(*side) = before.get(side.other()).clone();
+            }
+            memory.agreed.insert(key, agreed);
             memory.merging.insert(key);
         }
         Step::Adopt | Step::Write { .. } if row.next_base(mapping, None).is_some() => {

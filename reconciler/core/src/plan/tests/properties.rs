@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     mapping::TableMapping,
-    plan::{Base, Candidate, PlannedRow, Step, plan_row},
+    plan::{Base, Candidate, PlannedRow, Step, Winner, plan_row},
     value::{Pair, Side},
 };
 
@@ -53,6 +53,7 @@ fn assert_mirrored(mapping: &TableMapping, row: &PlannedRow, mirrored: &PlannedR
     expected.seen = expected.seen.swap();
     expected.hashes = expected.hashes.swap();
     expected.edited = expected.edited.swap();
+    expected.base = expected.base.map(Pair::swap);
     expected.reason = mirrored_text(&expected.reason);
     match &mut expected.step {
         Step::Write { side, .. } | Step::NotCarried { to: side } => *side = side.other(),
@@ -63,7 +64,11 @@ fn assert_mirrored(mapping: &TableMapping, row: &PlannedRow, mirrored: &PlannedR
         Step::Nothing | Step::Adopt | Step::Forget | Step::Park => {}
     }
     if let Some(dispute) = &mut expected.dispute {
-        dispute.winner = dispute.winner.map(Side::other);
+        dispute.winner = dispute.winner.map(|winner| match winner {
+            Winner::Cloud => Winner::Local,
+            Winner::Local => Winner::Cloud,
+            Winner::Merged => Winner::Merged,
+        });
         dispute.reason = mirrored_text(&dispute.reason);
         dispute.strategy = mirrored_text(&dispute.strategy);
     }

@@ -13,7 +13,7 @@ use crate::{
     mapping::{Row, TableMapping},
     plan::{Base, Candidate, PlannedRow, Step, TableContext, WriteKind, plan_row},
     shape::Engine,
-    spec::{Direction, HardDeletes, InitialPolicy, StrategyName},
+    spec::{Direction, HardDeletes, InitialPolicy, StrategyChoice, StrategyName},
     strategy::BuiltIn,
     value::{Pair, Side, Stored, Value},
 };
@@ -32,7 +32,7 @@ pub(super) enum Trigger {
 /// What the spec says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
-    pub(super) strategy: StrategyName,
+    pub(super) strategy: StrategyChoice,
     pub(super) direction: Direction,
     pub(super) initial: InitialPolicy,
     pub(super) hard_deletes: HardDeletes,
@@ -43,9 +43,8 @@ impl Policy {
     pub(super) fn swapped(self) -> Policy {
         Policy {
             strategy: match self.strategy {
-                StrategyName::CloudWins => StrategyName::LocalWins,
-                StrategyName::LocalWins => StrategyName::CloudWins,
-                other => other,
+                StrategyChoice::Whole(name) => StrategyChoice::Whole(mirrored(name)),
+                StrategyChoice::MergeFields { otherwise } => StrategyChoice::MergeFields { otherwise: mirrored(otherwise) },
             },
             direction: match self.direction {
                 Direction::Both => Direction::Both,
@@ -62,7 +61,7 @@ impl Policy {
     }
 
     pub(super) fn built_in(self) -> BuiltIn {
-        BuiltIn { name: self.strategy, max_clock_skew: Duration::from_secs(300) }
+        BuiltIn { choice: self.strategy, max_clock_skew: Duration::from_secs(300) }
     }
 
     pub(super) fn context<'a>(self, mapping: &'a TableMapping, strategy: &'a BuiltIn, first_sync: bool) -> TableContext<'a> {
@@ -75,7 +74,16 @@ impl Policy {
             first_sync,
             clock_skew: Duration::ZERO,
             two_writes: true,
+            keeps_rows: self.strategy.needs_base(),
         }
+    }
+}
+
+fn mirrored(name: StrategyName) -> StrategyName {
+    match name {
+        StrategyName::CloudWins => StrategyName::LocalWins,
+        StrategyName::LocalWins => StrategyName::CloudWins,
+        other => other,
     }
 }
 
@@ -269,7 +277,7 @@ impl World {
             };
             match row.next_base(mapping, written.as_ref()) {
                 Some(next) => {
-                    let rows = row.kept_rows(mapping, written.as_ref());
+                    let rows = row.kept_rows(mapping, written.as_ref(), self.policy.strategy.needs_base());
                     let base = Base { hashes: next.hashes, deleted: next.deleted, columns: None, rows };
                     let kept = KeptBase { base, version: mapping.version.clone(), columns: mapping.columns_for_state() };
                     self.bases.insert(*key, kept);

@@ -19,7 +19,7 @@ fn spec() -> TableSpec {
         local: None,
         exclude: Vec::new(),
         rename: std::collections::BTreeMap::new(),
-        strategy: StrategyName::LatestWins,
+        strategy: StrategyName::LatestWins.into(),
         hard_deletes: HardDeletes::Restore,
         detect: Detect::Timestamp,
         bookkeeping: BookkeepingNames::default(),
