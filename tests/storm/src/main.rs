@@ -150,7 +150,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         runs += verdict.record.runs;
         kills += verdict.record.kills;
         for (fault, count) in &verdict.record.failures {
-            *ends.entry(masked(fault)).or_insert(0) += count;
+            *ends.entry(fault.clone()).or_insert(0) += count;
         }
         ties = Pair::new(ties.cloud + verdict.record.ties.cloud, ties.local + verdict.record.ties.local);
         if ties.cloud.min(ties.local) == 0 && ties.cloud + ties.local >= TIES {
@@ -211,12 +211,6 @@ fn save(script: &Script, folder: &Path) -> Result<(), String> {
     std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, &text)).map_err(|fault| format!("{}: {fault}", file.display()))?;
     println!("saved as {}; replay it with --replay, keep it by copying it to tests/cases/", file.display());
     Ok(())
-}
-
-/// What differs from run to run left out, to count what is alike.
-fn masked(text: &str) -> String {
-    let plain = |word: &&str| !word.contains(|letter: char| letter.is_ascii_digit());
-    text.split_whitespace().filter(plain).collect::<Vec<_>>().join(" ")
 }
 
 fn tell(findings: &[Finding]) {
