@@ -395,6 +395,7 @@ async fn one_run_per_sync() {
     assert_eq!(third.token, 3);
     // The clock is set back: up to two minutes it may live, and renew its lease soon; beyond, nobody renewed it since.
     assert!(other.acquire(SYNC, "second", NOW + MINUTE, MINUTE).await.is_err());
+    assert_eq!(state.held(SYNC, NOW + MINUTE - 1).await.unwrap(), None);
     let fourth = other.acquire(SYNC, "second", NOW + MINUTE - 1, MINUTE).await.unwrap();
     assert_eq!(fourth.token, 4);
     other.release(&fourth, NOW + 2 * MINUTE).await.unwrap();

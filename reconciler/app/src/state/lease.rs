@@ -33,6 +33,11 @@ impl FromRow<'_, SqliteRow> for Held {
     }
 }
 
+/// The lease of a sync that is held at a time. A holder that lives renews it by the clock as it is now: one that lasts for longer than that
+/// can have come to is of a holder that died before the clock was set back.
+const HELD: &str =
+    "SELECT holder, since, until FROM leases WHERE sync = ?1 AND holder IS NOT NULL AND until > ?2 AND until <= ?2 + 2 * ttl";
+
 impl State {
     /// Takes the sync's lease for `ttl_us` microseconds from `now`, with a new token. A lease that has lapsed is taken over.
     ///
@@ -40,12 +45,7 @@ impl State {
     /// [`StateError::Busy`] while another holder's lease lasts.
     pub async fn acquire(&self, sync: &str, holder: &str, now: i64, ttl_us: i64) -> Result<Lease> {
         let mut change = self.unfenced_change(sync, "taking the lease").await?;
-        // A holder that lives renews it by the clock as it is now: a lease from far ahead is of one that died before the clock was set
-        // back.
-        let held = sqlx::query(
-            "SELECT holder, since, until FROM leases WHERE sync = ?1 AND holder IS NOT NULL AND until > ?2 AND until <= ?2 + 2 * ttl",
-        );
-        if let Some(row) = change.first(held.bind(sync).bind(now)).await? {
+        if let Some(row) = change.first(sqlx::query(HELD).bind(sync).bind(now)).await? {
             let Held { holder: other, since, until } = Held::from_row(&row).map_err(self.fault("taking the lease"))?;
             if other != holder && holds(Rule::Lease) {
                 return Err(StateError::Busy { sync: sync.to_owned(), holder: other, since, until });
@@ -101,7 +101,6 @@ impl State {
     /// # Errors
     /// Those of every read.
     pub async fn held(&self, sync: &str, now: i64) -> Result<Option<Held>> {
-        let held = sqlx::query_as("SELECT holder, since, until FROM leases WHERE sync = ? AND holder IS NOT NULL AND until > ?");
-        self.first("reading the lease", held.bind(sync).bind(now)).await
+        self.first("reading the lease", sqlx::query_as(HELD).bind(sync).bind(now)).await
     }
 }
