@@ -15,6 +15,10 @@ use wasmtime::{Cache, CacheConfig};
 
 const KEY: &str = "key";
 const SEAL: &str = "seal";
+/// The engine's own folder in an entry, beside the seal: there it removes what it does not know.
+const CODE: &str = "code";
+/// How the names of entries end that are being removed.
+const GONE: &str = "gone";
 /// A large plugin takes 10 to 15 MB.
 const MOST_BYTES: u64 = 512 << 20;
 
@@ -57,12 +61,12 @@ impl CompileCache {
         let intact = sealed.is_some() && sealed == seal_of(&folder, &self.key).ok().map(|seal| seal.as_bytes().to_vec());
         if !intact && folder.exists() {
             tracing::warn!(folder = %folder.display(), "a compiled plugin is not as it was written; it is compiled anew");
-            fs::remove_dir_all(&folder)?;
+            discard(&folder)?;
         }
         make_private(&folder)?;
         let mut config = CacheConfig::new();
         config
-            .with_directory(&folder)
+            .with_directory(folder.join(CODE))
             // Decompressing is most of a load: the fastest there is. A file that is rewritten later, better compressed, would break its seal.
             .with_baseline_compression_level(1)
             .with_optimized_compression_usage_counter_threshold(u64::MAX);
@@ -72,13 +76,13 @@ impl CompileCache {
 
     /// Throws away what was not used for longest, until the rest is small enough.
     pub(super) fn shrink(&self) -> io::Result<()> {
-        self.shrink_to(MOST_BYTES)
-    }
-
-    fn shrink_to(&self, most: u64) -> io::Result<()> {
         let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == GONE) {
+                fs::remove_dir_all(&path)?;
+                continue;
+            }
             // An entry without seal is being written.
             if let Ok(seal) = fs::metadata(path.join(SEAL)) {
                 let bytes = contents(&path)?.iter().map(|file| fs::metadata(file).map_or(0, |data| data.len())).sum();
@@ -88,10 +92,10 @@ impl CompileCache {
         entries.sort();
         let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
         for (_, bytes, path) in entries {
-            if total <= most {
+            if total <= MOST_BYTES {
                 break;
             }
-            fs::remove_dir_all(&path)?;
+            discard(&path)?;
             total -= bytes;
         }
         Ok(())
@@ -114,6 +118,15 @@ impl Entry {
     }
 }
 
+/// Puts an entry out of the way at once, and removes it. An engine that loaded from it may be writing its notes there this very moment: what that
+/// leaves behind is no entry, and goes the next time.
+fn discard(entry: &Path) -> io::Result<()> {
+    let gone = entry.with_file_name(format!("{}.{GONE}", uuid::Uuid::new_v4()));
+    fs::rename(entry, &gone)?;
+    let _ = fs::remove_dir_all(&gone).inspect_err(|fault| tracing::debug!(%fault, "an entry is removed later"));
+    Ok(())
+}
+
 /// The keyed hash of an entry's files, names and all.
 fn seal_of(folder: &Path, key: &[u8; 32]) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new_keyed(key);
@@ -126,7 +139,7 @@ fn seal_of(folder: &Path, key: &[u8; 32]) -> io::Result<blake3::Hash> {
     Ok(hasher.finalize())
 }
 
-/// The files with code, in order. The engine's notes beside them (`….stats`) come later, and mean nothing for what is run.
+/// The files with code, in order. The engine's notes beside them (`….stats`, `.cleanup…`) come later, and mean nothing for what is run.
 fn contents(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -134,7 +147,7 @@ fn contents(folder: &Path) -> io::Result<Vec<PathBuf>> {
         for entry in fs::read_dir(next)? {
             let entry = entry?;
             let path = entry.path();
-            let is_code = path.extension().is_none() && entry.file_name() != SEAL;
+            let is_code = !entry.file_name().to_string_lossy().contains('.') && entry.file_name() != SEAL;
             if entry.file_type()?.is_dir() {
                 folders.push(path);
             } else if is_code {

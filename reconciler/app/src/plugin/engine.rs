@@ -57,11 +57,11 @@ pub(super) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
     pub(super) fn raise(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -160,12 +160,20 @@ pub(super) fn call<T>(
         let over = cancelled.is_raised() || begun.elapsed() >= time;
         Ok(if over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
     });
-    let outcome = store.set_fuel(allowance.fuel).and_then(|()| {
+    // The deadline counts from now: what was called off before is not to be waited for.
+    let cancelled = if cancel.is_raised() { Err(Trap::Interrupt.into()) } else { Ok(()) };
+    let mut entered = false;
+    let outcome = cancelled.and_then(|()| store.set_fuel(allowance.fuel)).and_then(|()| {
         let instance = strategy.instantiate(&mut store)?;
+        entered = true;
         with(&instance, &mut store)
     });
     let left = store.get_fuel().unwrap_or(0);
-    let outcome = outcome.map_err(|fault| failure(&fault, store.data_mut().over.take(), allowance, cancel));
+    let outcome = outcome.map_err(|fault| match failure(&fault, store.data_mut().over.take(), allowance, cancel) {
+        // Types are compared when the functions are looked up, before any is called.
+        Failure::Unreadable { reason } if !entered => Failure::Form { reason },
+        other => other,
+    });
     Called { outcome, fuel: allowance.fuel.saturating_sub(left), memory: store.data().memory }
 }
 

@@ -178,6 +178,12 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// It cannot be called: its functions are not of the interface's form.
+    #[error("its functions are not of the form that the interface has: {reason}")]
+    Form {
+        /// What differs.
+        reason: String,
+    },
     /// It gave too many or too few decisions.
     #[error("it gave {given} decisions for {asked} conflicts")]
     Count {

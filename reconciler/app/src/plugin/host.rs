@@ -142,7 +142,10 @@ impl Compiled {
                 strategy.berqenas_strategy_resolver().call_describe(store)
             })
         });
-        let said = called.await.and_then(|called| called.outcome).map_err(PluginError::Describe)?;
+        let said = called.await.and_then(|called| called.outcome).map_err(|failure| match failure {
+            super::Failure::Form { reason } => PluginError::OtherForm { reason },
+            other => PluginError::Describe(other),
+        })?;
         let (description, schema) = read(said)?;
         Ok(Plugin { inner: Arc::new(Inner { strategy, limits, schema, description, digest, cached }) })
     }
