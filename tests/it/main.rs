@@ -12,6 +12,7 @@ mod endpoint_sqlite;
 mod examples;
 mod expect;
 mod northwind;
+mod plugins;
 mod rules;
 mod spec_files;
 mod state;

@@ -21,5 +21,6 @@ pub mod cli;
 pub mod endpoint;
 pub mod engine;
 pub mod error;
+pub mod plugin;
 pub mod specs;
 pub mod state;

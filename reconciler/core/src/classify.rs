@@ -78,6 +78,9 @@ pub enum ConflictKind {
     UniqueClash,
     /// A column that joined the sync has two different values.
     NewColumn,
+    /// Both sides made the same edit: a conflict only to a strategy that merges against the base, since twice "plus one" is not
+    /// "plus one".
+    SameEdit,
 }
 
 impl ConflictKind {
@@ -94,6 +97,7 @@ impl ConflictKind {
             ConflictKind::HardDeleteUpdate => "hard_delete_update",
             ConflictKind::UniqueClash => "unique_clash",
             ConflictKind::NewColumn => "new_column",
+            ConflictKind::SameEdit => "same_edit",
         }
     }
 }

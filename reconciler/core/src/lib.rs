@@ -17,6 +17,8 @@
 //!    [`strategy::Strategy`]. Everything that is chosen is chosen here.
 //! 7. [`check::check`] looks the plan over; a batch with findings is not applied.
 //!
+//! [`decision`] is what strategies that merge are shown and answer, as data, and whether the table can take it.
+//!
 //! Beside the way: [`order`] puts parents before children, [`ties`] does so for rows, [`topology`] finds rings of syncs, [`names`] matches names as people write them.
 //!
 //! Whoever applies a plan (the crate `berqenas`) decides nothing any more. ARCHITECTURE.md has the whole picture.
@@ -25,6 +27,7 @@ pub mod access;
 pub mod canonical;
 pub mod check;
 pub mod classify;
+pub mod decision;
 pub mod key;
 pub mod mapping;
 pub mod names;

@@ -19,7 +19,7 @@ pub(super) fn decode(stored: &Stored) -> Result<String, String> {
 }
 
 /// The canonical text of a JSON document: keys sorted, numbers normalised, no white space.
-fn canonical(text: &str) -> Result<String, String> {
+pub(super) fn canonical(text: &str) -> Result<String, String> {
     let document: Json = serde_json::from_str(text).map_err(|fault| format!("is not JSON ({fault}); correct it, or exclude the column"))?;
     // In valid JSON each colon outside a string makes one member; what parsing merged were members of one name.
     if members(&document) != colons(text) {

@@ -4,12 +4,14 @@
 //! exactly, is an error in words that a person can act on. The one exception is stated by the type: times and 32-bit floats are
 //! compared at the coarser precision of the two columns.
 
+mod admit;
 mod common;
 mod json;
 mod number;
 mod text;
 mod time;
 
+pub use admit::{admit, decimal_from_text};
 pub use common::{Agreement, CommonType, Disagreement, agree};
 pub use json::{from_json, show, show_stored, to_json};
 pub(crate) use number::{encode_boolean as encode_flag, stored_alike};

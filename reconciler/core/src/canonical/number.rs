@@ -160,6 +160,11 @@ pub(super) fn decode_float(stored: &Stored, bits: u8) -> Result<f64, String> {
         },
         Stored::Null | Stored::Bytes(_) => return Err(NO_FLOAT.into()),
     };
+    admit_float(number, bits)
+}
+
+/// A number at so many bits' precision.
+pub(super) fn admit_float(number: f64, bits: u8) -> Result<f64, String> {
     if bits == 32 { single(number) } else { Ok(canonical_float(number)) }
 }
 

@@ -15,6 +15,7 @@ const DAY_NANOS: i64 = DAY_SECONDS * NANOS;
 const POSTGRES_EPOCH: i128 = 10_957 * DAY_NANOS as i128;
 const NO_TIME: &str =
     "is not a date and time between the years 1 and 9999 (like 2026-01-14 15:30:00.123); correct it, set NULL, or exclude the column";
+const NO_TIME_OF_DAY: &str = "is not a time of day before 24:00:00 (like 15:30:00.123); correct it, or exclude the column";
 const NO_DATE: &str = "is not a date between the years 1 and 9999 (like 2026-01-14); correct it, set NULL, or exclude the column";
 
 /// Days since 1970-01-01.
@@ -27,23 +28,39 @@ pub(super) fn decode_date(stored: &Stored, style: TimeStyle) -> Result<i64, Stri
     i64::try_from(nanos.div_euclid(day)).map_err(|_| NO_DATE.into())
 }
 
+/// Days since 1970 that are a date which can be written.
+pub(super) fn admit_date(days: i64) -> Result<i64, String> {
+    date_of(days).map(|_| days).ok_or_else(|| NO_DATE.into())
+}
+
 /// Nanoseconds since 1970, rounded to so many digits of the second.
 pub(super) fn decode_timestamp(stored: &Stored, style: TimeStyle, digits: u8) -> Result<i128, String> {
-    let nanos = round(exact(stored, style).ok_or(NO_TIME)?, digits);
+    admit_timestamp(exact(stored, style).ok_or(NO_TIME)?, digits)
+}
+
+/// The same of a number.
+pub(super) fn admit_timestamp(nanos: i128, digits: u8) -> Result<i128, String> {
+    let nanos = round(nanos, digits);
     // Rounding may reach a year that cannot be written any more.
     civil_of(nanos).map(|_| nanos).ok_or_else(|| NO_TIME.into())
 }
 
 /// Nanoseconds since midnight, rounded to so many digits of the second.
 pub(super) fn decode_time(stored: &Stored, digits: u8) -> Result<i64, String> {
-    const NO_TIME_OF_DAY: &str = "is not a time of day before 24:00:00 (like 15:30:00.123); correct it, or exclude the column";
     let time = match stored {
         Stored::Text(text) if text.get(2..3) == Some(":") && !text.contains(['+', '-', 'Z', '[']) && !text.contains(":60") => {
             text.parse::<civil::Time>().ok()
         }
         _ => None,
     };
-    let nanos = time.map(nanos_of_day).ok_or(NO_TIME_OF_DAY)?;
+    admit_time(time.map(nanos_of_day).ok_or(NO_TIME_OF_DAY)?, digits)
+}
+
+/// The same of a number.
+pub(super) fn admit_time(nanos: i64, digits: u8) -> Result<i64, String> {
+    if !(0..DAY_NANOS).contains(&nanos) {
+        return Err(NO_TIME_OF_DAY.into());
+    }
     let step = step(digits);
     let rounded = (nanos + step / 2) / step * step;
     if rounded < DAY_NANOS { Ok(rounded) } else { Err(NO_TIME_OF_DAY.into()) }
