@@ -1,0 +1,9 @@
+//! The workshop: what authors of custom strategies need, from an empty folder to a component that a spec can name.
+//!
+//! [`build()`] makes a component of sources. No database is asked here, and no state is kept but compiled code in the cache.
+
+mod build;
+
+pub use self::build::{BuildOptions, BuildReport, Language, build};
+
+use super::Result;
