@@ -2,6 +2,7 @@
 
 mod cache;
 pub(crate) mod guest;
+mod samples;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,10 +18,8 @@ use berqenas_core::{
 };
 use guest::{WIT, at_key, doing, guest, manual, merge};
 
-/// `id`, `name varchar(10) NOT NULL`, `note text`: the numbers 0, 1 and 2.
-fn mapping() -> TableMapping {
-    let text = |max_chars| ColumnType::Text { max_chars, padded: false };
-    let column = |name: &str, declared: &str, kind: ColumnType, nullable: bool| ColumnShape {
+fn column(name: &str, declared: &str, kind: ColumnType, nullable: bool) -> ColumnShape {
+    ColumnShape {
         name: name.into(),
         declared: declared.into(),
         kind,
@@ -32,16 +31,29 @@ fn mapping() -> TableMapping {
         computed: false,
         generated: false,
         identity_always: false,
-    };
+    }
+}
+
+fn text(max_chars: Option<u32>) -> ColumnType {
+    ColumnType::Text { max_chars, padded: false }
+}
+
+/// `id`, `name varchar(10) NOT NULL`, `note text`: the numbers 0, 1 and 2.
+fn mapping() -> TableMapping {
+    mapping_of(vec![
+        column("id", "bigint", ColumnType::Integer { bits: 64 }, false),
+        column("name", "varchar(10)", text(Some(10)), false),
+        column("note", "text", text(None), true),
+    ])
+}
+
+/// A table `things` with the key `id`, the same on both sides.
+fn mapping_of(columns: Vec<ColumnShape>) -> TableMapping {
     let shape = TableShape {
         engine: Engine::Postgres,
         name: TableName { schema: "public".into(), name: "things".into() },
         primary_key: vec!["id".into()],
-        columns: vec![
-            column("id", "bigint", ColumnType::Integer { bits: 64 }, false),
-            column("name", "varchar(10)", text(Some(10)), false),
-            column("note", "text", text(None), true),
-        ],
+        columns,
         uniques: Vec::new(),
         foreign_keys: Vec::new(),
         referrers: Vec::new(),
