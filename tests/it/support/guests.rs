@@ -54,10 +54,11 @@ fn build(name: &str) -> Option<PathBuf> {
 
 /// Whether a component is younger than all it is made of.
 fn is_current(component: &Path, folder: &Path) -> bool {
+    let is_source = |path: &PathBuf| path.is_file() && path.extension().is_none_or(|end| end != "wasm");
     let changed = |path: PathBuf| fs::metadata(path).and_then(|found| found.modified()).unwrap_or(SystemTime::now());
     let Ok(made) = fs::metadata(component).and_then(|found| found.modified()) else { return false };
     let mut sources: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_source(path)).collect();
     sources.push(root().join("plugins/wit/strategy.wit"));
     sources.into_iter().all(|source| changed(source) < made)
 }
