@@ -1,7 +1,7 @@
 //! Custom strategies in their sandbox: what is admitted, and what hostile ones cost, namely their own decision and nothing else.
 
 mod cache;
-mod guest;
+pub(crate) mod guest;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

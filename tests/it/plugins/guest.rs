@@ -3,11 +3,11 @@
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-pub(super) const WIT: &str = include_str!("../../../plugins/wit/strategy.wit");
+pub(crate) const WIT: &str = include_str!("../../../plugins/wit/strategy.wit");
 
 /// A component of that interface text whose `resolve` takes the cloud's row for each conflict and then runs `body`, with `$key` (the first
 /// key value), `$at` (where the decision is written), `$decisions` and `$count` (the list that is answered) at hand.
-pub(super) fn guest(wit: &str, version: &str, body: &str) -> Vec<u8> {
+pub(crate) fn guest(wit: &str, version: &str, body: &str) -> Vec<u8> {
     let mut module = wat::parse_str(skeleton(version, body)).unwrap();
     let mut resolve = Resolve::default();
     let package = resolve.push_str("strategy.wit", wit).unwrap();
@@ -17,17 +17,17 @@ pub(super) fn guest(wit: &str, version: &str, body: &str) -> Vec<u8> {
 }
 
 /// The guest as the interface is today.
-pub(super) fn doing(body: &str) -> Vec<u8> {
+pub(crate) fn doing(body: &str) -> Vec<u8> {
     guest(WIT, "1.0.0", body)
 }
 
 /// What is done at one conflict only.
-pub(super) fn at_key(key: i64, then: &str) -> String {
+pub(crate) fn at_key(key: i64, then: &str) -> String {
     format!("(if (i64.eq (local.get $key) (i64.const {key})) (then {then}))")
 }
 
 /// Answers `manual` with a text of the guest's memory.
-pub(super) fn manual(pointer: u32, length: u32) -> String {
+pub(crate) fn manual(pointer: u32, length: u32) -> String {
     format!(
         "(i32.store8 (local.get $at) (i32.const 3)) (i32.store offset=4 (local.get $at) (i32.const {pointer}))
          (i32.store offset=8 (local.get $at) (i32.const {length}))"
@@ -35,7 +35,7 @@ pub(super) fn manual(pointer: u32, length: u32) -> String {
 }
 
 /// Answers a merge from the cloud that sets one column: to the value of that case whose payload is two words.
-pub(super) fn merge(column: u32, case: u32, words: [u64; 2]) -> String {
+pub(crate) fn merge(column: u32, case: u32, words: [u64; 2]) -> String {
     format!(
         "(i32.store8 (local.get $at) (i32.const 1)) (i32.store8 offset=4 (local.get $at) (i32.const 0))
          (i32.store offset=8 (local.get $at) (i32.const 2048)) (i32.store offset=12 (local.get $at) (i32.const 1))
