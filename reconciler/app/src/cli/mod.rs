@@ -156,7 +156,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineError> {
     match command {
-        Command::Validate(args) => validate::run(&args, session),
+        Command::Validate(args) => validate::run(&args, session).await,
         Command::Schema(args) => schema::run(&args, session),
         Command::Plan(args) => plan::run(&args, session).await,
         Command::Apply(args) => apply::run(&args, session).await,

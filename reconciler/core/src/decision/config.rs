@@ -25,21 +25,38 @@ impl ConfigSchema {
 
     /// What is wrong with a configuration, each with its place; of very much, the first.
     #[must_use]
-    pub fn faults(&self, config: &Json) -> Vec<String> {
+    pub fn faults(&self, config: &Json) -> Vec<ConfigFault> {
         const MOST: usize = 50;
         const LONGEST: usize = 500;
-        let told = |fault: jsonschema::ValidationError<'_>| {
-            let text = match fault.instance_path().as_str() {
-                "" => fault.to_string(),
-                path => format!("{path}: {fault}"),
-            };
-            text.char_indices().nth(LONGEST).map_or_else(|| text.clone(), |(end, _)| format!("{}…", &text[..end]))
+        let shortened = |text: String| match text.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
         };
-        let mut faults: Vec<String> = self.0.iter_errors(config).take(MOST + 1).map(told).collect();
+        let fault = |fault: jsonschema::ValidationError<'_>| ConfigFault {
+            pointer: fault.instance_path().as_str().to_owned(),
+            message: shortened(fault.to_string()),
+        };
+        let mut faults: Vec<ConfigFault> = self.0.iter_errors(config).take(MOST + 1).map(fault).collect();
         if faults.len() > MOST {
-            faults[MOST] = "and more".to_owned();
+            faults[MOST] = ConfigFault { pointer: String::new(), message: "more is wrong beside that".to_owned() };
         }
         faults
+    }
+}
+
+/// Something that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFault {
+    /// Where: a JSON pointer.
+    pub pointer: String,
+    /// What.
+    pub message: String,
+}
+
+impl std::fmt::Display for ConfigFault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let separator = if self.pointer.is_empty() { "" } else { ": " };
+        write!(formatter, "{}{separator}{}", self.pointer, self.message)
     }
 }
 

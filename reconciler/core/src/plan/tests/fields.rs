@@ -19,7 +19,6 @@ use crate::{
         Direction, StrategyChoice,
         StrategyName::{self, CloudWins, LatestWins, LocalWins, Manual},
     },
-    strategy::BuiltIn,
     value::{Pair, Side, Stored, Value},
 };
 
@@ -50,17 +49,17 @@ fn base(mapping: &TableMapping, rows: &Pair<StoredRow>) -> Base {
 }
 
 fn planned(policy: Policy, two_writes: bool, mapping: &TableMapping, sides: Pair<Option<StoredRow>>, base: Option<Base>) -> PlannedRow {
-    let strategy = BuiltIn { choice: policy.strategy, max_clock_skew: std::time::Duration::from_secs(300) };
+    let strategy = policy.chosen();
     let context = TableContext { two_writes, ..policy.context(mapping, &strategy, false) };
     let edited = sides.as_ref().map(|row| row.as_ref().and_then(|row| row.stamp));
-    plan_row(&context, Candidate { key: Key(vec![Value::Text("k".into())]), sides, base, edited })
+    plan_row(&context, Candidate { key: Key(vec![Value::Text("k".into())]), sides, base, edited, parked: None })
 }
 
 #[track_caller]
 fn check(policy: Policy, two_writes: bool, [cloud, local, agreed]: [&str; 3], expected: &str) {
     let mapping = mapping(ENGINES);
     let sides = Pair::new(row(&mapping, Side::Cloud, cloud), row(&mapping, Side::Local, local));
-    let planned = planned(policy, two_writes, &mapping, sides, kept(&mapping, agreed));
+    let planned = planned(policy.clone(), two_writes, &mapping, sides, kept(&mapping, agreed));
     assert_eq!(show(&mapping, &planned), expected, "cloud {cloud}, local {local}, agreed {agreed}, {policy:?}");
 }
 
@@ -190,7 +189,7 @@ fn without_a_kept_row_the_second_strategy_decides_between_whole_rows() {
 fn where_rows_go_one_way_the_target_gets_what_it_lacks() {
     let to_local = Policy { direction: Direction::CloudToLocal, ..merging(CloudWins) };
     let merged = "update local c1=x [update_update: merged by merge_fields]: c1 from cloud, c2 from local";
-    check(to_local, true, ["x b c", "a y c", "a b c | a b c"], merged);
+    check(to_local.clone(), true, ["x b c", "a y c", "a b c | a b c"], merged);
     // It has what is wanted: nothing is written, and that is agreed.
     let kept = "adopt [update_update: local by merge_fields]: c2 from local";
     check(to_local, true, ["x b c", "x y c", "a b c | a b c"], kept);
