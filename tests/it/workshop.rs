@@ -1,6 +1,7 @@
 //! The workshop for strategies of people's own, by the real binary.
 
 mod build;
+mod cases;
 mod inspect;
 
 use std::{path::Path, process::Command};

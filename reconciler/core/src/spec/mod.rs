@@ -7,7 +7,7 @@
 //! [`read()`] goes that way for one file and reports all its faults at once: a fault of syntax ends the reading; duplicate keys,
 //! faults of type and faults of meaning are told together, with stand-ins (`mend`) for values whose type is wrong.
 
-mod check;
+pub(crate) mod check;
 mod fault;
 pub mod file;
 mod mend;
@@ -15,13 +15,14 @@ mod read;
 mod resolve;
 mod set;
 pub mod url;
-mod yaml;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub(crate) use self::read::place_all;
 pub use self::{
     fault::{Fault, Position, closest, did_you_mean},
     file::schema,

@@ -41,7 +41,7 @@ pub fn read_bytes(file: &str, bytes: &[u8]) -> Result<Vec<PlacedSpec>, Vec<Fault
             Err(more) => faults.extend(more),
         }
     }
-    if faults.is_empty() { Ok(specs) } else { Err(with_positions(file, text, faults)) }
+    if faults.is_empty() { Ok(specs) } else { Err(place_all(file, text, faults)) }
 }
 
 fn read_document(document: &Document) -> Result<SyncSpec, Vec<OffsetFault>> {
@@ -84,7 +84,8 @@ fn placed(spec: SyncSpec, file: &str, text: &str, document: &Document) -> Placed
     PlacedSpec { name_at: at("/name"), id_at: at("/id"), tables_at, file: file.to_owned(), spec }
 }
 
-fn with_positions(file: &str, text: &str, mut faults: Vec<OffsetFault>) -> Vec<Fault> {
+/// Faults in the order of their places; of very many, the first.
+pub(crate) fn place_all(file: &str, text: &str, mut faults: Vec<OffsetFault>) -> Vec<Fault> {
     faults.sort();
     faults.dedup();
     let left_out = faults.len().saturating_sub(MAX_FAULTS);

@@ -2,6 +2,7 @@
 
 mod build;
 mod inspect;
+mod test;
 
 use clap::Subcommand;
 
@@ -12,11 +13,13 @@ use crate::error::EngineError;
 pub(super) enum Plugin {
     Build(build::Args),
     Inspect(inspect::Args),
+    Test(test::Args),
 }
 
 pub(super) async fn run(command: Plugin, session: &Session) -> Result<Exit, EngineError> {
     match command {
         Plugin::Build(args) => build::run(&args, session).await,
         Plugin::Inspect(args) => inspect::run(&args, session).await,
+        Plugin::Test(args) => test::run(&args, session).await,
     }
 }
