@@ -27,6 +27,7 @@ mod settle;
 mod spool;
 mod tally;
 mod view;
+pub mod workshop;
 
 pub use self::{
     demo::{demo_build, demo_edit},
