@@ -104,7 +104,8 @@ impl Engine {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
         };
-        Ok(Engine { specs, folder: options.specs, state, environment: Arc::new(System), plugins: Plugins::new(None) })
+        let plugins = Plugins::new(options.cache.as_deref());
+        Ok(Engine { specs, folder: options.specs, state, environment: Arc::new(System), plugins })
     }
 
     /// An engine over specs that are read already, in an environment of the caller's: for simulations.
