@@ -234,28 +234,41 @@ fn describe(schema: &Value, object: &Value, parents: &str, text: &mut String) {
         };
         let entry = entry(schema, key);
         let meaning = key["description"].as_str().unwrap().trim_end_matches('.');
-        text.push_str(&format!("| `{parents}{name}` | {default} | {meaning}{}. |\n", words(entry).unwrap_or_default()));
+        text.push_str(&format!("| `{parents}{name}` | {default} | {meaning}{}. |\n", words(schema, entry).unwrap_or_default()));
         let fields =
             |entry: &'_ Value| entry["anyOf"].as_array().and_then(|forms| forms.iter().find(|form| form.get("$ref").is_some()).cloned());
         let fields = fields(entry).map_or(entry.clone(), |form| self::entry(schema, &form).clone());
         // Both sides, and both levels of `strategy` and `bookkeeping`, are of one form: it is told once.
         let told = matches!((parents, name.as_str()), ("", "local") | ("tables[].", "strategy" | "bookkeeping"));
         if fields["properties"].is_object() && !told {
-            let list = if key["type"] == "array" { "[]" } else { "" };
-            describe(schema, &fields, &format!("{parents}{name}{list}."), text);
+            let each = if key["type"] == "array" {
+                "[]"
+            } else if key["additionalProperties"].is_object() {
+                ".NAME"
+            } else {
+                ""
+            };
+            describe(schema, &fields, &format!("{parents}{name}{each}."), text);
         }
     }
 }
 
 /// What a key's value is: the definition it, or its items, refer to.
 fn entry<'a>(schema: &'a Value, key: &'a Value) -> &'a Value {
-    let target = key["$ref"].as_str().or_else(|| key["items"]["$ref"].as_str());
+    let target = [key, &key["items"], &key["additionalProperties"]].into_iter().find_map(|holder| holder["$ref"].as_str());
     target.and_then(|target| schema.pointer(target.trim_start_matches('#'))).unwrap_or(key)
 }
 
 /// The words that may stand there, each with its meaning.
-fn words(entry: &Value) -> Option<String> {
-    let forms = entry["oneOf"].as_array()?;
+fn words(schema: &Value, choice: &Value) -> Option<String> {
+    // Words, or a text that is none of them.
+    if let Some([listed, free]) = choice["anyOf"].as_array().map(Vec::as_slice)
+        && free["type"] == "string"
+    {
+        let meaning = free["description"].as_str().unwrap().trim_end_matches('.').to_lowercase();
+        return Some(format!("{}, {meaning}", words(schema, entry(schema, listed))?));
+    }
+    let forms = choice["oneOf"].as_array()?;
     let word = |form: &Value| {
         let meaning = form["description"].as_str().unwrap().trim_end_matches('.');
         let (first, rest) = meaning.split_at(meaning.chars().next().map_or(0, char::len_utf8));

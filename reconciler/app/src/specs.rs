@@ -1,7 +1,7 @@
 //! A folder of specs: read, checked as a set, found by name; and connections with their variables and secrets filled in.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -44,6 +44,8 @@ pub struct LoadedSpec {
     pub spec: SyncSpec,
     /// Its file.
     pub path: PathBuf,
+    /// Where everything in its strategies stands, by JSON pointer.
+    pub strategies_at: BTreeMap<String, Position>,
 }
 
 impl LoadedSpec {
@@ -118,7 +120,8 @@ pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
     let clashing: HashSet<usize> = clashes.iter().flat_map(|clash| clash.specs).collect();
     faults.extend(clashes.into_iter().map(|clash| clash.fault));
     faults.sort();
-    let specs = placed.into_iter().zip(paths).map(|(placed, path)| LoadedSpec { spec: placed.spec, path });
+    let specs =
+        placed.into_iter().zip(paths).map(|(placed, path)| LoadedSpec { spec: placed.spec, path, strategies_at: placed.strategies_at });
     let specs = specs.enumerate().filter(|(index, _)| !clashing.contains(index)).map(|(_, loaded)| loaded).collect();
     Ok(LoadedSpecs { specs, faults })
 }

@@ -67,7 +67,8 @@ fn check_write(mapping: &TableMapping, row: &PlannedRow, side: Side, kind: &Writ
         if indexes.windows(2).any(|pair| pair[0] == pair[1]) {
             return Some("a column is set twice");
         }
-        if row.seen.get(side.other()).is_none() {
+        let makes_the_source = row.merges && matches!(kind, WriteKind::Update(_));
+        if row.seen.get(side.other()).is_none() && !makes_the_source {
             return Some("a write without a source");
         }
     }

@@ -60,38 +60,48 @@ pub trait Strategy: Send + Sync {
     /// [`Strategy::resolve`] goes by the times of edits.
     fn goes_by_time(&self) -> bool;
 
+    /// It decides apart from planning, with whole rows before it ([`crate::plan::OpenRow`]); [`Strategy::resolve`] is not for asking.
+    fn decides_apart(&self) -> bool {
+        false
+    }
+
     /// Settles one conflict.
     fn resolve(&self, conflict: &Conflict) -> Resolution;
 }
 
-/// The strategies that need no plugin.
-#[derive(Clone, Copy, Debug)]
-pub struct BuiltIn {
+/// The strategy that a spec chose.
+#[derive(Clone, Debug)]
+pub struct Chosen {
     /// Which.
     pub choice: StrategyChoice,
     /// The skew of the sides' clocks beyond which `latest_wins` trusts neither.
     pub max_clock_skew: Duration,
 }
 
-impl Strategy for BuiltIn {
+impl Strategy for Chosen {
     fn name(&self) -> &str {
         self.choice.as_str()
     }
 
     fn merges_fields(&self) -> bool {
-        self.choice.needs_base()
+        self.choice.merges_fields()
     }
 
     fn goes_by_time(&self) -> bool {
-        self.choice.between_rows() == StrategyName::LatestWins
+        self.choice.between_rows() == Some(StrategyName::LatestWins)
+    }
+
+    fn decides_apart(&self) -> bool {
+        matches!(self.choice, StrategyChoice::Plugin(_))
     }
 
     fn resolve(&self, conflict: &Conflict) -> Resolution {
         match self.choice.between_rows() {
-            StrategyName::CloudWins => Resolution::Take { side: Side::Cloud, reason: "Cloud wins (policy)".into() },
-            StrategyName::LocalWins => Resolution::Take { side: Side::Local, reason: "Local wins (policy)".into() },
-            StrategyName::Manual => Resolution::Manual { reason: "the strategy is manual: a person decides".into() },
-            StrategyName::LatestWins => latest(conflict, self.max_clock_skew),
+            Some(StrategyName::CloudWins) => Resolution::Take { side: Side::Cloud, reason: "Cloud wins (policy)".into() },
+            Some(StrategyName::LocalWins) => Resolution::Take { side: Side::Local, reason: "Local wins (policy)".into() },
+            Some(StrategyName::Manual) => Resolution::Manual { reason: "the strategy is manual: a person decides".into() },
+            Some(StrategyName::LatestWins) => latest(conflict, self.max_clock_skew),
+            None => Resolution::Manual { reason: format!("the strategy {} was not asked: a person decides", self.choice.as_str()) },
         }
     }
 }
@@ -155,7 +165,7 @@ mod tests {
     }
 
     fn check(name: StrategyName, conflict: &Conflict, winner: Option<Side>, reason_has: &str) {
-        let (side, reason) = match (BuiltIn { choice: name.into(), max_clock_skew: Duration::from_secs(300) }).resolve(conflict) {
+        let (side, reason) = match (Chosen { choice: name.into(), max_clock_skew: Duration::from_secs(300) }).resolve(conflict) {
             Resolution::Take { side, reason } => (Some(side), reason),
             Resolution::Manual { reason } => (None, reason),
         };

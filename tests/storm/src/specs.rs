@@ -1,6 +1,6 @@
 //! The specs of a script, as a user would write them.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
 use berqenas::specs::LoadedSpec;
 use berqenas_core::{
@@ -74,5 +74,5 @@ pub fn loaded(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(
     let told = |faults: Vec<spec::Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let placed = spec::read_bytes("storm.yaml", text.as_bytes()).map_err(|faults| format!("{}\nin\n{text}", told(faults)))?;
     let spec = placed.into_iter().next().ok_or("a spec is empty")?.spec;
-    Ok(LoadedSpec { spec, path: PathBuf::from("/storm/storm.yaml") })
+    Ok(LoadedSpec { spec, path: PathBuf::from("/storm/storm.yaml"), strategies_at: BTreeMap::new() })
 }

@@ -11,7 +11,7 @@ use berqenas_core::{
     classify::ConflictKind,
     key::Key,
     mapping::TableMapping,
-    plan::{self, PlannedRow, Step, WriteKind},
+    plan::{self, PlannedRow, Step, Wait, WriteKind},
     rules::{Rule, holds},
     shape::TableName,
     value::{Pair, Side},
@@ -42,11 +42,6 @@ const FIRST_WAIT_US: i64 = 60 * 1_000_000;
 /// The kind of a quarantined row that differed at the first sync, where the winner's value cannot be carried: whenever it is tried
 /// again, it is the policy `initial` that decides.
 pub(crate) const INITIAL_VALUE: &str = "initial_value";
-
-/// Why a row is left alone that a person has to decide.
-pub(crate) const WAITS_FOR_A_PERSON: &str = "its conflict waits for a person";
-/// Why a row is left alone that was refused, until its time comes.
-pub(crate) const WAITS_FOR_ITS_TIME: &str = "a database refused it; it is tried again later";
 
 /// Rows of one table.
 pub(crate) struct TableRows {
@@ -160,8 +155,10 @@ impl Applier<'_> {
                     close.quarantine_add.push(quarantined(mapping, row, *side, kind, message.clone(), &refusals, now));
                     close.pending_remove.push((table, bytes));
                 }
-                Step::Nothing if [WAITS_FOR_A_PERSON, WAITS_FOR_ITS_TIME].contains(&row.reason.as_str()) => {
-                    close.pending_remove.push((table, bytes));
+                Step::Wait(Wait::Person | Wait::Time) => close.pending_remove.push((table, bytes)),
+                Step::Wait(Wait::NextRun) => {
+                    let reason = row.reason.clone();
+                    close.pending_add.push((table, PendingKey { key: bytes, reason, attempts: 1, since: now }));
                 }
                 // Also a deleted row that only one side ever had: what it waited for is gone with it.
                 Step::Nothing => settled(&mut close, &table, bytes, &parked),
@@ -427,6 +424,7 @@ impl Applier<'_> {
             base: row.base.as_ref().map(|base| mapping.row_json(&base.cloud).into()),
             cloud_hash: row.hashes.cloud,
             local_hash: row.hashes.local,
+            plugin: dispute.and_then(|dispute| dispute.plugin.as_deref().cloned()),
             state,
         }
     }

@@ -128,6 +128,7 @@ mod tests {
             cloud: Some([("email".to_owned(), "old@email.com".into())].into_iter().collect()),
             local: None,
             base: None,
+            plugin: None,
         }
     }
 

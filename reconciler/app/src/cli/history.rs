@@ -52,6 +52,7 @@ mod tests {
             conflicts,
             status: RunStatus::Success,
             duration_seconds: Some(2.4),
+            plugins: Vec::new(),
         }
     }
 

@@ -176,7 +176,7 @@ fn default_cache() -> Option<PathBuf> {
 
 async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineError> {
     match command {
-        Command::Validate(args) => validate::run(&args, session),
+        Command::Validate(args) => validate::run(&args, session).await,
         Command::Schema(args) => schema::run(&args, session),
         Command::Plan(args) => plan::run(&args, session).await,
         Command::Apply(args) => apply::run(&args, session).await,

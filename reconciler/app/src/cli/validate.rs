@@ -11,8 +11,8 @@ use crate::{engine::outcome::ValidateReport, error::EngineError};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
-pub(super) fn run(_args: &Args, session: &Session) -> Result<Exit, EngineError> {
-    let report = session.engine()?.validate();
+pub(super) async fn run(_args: &Args, session: &Session) -> Result<Exit, EngineError> {
+    let report = session.engine()?.validate().await;
     session.screen.answer(&report, |look| render(&report, look))?;
     Ok(if report.valid { Exit::Done } else { Exit::Invalid })
 }

@@ -81,7 +81,8 @@ fn unique_clash(table: &SyncTable, mut row: PlannedRow, side: Side, holder: Stor
         show(other),
         refusal.message
     );
-    row.dispute = Some(Dispute { kind: ConflictKind::UniqueClash, strategy: "manual".into(), winner: None, reason: reason.clone() });
+    row.dispute =
+        Some(Dispute { kind: ConflictKind::UniqueClash, strategy: "manual".into(), winner: None, reason: reason.clone(), plugin: None });
     row.reason = reason;
     row.step = Step::Park;
     let mut seen = Pair::new(row.seen.cloud.clone(), row.seen.local.clone());

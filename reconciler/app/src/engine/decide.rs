@@ -9,7 +9,7 @@ use berqenas_core::{
     classify::ConflictKind,
     key::Key,
     mapping::{JsonFault, TableMapping},
-    plan::{Base, Candidate, Dispute, PlannedRow, Step, TableContext, plan_row},
+    plan::{Base, Candidate, Dispute, OpenRow, Outlook, PlannedRow, Step, TableContext, Verdict, Wait, look},
     rules::{Rule, holds},
     spec::{Direction, InitialPolicy},
     value::{Pair, Side},
@@ -17,7 +17,7 @@ use berqenas_core::{
 
 use super::session::{Session, SyncTable};
 use crate::{
-    apply::{INITIAL_VALUE, WAITS_FOR_A_PERSON, WAITS_FOR_ITS_TIME},
+    apply::INITIAL_VALUE,
     error::EngineError,
     state::{BaseRow, Conflict, Quarantined, State},
 };
@@ -101,14 +101,15 @@ impl Decider<'_> {
             keeps_rows: self.table.keeps_rows,
         };
         let mut planned = Vec::with_capacity(keys.len());
+        let mut open: Vec<(usize, OpenRow)> = Vec::new();
         for (((key, bytes), cloud), local) in keys.iter().zip(&bytes).zip(cloud).zip(local) {
             let fetched = Pair::new(cloud, local);
             let edited = Pair::new(
                 self.edited(Side::Cloud, &fetched.cloud, cloud_origins.get(bytes)),
                 self.edited(Side::Local, &fetched.local, local_origins.get(bytes)),
             );
-            let row = match unreadable_or_clash(self.mapping(), key, &fetched, edited) {
-                Some(row) => row,
+            planned.push(match unreadable_or_clash(self.mapping(), key, &fetched, edited) {
+                Some(row) => Some(row),
                 None => {
                     let sides = Pair::new(fetched.cloud.exact, fetched.local.exact);
                     let base = bases.get(bytes).cloned();
@@ -116,15 +117,47 @@ impl Decider<'_> {
                     let initial = parked.get(bytes).is_some_and(|parked| parked.kind == ConflictKind::Initial.as_str())
                         || self.waiting.get(bytes).is_some_and(|waiting| waiting.kind == INITIAL_VALUE);
                     let context = TableContext { first_sync: self.first_sync || initial, ..context };
-                    plan_row(&context, Candidate { key: key.clone(), sides, base, edited })
+                    let parked = parked.get(bytes).map(|parked| Pair::new(parked.cloud_hash, parked.local_hash));
+                    match look(&context, Candidate { key: key.clone(), sides, base, edited, parked }) {
+                        Outlook::Planned(row) => Some(row),
+                        Outlook::Open(row) => {
+                            open.push((planned.len(), *row));
+                            None
+                        }
+                    }
                 }
-            };
+            });
+        }
+        self.close(&context, open, &mut planned).await?;
+        let mut rows = Vec::with_capacity(keys.len());
+        for (row, bytes) in planned.into_iter().flatten().zip(&bytes) {
             let row = self.still_waiting(row, bytes, parked.get(bytes));
             #[cfg(feature = "sabotage")]
             let row = crate::apply::stale::instead_of(self.state, &self.session.spec.name, &self.mapping().table, row);
-            planned.push(self.still_clashing(row, parked.get(bytes)).await?);
+            rows.push(self.still_clashing(row, parked.get(bytes)).await?);
         }
-        Ok(planned)
+        Ok(rows)
+    }
+
+    /// Puts the plans of open rows in their places: those of the table's plugin. A saved plan that is carried out asks none.
+    async fn close(
+        &self,
+        context: &TableContext<'_>,
+        open: Vec<(usize, OpenRow)>,
+        planned: &mut [Option<PlannedRow>],
+    ) -> Result<(), EngineError> {
+        let (places, open): (Vec<usize>, Vec<OpenRow>) = open.into_iter().unzip();
+        let closed = match &self.table.plugin {
+            Some(plugin) => plugin.settle(context, open).await?,
+            None => {
+                let later = || Verdict::Later { reason: "it came into conflict since the plan was made: the next run decides it".into() };
+                open.into_iter().map(|row| row.answered(context, later())).collect()
+            }
+        };
+        for (place, row) in places.into_iter().zip(closed) {
+            planned[place] = Some(row);
+        }
+        Ok(())
     }
 
     /// Rows of a saved plan that are no longer as they were planned for: which, and on which side.
@@ -153,7 +186,10 @@ impl Decider<'_> {
     fn still_waiting(&self, mut row: PlannedRow, bytes: &[u8], parked: Option<&Conflict>) -> PlannedRow {
         let same_dispute = |parked: &Conflict| {
             Pair::new(parked.cloud_hash, parked.local_hash) == row.hashes
-                && row.dispute.as_ref().is_some_and(|dispute| dispute.strategy == parked.strategy && dispute.kind.as_str() == parked.kind)
+                && row.dispute.as_ref().is_some_and(|dispute| {
+                    let asked = (&dispute.strategy, dispute.plugin.as_deref(), dispute.kind.as_str());
+                    asked == (&parked.strategy, parked.plugin.as_ref(), parked.kind.as_str())
+                })
         };
         let parked_already = matches!(row.step, Step::Park) && parked.is_some_and(same_dispute);
         let refused_lately = matches!(row.step, Step::Write { .. } | Step::Quarantine { .. })
@@ -161,9 +197,7 @@ impl Decider<'_> {
                 waiting.next_attempt > self.now && (Pair { cloud: waiting.cloud, local: waiting.local }) == row.hashes
             });
         if parked_already || refused_lately {
-            row.step = Step::Nothing;
-            row.dispute = None;
-            row.reason = if parked_already { WAITS_FOR_A_PERSON } else { WAITS_FOR_ITS_TIME }.into();
+            leave(&mut row, if parked_already { Wait::Person } else { Wait::Time });
         }
         row
     }
@@ -176,9 +210,7 @@ impl Decider<'_> {
             && parked.kind == ConflictKind::UniqueClash.as_str()
             && super::rival::holder(self.session, self.state, self.table, *side, &row).await?.is_some()
         {
-            row.step = Step::Nothing;
-            row.dispute = None;
-            row.reason = WAITS_FOR_A_PERSON.into();
+            leave(&mut row, Wait::Person);
         }
         Ok(row)
     }
@@ -250,6 +282,13 @@ impl Decider<'_> {
     }
 }
 
+/// Leaves a row alone for now.
+fn leave(row: &mut PlannedRow, wait: Wait) {
+    row.step = Step::Wait(wait);
+    row.dispute = None;
+    row.reason = wait.reason().into();
+}
+
 /// Reads rows of one side by their keys: an answer for each, in their order.
 pub(super) async fn fetch(session: &Session, mapping: &TableMapping, side: Side, keys: &[Key]) -> Result<Vec<Fetched>, EngineError> {
     let mut answers = vec![Fetched::default(); keys.len()];
@@ -293,7 +332,8 @@ fn unreadable_or_clash(mapping: &TableMapping, key: &Key, fetched: &Pair<Fetched
             let reason = format!("{side}'s collation holds the keys {key} and {other} equal: two rows, one of which must be renamed");
             let mut seen = Pair::new(fetched.cloud.exact.clone(), fetched.local.exact.clone());
             *seen.get_mut(side) = Some(row.clone());
-            let dispute = Dispute { kind: ConflictKind::KeyClash, strategy: "manual".into(), winner: None, reason: reason.clone() };
+            let dispute =
+                Dispute { kind: ConflictKind::KeyClash, strategy: "manual".into(), winner: None, reason: reason.clone(), plugin: None };
             return Some(planned(Step::Park, reason, Some(dispute), seen));
         }
     }

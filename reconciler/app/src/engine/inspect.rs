@@ -109,6 +109,7 @@ impl Engine {
                     conflicts: last.conflicts_detected,
                     status: last.status,
                     duration_seconds: last.duration_seconds,
+                    plugins: run.plugins.clone(),
                 })
             })
             .collect()
@@ -347,5 +348,6 @@ fn conflict_entry(entry: state::Conflict) -> Result<ConflictEntry> {
         cloud: row(entry.cloud),
         local: row(entry.local),
         base: row(entry.base),
+        plugin: entry.plugin,
     })
 }

@@ -17,7 +17,7 @@ use super::{
     reading::{RunContext, read_sides},
     request::{Progress, SyncRequest},
     run::Run,
-    session::{Narrowing, Session},
+    session::{Deciding, Narrowing, Session},
     tally::RunTally,
 };
 use crate::{
@@ -84,7 +84,7 @@ pub(super) async fn run(
     progress: &dyn Progress,
 ) -> Result<SyncOutcome> {
     let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref()).await?;
-    let strategy = work.strategy().map_or(loaded.spec.strategy, StrategyChoice::from);
+    let strategy = work.strategy().map_or_else(|| loaded.spec.strategy.clone(), StrategyChoice::from);
     let decides_anew = engine.decides_anew(state, loaded, work.strategy()).await?;
     let new = NewRun {
         remote_db_id: loaded.spec.id,
@@ -144,7 +144,18 @@ impl Leased<'_> {
     async fn once(&self, lease: &mut Lease) -> Result<RunTally> {
         let Leased { engine, loaded, state, run, work, decides_anew, progress } = *self;
         let narrowing = Narrowing { tables: work.tables(), strategy: work.strategy() };
-        let session = Session::open(engine.environment.as_ref(), loaded, &narrowing).await?;
+        let deciding = match work {
+            Work::Sync(_) => Deciding::Plugins(&engine.plugins),
+            Work::Apply(plan) => Deciding::Saved(plan),
+        };
+        let session = Session::open(engine.environment.as_ref(), loaded, &narrowing, deciding).await?;
+        let plugins = match work {
+            Work::Sync(_) => session.plugins(),
+            Work::Apply(plan) => plan.plugins(),
+        };
+        if !plugins.is_empty() {
+            state.set_plugins(lease, run, &plugins).await?;
+        }
         let trust = work.trust();
         if trust.is_some() {
             let mut above = 0;

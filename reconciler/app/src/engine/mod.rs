@@ -16,6 +16,7 @@ mod leased;
 pub mod outcome;
 mod planfile;
 mod planner;
+mod plugins;
 mod reading;
 pub mod request;
 mod rival;
@@ -50,9 +51,10 @@ use self::{
     outcome::{PlanReport, SpecEntry, SpecFault, SyncOutcome, ValidateReport},
     planfile::{PlanFile, PlanWriter},
     planner::Sinks,
+    plugins::Plugins,
     reading::{Readings, RunContext, read_sides},
     request::{EngineOptions, PlanRequest, Progress, Silent, SyncRequest},
-    session::{Narrowing, Session},
+    session::{Deciding, Narrowing, Session},
     spool::Spool,
 };
 use crate::{
@@ -70,6 +72,7 @@ pub struct Engine {
     folder: PathBuf,
     state: PathBuf,
     environment: Arc<dyn Environment>,
+    plugins: Plugins,
 }
 
 /// The JSON Schema of spec files.
@@ -101,13 +104,16 @@ impl Engine {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
         };
-        Ok(Engine { specs, folder: options.specs, state, environment: Arc::new(System) })
+        // Without plugins nothing is kept, and no folder made for it.
+        let has_plugins = specs.specs.iter().any(|loaded| !loaded.spec.strategies.is_empty());
+        let plugins = Plugins::new(options.cache.as_deref().filter(|_| has_plugins));
+        Ok(Engine { specs, folder: options.specs, state, environment: Arc::new(System), plugins })
     }
 
     /// An engine over specs that are read already, in an environment of the caller's: for simulations.
     #[must_use]
     pub fn within(environment: Arc<dyn Environment>, specs: LoadedSpecs, state: PathBuf) -> Engine {
-        Engine { specs, folder: PathBuf::new(), state, environment }
+        Engine { specs, folder: PathBuf::new(), state, environment, plugins: Plugins::new(None) }
     }
 
     /// The folder of the specs.
@@ -116,9 +122,8 @@ impl Engine {
         &self.folder
     }
 
-    /// Every spec, and every fault.
-    #[must_use]
-    pub fn validate(&self) -> ValidateReport {
+    /// Every spec that may run, and every fault. Plugins are loaded, and configurations held against their schemas; no database is asked.
+    pub async fn validate(&self) -> ValidateReport {
         let entry = |loaded: &LoadedSpec| SpecEntry {
             sync: loaded.spec.name.clone(),
             id: loaded.spec.id,
@@ -126,8 +131,16 @@ impl Engine {
             generation: loaded.spec.generation.clone(),
             tables: loaded.spec.tables.iter().map(|table| table.name.clone()).collect(),
         };
-        let faults: Vec<SpecFault> = self.spec_faults();
-        ValidateReport { valid: faults.is_empty(), specs: self.specs.specs.iter().map(entry).collect(), faults }
+        let mut faults: Vec<SpecFault> = self.spec_faults();
+        let mut specs = Vec::new();
+        for loaded in &self.specs.specs {
+            let more = self.plugins.faults(loaded).await;
+            if more.is_empty() {
+                specs.push(entry(loaded));
+            }
+            faults.extend(more);
+        }
+        ValidateReport { valid: faults.is_empty(), specs, faults }
     }
 
     fn spec_faults(&self) -> Vec<SpecFault> {
@@ -206,7 +219,7 @@ impl Engine {
             }
         };
         let narrowing = Narrowing { tables: request.tables.clone(), strategy: request.strategy };
-        let session = Session::open(self.environment.as_ref(), loaded, &narrowing).await?;
+        let session = Session::open(self.environment.as_ref(), loaded, &narrowing, Deciding::Plugins(&self.plugins)).await?;
         let lease = Lease { sync: loaded.spec.name.clone(), token: 0, holder: "plan".into() };
         let context = RunContext {
             session: &session,
@@ -249,8 +262,10 @@ impl Engine {
     /// Whether parked rows are decided anew: the spec or the strategy is another than in the last run.
     async fn decides_anew(&self, state: &State, loaded: &LoadedSpec, strategy: Option<StrategyName>) -> Result<bool> {
         let last = state.last_run(&loaded.spec.name).await?;
-        let strategy = strategy.map_or(loaded.spec.strategy, StrategyChoice::from).as_str();
-        Ok(last.is_none_or(|run| run.generation != loaded.spec.generation || run.strategy != strategy || run.status != RunStatus::Success))
+        let strategy = strategy.map_or_else(|| loaded.spec.strategy.clone(), StrategyChoice::from);
+        Ok(last.is_none_or(|run| {
+            run.generation != loaded.spec.generation || run.strategy != strategy.as_str() || run.status != RunStatus::Success
+        }))
     }
 
     /// Runs a sync.

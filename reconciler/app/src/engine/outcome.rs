@@ -6,7 +6,7 @@ mod readiness;
 
 use std::time::Duration;
 
-use berqenas_core::value::Side;
+use berqenas_core::{decision::PluginId, value::Side};
 use jiff::Timestamp;
 use serde::{
     Serialize,
@@ -76,6 +76,9 @@ pub struct PlanReport {
     pub sync: String,
     /// The generation of the spec it was made from.
     pub generation: String,
+    /// The plugins that decided conflicts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginId>,
     /// How much there is to do, and what is left undone and why.
     pub summary: PlanSummary,
     /// Row by row; tables with nothing to do are listed too.
@@ -274,6 +277,9 @@ pub struct PlannedConflict {
     pub winner: Winner,
     /// The reason it gave.
     pub reason: String,
+    /// The plugin that the strategy is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginId>,
 }
 
 /// What a run did: exactly the answer of the HTTP API.
@@ -429,6 +435,9 @@ pub struct HistoryEntry {
     pub status: RunStatus,
     /// How long it took, in seconds; null while it runs, and where that is not known.
     pub duration_seconds: Option<f64>,
+    /// The plugins that decided conflicts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginId>,
 }
 
 /// Whether a conflict was decided.
@@ -471,6 +480,9 @@ pub struct ConflictEntry {
     /// What both last agreed on, where it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<Row>,
+    /// The plugin that the strategy is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginId>,
 }
 
 /// A duration as reports give it: seconds, to the millisecond.

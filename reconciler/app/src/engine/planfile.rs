@@ -13,11 +13,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use berqenas_core::{mapping::TableMapping, plan::PlannedRow, spec::StrategyName};
+use berqenas_core::{decision::PluginId, mapping::TableMapping, plan::PlannedRow, spec::StrategyName};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 
 use self::rows::RowFile;
+use super::session::SyncTable;
 use crate::error::{EngineError, ErrorKind};
 
 /// The version of the file's form.
@@ -44,6 +45,12 @@ struct Version {
 struct TableLine {
     table: String,
     mapping_version: String,
+    /// The base keeps its rows whole.
+    #[serde(default)]
+    keeps_rows: bool,
+    /// The plugin that decided its conflicts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plugin: Option<PluginId>,
 }
 
 /// The last line.
@@ -61,6 +68,9 @@ struct Trailer {
 struct Line {
     table: Option<String>,
     mapping_version: Option<String>,
+    #[serde(default)]
+    keeps_rows: bool,
+    plugin: Option<PluginId>,
     digest: Option<String>,
 }
 
@@ -87,9 +97,14 @@ impl PlanWriter {
     }
 
     /// The next table; its rows follow.
-    pub(super) fn table(&mut self, table: &str, mapping_version: &str) -> Result<(), EngineError> {
+    pub(super) fn table(&mut self, table: &SyncTable) -> Result<(), EngineError> {
         self.tables += 1;
-        self.line(&TableLine { table: table.to_owned(), mapping_version: mapping_version.to_owned() })
+        self.line(&TableLine {
+            table: table.spec.name.clone(),
+            mapping_version: table.mapping.version.clone(),
+            keeps_rows: table.keeps_rows,
+            plugin: table.plugin.as_ref().map(|plugin| PluginId::clone(&plugin.id)),
+        })
     }
 
     /// The next row of the table.
@@ -148,6 +163,10 @@ pub(super) struct TableFile {
     pub(super) table: String,
     /// The version of the mapping it was planned with.
     pub(super) mapping_version: String,
+    /// The base keeps its rows whole.
+    pub(super) keeps_rows: bool,
+    /// The plugin that decided its conflicts.
+    pub(super) plugin: Option<PluginId>,
     /// Where its rows begin.
     at: u64,
     rows: u64,
@@ -173,13 +192,15 @@ impl PlanFile {
         let mut tables: Vec<TableFile> = Vec::new();
         let trailer: Trailer = loop {
             let Some(line) = lines.next().map_err(cannot)? else { return Err(altered()) };
-            let Line { table, mapping_version, digest } = parse(line).map_err(|_| altered())?;
+            let Line { table, mapping_version, keeps_rows, plugin, digest } = parse(line).map_err(|_| altered())?;
             if digest.is_some() {
                 break parse(line).map_err(|_| altered())?;
             }
             hasher.update(line);
             match (table.zip(mapping_version), tables.last_mut()) {
-                (Some((table, mapping_version)), _) => tables.push(TableFile { table, mapping_version, at: lines.at, rows: 0 }),
+                (Some((table, mapping_version)), _) => {
+                    tables.push(TableFile { table, mapping_version, keeps_rows, plugin, at: lines.at, rows: 0 });
+                }
                 (None, Some(table)) => table.rows += 1,
                 (None, None) => return Err(altered()),
             }
@@ -190,6 +211,17 @@ impl PlanFile {
             return Err(altered());
         }
         Ok(PlanFile { path: path.to_owned(), file, sync, generation, strategy, tables })
+    }
+
+    /// The plugins that decided conflicts of it.
+    pub(super) fn plugins(&self) -> Vec<PluginId> {
+        let mut plugins: Vec<PluginId> = Vec::new();
+        for id in self.tables.iter().filter_map(|table| table.plugin.as_ref()) {
+            if !plugins.contains(id) {
+                plugins.push(id.clone());
+            }
+        }
+        plugins
     }
 
     /// The rows of a table, so many at a time, to be carried out under the mapping they were planned with. One at a time may be read.

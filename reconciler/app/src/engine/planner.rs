@@ -7,6 +7,7 @@ use berqenas_core::{check::check, key::Key, plan::PlannedRow};
 use super::{
     outcome::{Counts, Named, Note, NoteKind, PlanReport, PlanSummary},
     planfile::PlanWriter,
+    plugins::TablePlugin,
     reading::{Readings, RunContext, TableReading},
     session::SyncTable,
     spool::Spool,
@@ -82,7 +83,7 @@ pub(super) async fn plan(
         let reading = TableReading::open(context, readings, number).await?;
         context.progress.table(&table.spec.name, None);
         if let Some(file) = &mut sinks.file {
-            file.table(&table.spec.name, &table.mapping.version)?;
+            file.table(table)?;
         }
         if let Some(spool) = &mut sinks.spool {
             spool.table(&table.spec.name);
@@ -109,6 +110,9 @@ pub(super) async fn plan(
         notes.append(&mut view.notes);
         if let Some(note) = held(context, number, &view).await? {
             sinks.note(&mut notes, note)?;
+        }
+        for remark in table.plugin.iter().flat_map(TablePlugin::remarks) {
+            sinks.note(&mut notes, warning(Some(&table.spec.name), remark))?;
         }
         views.push(view);
     }
@@ -151,6 +155,7 @@ fn report(context: &RunContext<'_>, hasher: &blake3::Hasher, views: Vec<TableVie
         plan_id: hasher.finalize().to_hex()[..16].to_owned(),
         sync: spec.name.clone(),
         generation: spec.generation.clone(),
+        plugins: context.session.plugins(),
         summary: PlanSummary { total, tables: Named(counts), notes },
         tables,
     }

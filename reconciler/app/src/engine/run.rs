@@ -26,6 +26,7 @@ use berqenas_core::{
 use super::{
     identity,
     planfile::PlanFile,
+    plugins::TablePlugin,
     reading::{Readings, RunContext, TableReading, decider, keeps_in_vain},
     request::Step as Boundary,
     scan::{UNREADABLE_KEY, UnreadableKey},
@@ -126,6 +127,9 @@ impl<'a> Run<'a> {
         self.move_marks(marks).await?;
         self.context.progress.step(Boundary::MarksMoved);
         self.end().await?;
+        for remark in self.context.session.tables.iter().filter_map(|table| table.plugin.as_ref()).flat_map(TablePlugin::remarks) {
+            self.tally.warnings.push(remark);
+        }
         Ok(self.tally)
     }
 

@@ -3,16 +3,21 @@
 use std::{path::Path, sync::Arc};
 
 use berqenas_core::{
+    decision::PluginId,
     mapping::{self, MappingFault, TableMapping},
     order::parents_first,
     shape::{TableName, TableShape},
     spec::{Connection, StrategyChoice, StrategyName, SyncSpec, TableSpec},
-    strategy::BuiltIn,
+    strategy::Chosen,
     topology::{TableNode, TablePair},
     value::{Pair, Side},
 };
 
-use super::environment::Environment;
+use super::{
+    environment::Environment,
+    planfile::PlanFile,
+    plugins::{Plugins, TablePlugin},
+};
 use crate::{
     endpoint::{ConnectOptions, Endpoint},
     error::{EngineError, ErrorKind},
@@ -28,7 +33,9 @@ pub(super) struct SyncTable {
     /// What the databases say of it.
     pub(super) shapes: Pair<TableShape>,
     /// Its strategy.
-    pub(super) strategy: BuiltIn,
+    pub(super) strategy: Chosen,
+    /// The plugin that its strategy is, if it is one, unless a saved plan has its decisions.
+    pub(super) plugin: Option<TablePlugin>,
     /// The base keeps its rows whole: the spec's strategy merges against them, whatever the request puts in its place.
     pub(super) keeps_rows: bool,
 }
@@ -45,6 +52,15 @@ pub(super) struct Session {
     pub(super) warnings: Vec<(String, String)>,
 }
 
+/// Who decides conflicts that plugins are asked about.
+#[derive(Clone, Copy)]
+pub(super) enum Deciding<'a> {
+    /// The plugins.
+    Plugins(&'a Plugins),
+    /// Nobody: a saved plan has the decisions, and what it says of its tables.
+    Saved(&'a PlanFile),
+}
+
 /// What a request narrows or overrides.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Narrowing {
@@ -54,9 +70,33 @@ pub(super) struct Narrowing {
     pub(super) strategy: Option<StrategyName>,
 }
 
+impl Deciding<'_> {
+    /// Gives a table its plugin, and says whether its base keeps rows whole: the spec's strategy tells, whatever the request puts in its
+    /// place.
+    async fn settle(self, loaded: &LoadedSpec, table: &mut SyncTable, now: i64) -> Result<(), EngineError> {
+        let plugins = match self {
+            Deciding::Plugins(plugins) => plugins,
+            Deciding::Saved(plan) => {
+                table.keeps_rows = plan.tables.iter().any(|saved| saved.table == table.spec.name && saved.keeps_rows);
+                return Ok(());
+            }
+        };
+        let spec = loaded.spec.tables.iter().find(|spec| spec.name == table.spec.name).unwrap_or(&table.spec);
+        let plugin = TablePlugin::open(plugins, loaded, &spec.strategy, &table.mapping, now).await?;
+        table.keeps_rows = spec.strategy.merges_fields() || plugin.as_ref().is_some_and(|plugin| plugin.needs_base);
+        table.plugin = plugin.filter(|_| table.spec.strategy == spec.strategy);
+        Ok(())
+    }
+}
+
 impl Session {
     /// Opens both sides, finds and maps the tables. All faults of all tables are reported at once.
-    pub(super) async fn open(environment: &dyn Environment, loaded: &LoadedSpec, narrowing: &Narrowing) -> Result<Session, EngineError> {
+    pub(super) async fn open(
+        environment: &dyn Environment,
+        loaded: &LoadedSpec,
+        narrowing: &Narrowing,
+        deciding: Deciding<'_>,
+    ) -> Result<Session, EngineError> {
         let spec = loaded.spec.clone();
         let wanted = wanted_tables(&spec, narrowing)?;
         let endpoints = open_both(environment, loaded).await?;
@@ -67,15 +107,18 @@ impl Session {
             let shapes = Pair::new(endpoints.cloud.describe(&names.cloud).await?, endpoints.local.describe(&names.local).await?);
             match mapping::map_table(&table, shapes.as_ref()) {
                 Ok(mapping) => {
-                    let strategy = BuiltIn { choice: table.strategy, max_clock_skew: spec.max_clock_skew };
-                    let keeps_rows = spec.tables.iter().any(|spec| spec.name == table.name && spec.strategy.needs_base());
-                    tables.push(SyncTable { spec: table, mapping: Arc::new(mapping), shapes, strategy, keeps_rows });
+                    let strategy = Chosen { choice: table.strategy.clone(), max_clock_skew: spec.max_clock_skew };
+                    let (mapping, plugin, keeps_rows) = (Arc::new(mapping), None, false);
+                    tables.push(SyncTable { spec: table, mapping, shapes, strategy, plugin, keeps_rows });
                 }
                 Err(mut more) => faults.append(&mut more),
             }
         }
         if !faults.is_empty() {
             return Err(mapping_error(&spec.name, &faults));
+        }
+        for table in &mut tables {
+            deciding.settle(loaded, table, environment.now()).await?;
         }
         let order = parents_first(&parents(&tables));
         let of_table = |table: &SyncTable| {
@@ -86,6 +129,17 @@ impl Session {
         let mut slots: Vec<Option<SyncTable>> = tables.into_iter().map(Some).collect();
         let tables = order.iter().filter_map(|number| slots[*number].take()).collect();
         Ok(Session { spec, endpoints, tables, warnings })
+    }
+
+    /// The plugins that its tables ask.
+    pub(super) fn plugins(&self) -> Vec<PluginId> {
+        let mut plugins: Vec<PluginId> = Vec::new();
+        for id in self.tables.iter().filter_map(|table| table.plugin.as_ref()).map(|plugin| &*plugin.id) {
+            if !plugins.contains(id) {
+                plugins.push(id.clone());
+            }
+        }
+        plugins
     }
 
     /// The names of its tables, in the order of the spec.
@@ -159,7 +213,7 @@ fn wanted_tables(spec: &SyncSpec, narrowing: &Narrowing) -> Result<Vec<TableSpec
         }
     }
     let chosen = spec.tables.iter().filter(|table| narrowing.tables.is_empty() || narrowing.tables.contains(&table.name));
-    let strategy = |table: &TableSpec| narrowing.strategy.map_or(table.strategy, StrategyChoice::from);
+    let strategy = |table: &TableSpec| narrowing.strategy.map_or_else(|| table.strategy.clone(), StrategyChoice::from);
     Ok(chosen.cloned().map(|table| TableSpec { strategy: strategy(&table), ..table }).collect())
 }
 

@@ -7,6 +7,7 @@ use std::{
     ops::Range,
 };
 
+use berqenas_core::decision::PluginId;
 use serde::{
     Serialize, Serializer,
     ser::{Error as _, SerializeSeq as _},
@@ -93,6 +94,8 @@ struct Shown<'p> {
     plan_id: &'p str,
     sync: &'p str,
     generation: &'p str,
+    #[serde(skip_serializing_if = "is_empty")]
+    plugins: &'p [PluginId],
     summary: ShownSummary<'p>,
     tables: Vec<ShownTable<'p>>,
 }
@@ -112,6 +115,10 @@ struct ShownTable<'p> {
     conflicts: Lines<'p>,
 }
 
+fn is_empty(plugins: &[PluginId]) -> bool {
+    plugins.is_empty()
+}
+
 /// The lines of one kind in one part of the file.
 struct Lines<'p> {
     file: &'p File,
@@ -121,7 +128,7 @@ struct Lines<'p> {
 
 impl Serialize for ListedPlan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let PlanReport { plan_id, sync, generation, summary, tables } = &self.report;
+        let PlanReport { plan_id, sync, generation, plugins, summary, tables } = &self.report;
         let lines = |part: Range<u64>, kind: u8| Lines { file: &self.file, part, kind };
         let table = |table: &'_ str| {
             let part = self.tables.iter().find(|(name, _)| name == table).map_or(0..0, |(_, part)| part.clone());
@@ -133,7 +140,7 @@ impl Serialize for ListedPlan {
         });
         let notes = lines(0..self.size, NOTE);
         let summary = ShownSummary { total: &summary.total, tables: &summary.tables, notes };
-        Shown { plan_id, sync, generation, summary, tables: tables.collect() }.serialize(serializer)
+        Shown { plan_id, sync, generation, plugins, summary, tables: tables.collect() }.serialize(serializer)
     }
 }
 

@@ -3,7 +3,7 @@
 use berqenas_core::{
     classify::ConflictKind,
     mapping::TableMapping,
-    plan::{self, PlannedRow, Step, WriteKind},
+    plan::{self, PlannedRow, Step, Wait, WriteKind},
     value::{Side, Stored},
 };
 use serde_json::Value;
@@ -62,7 +62,8 @@ impl TableView {
                 let reason = format!("{}; the spec's direction does not carry it to {to}", row.reason);
                 self.note(mapping, row, NoteKind::Skipped, reason, spool)
             }
-            Step::Nothing | Step::Adopt | Step::Forget => {
+            Step::Wait(Wait::NextRun) => self.note(mapping, row, NoteKind::Skipped, row.reason.clone(), spool),
+            Step::Nothing | Step::Wait(_) | Step::Adopt | Step::Forget => {
                 self.counts.unchanged += 1;
                 Ok(())
             }
@@ -173,6 +174,7 @@ fn conflict(mapping: &TableMapping, row: &PlannedRow) -> Option<PlannedConflict>
             None => Winner::None,
         },
         reason: dispute.reason.clone(),
+        plugin: dispute.plugin.as_deref().cloned(),
     })
 }
 
@@ -207,6 +209,7 @@ pub(super) fn digest(hasher: &mut blake3::Hasher, table: &str, row: &PlannedRow)
 fn step_name(step: &Step) -> &'static str {
     match step {
         Step::Nothing => "nothing",
+        Step::Wait(_) => "wait",
         Step::Adopt => "adopt",
         Step::Forget => "forget",
         Step::Park => "park",

@@ -102,7 +102,7 @@ impl Plugin {
     pub fn bind(&self, context: BatchContext<'_>) -> Result<Bound, BindError> {
         let faults = self.config_faults(context.config);
         if !faults.is_empty() {
-            return Err(BindError::Config { plugin: self.label(), faults });
+            return Err(BindError::Config { plugin: self.label(), faults: faults.iter().map(ToString::to_string).collect() });
         }
         let mapping = &context.mapping;
         let mut shown = vec![self.description().columns.all; mapping.columns.len()];

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use berqenas_core::decision::ConfigSchema;
+use berqenas_core::decision::{ConfigFault, ConfigSchema};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -235,7 +235,7 @@ impl Plugin {
 
     /// All that is wrong with a configuration.
     #[must_use]
-    pub fn config_faults(&self, config: &serde_json::Value) -> Vec<String> {
+    pub fn config_faults(&self, config: &serde_json::Value) -> Vec<ConfigFault> {
         self.inner.schema.faults(config)
     }
 }

@@ -1,6 +1,6 @@
 //! Conflicts: each with both full rows, the strategy, the winner and why; the parked ones wait for a person.
 
-use berqenas_core::value::RowHash;
+use berqenas_core::{decision::PluginId, value::RowHash};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
@@ -85,6 +85,8 @@ pub struct Conflict {
     pub cloud_hash: Option<RowHash>,
     /// The hash of the local row, likewise.
     pub local_hash: Option<RowHash>,
+    /// The plugin that was asked, if one was.
+    pub plugin: Option<PluginId>,
 }
 
 impl FromRow<'_, SqliteRow> for Conflict {
@@ -107,6 +109,7 @@ impl FromRow<'_, SqliteRow> for Conflict {
             base: read_json(row, "base_row")?,
             cloud_hash: read_hash(row, "cloud_hash")?,
             local_hash: read_hash(row, "local_hash")?,
+            plugin: read_json(row, "plugin")?,
         })
     }
 }
@@ -205,11 +208,11 @@ impl Change<'_> {
     pub(super) async fn upsert_conflicts(&mut self, conflicts: &[Conflict]) -> Result<()> {
         const UPSERT: &str = "INSERT OR REPLACE INTO conflicts
                  (id, sync, sync_id, time, table_name, key, key_json, kind, strategy, winner, status, state, reason,
-                  cloud_row, local_row, base_row, cloud_hash, local_hash)
+                  cloud_row, local_row, base_row, cloud_hash, local_hash, plugin)
              SELECT value ->> 'id', ?1, value ->> 'sync_id', value ->> 'time', value ->> 'table', unhex(value ->> 'key'),
                     value ->> 'key_json', value ->> 'kind', value ->> 'strategy', value ->> 'winner', value ->> 'status',
                     value ->> 'state', value ->> 'reason', value ->> 'cloud', value ->> 'local', value ->> 'base',
-                    unhex(value ->> 'cloud_hash'), unhex(value ->> 'local_hash')
+                    unhex(value ->> 'cloud_hash'), unhex(value ->> 'local_hash'), value ->> 'plugin'
              FROM json_each(?2)";
         let line = |row: &Conflict| {
             json!({
@@ -218,6 +221,7 @@ impl Change<'_> {
                 "status": row.status, "state": row.state, "reason": row.reason, "cloud": text(row.cloud.as_ref()),
                 "local": text(row.local.as_ref()), "base": text(row.base.as_ref()),
                 "cloud_hash": hash(row.cloud_hash), "local_hash": hash(row.local_hash),
+                "plugin": row.plugin.as_ref().map(|plugin| json!(plugin).to_string()),
             })
         };
         self.each(UPSERT, conflicts, line).await.map(drop)

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use berqenas_core::decision::PluginId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
     Lease, Result, State, StateError,
-    wire::{Change, read_count, read_word, word_text},
+    wire::{Change, read_count, read_json, read_word, word_text},
 };
 
 /// How a run ended.
@@ -113,6 +114,8 @@ pub struct Run {
     pub tables: Vec<TableCounts>,
     /// Why it failed.
     pub error: Option<String>,
+    /// The plugins that it asked.
+    pub plugins: Vec<PluginId>,
 }
 
 impl FromRow<'_, SqliteRow> for Run {
@@ -130,6 +133,8 @@ impl FromRow<'_, SqliteRow> for Run {
             generation: row.try_get("generation")?,
             tables: Vec::new(),
             error: row.try_get("error")?,
+            // None recorded is none asked.
+            plugins: read_json::<Vec<PluginId>>(row, "plugins")?.unwrap_or_default(),
         })
     }
 }
@@ -181,6 +186,17 @@ impl State {
         }
         change.commit().await?;
         Ok(id)
+    }
+
+    /// Records which plugins a run asks.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn set_plugins(&self, lease: &Lease, run: &str, plugins: &[PluginId]) -> Result<()> {
+        let mut change = self.change(lease, "recording the plugins of a run").await?;
+        let query = sqlx::query("UPDATE runs SET plugins = ? WHERE id = ? AND sync = ?");
+        change.run(query.bind(json!(plugins).to_string()).bind(run).bind(&lease.sync)).await?;
+        change.commit().await
     }
 
     /// Records the end of a run.

@@ -102,7 +102,7 @@ pub(super) fn kept_texts(rows: Option<&Pair<Value>>) -> [Value; 3] {
 
 /// Reads what [`kept_texts`] gave to these columns.
 pub(super) fn read_kept(row: &SqliteRow, [agreed, cloud, local]: [&str; 3]) -> sqlx::Result<Option<Pair<Value>>> {
-    match read_json(row, agreed)? {
+    match read_json::<Value>(row, agreed)? {
         Some(agreed) => Ok(Some(Pair::new(agreed.clone(), agreed))),
         None => Ok(read_json(row, cloud)?.zip(read_json(row, local)?).map(|(cloud, local)| Pair { cloud, local })),
     }
@@ -132,7 +132,7 @@ pub(super) fn read_word<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> s
 }
 
 /// Reads JSON text; NULL is `None`.
-pub(super) fn read_json(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Value>> {
+pub(super) fn read_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> sqlx::Result<Option<T>> {
     let text: Option<String> = row.try_get(column)?;
     text.map(|text| serde_json::from_str(&text).map_err(|error| unreadable(column, error))).transpose()
 }

@@ -16,13 +16,29 @@ impl ConfigSchema {
         options.build(schema).map(ConfigSchema).map_err(|fault| fault.to_string())
     }
 
-    /// All that is wrong with a configuration, each with its place.
+    /// All that is wrong with a configuration.
     #[must_use]
-    pub fn faults(&self, config: &Json) -> Vec<String> {
-        let place = |fault: &jsonschema::ValidationError<'_>| match fault.instance_path().as_str() {
-            "" => String::new(),
-            path => format!("{path}: "),
+    pub fn faults(&self, config: &Json) -> Vec<ConfigFault> {
+        let fault = |fault: jsonschema::ValidationError<'_>| ConfigFault {
+            pointer: fault.instance_path().as_str().to_owned(),
+            message: fault.to_string(),
         };
-        self.0.iter_errors(config).map(|fault| format!("{}{fault}", place(&fault))).collect()
+        self.0.iter_errors(config).map(fault).collect()
+    }
+}
+
+/// Something that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFault {
+    /// Where: a JSON pointer.
+    pub pointer: String,
+    /// What.
+    pub message: String,
+}
+
+impl std::fmt::Display for ConfigFault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let separator = if self.pointer.is_empty() { "" } else { ": " };
+        write!(formatter, "{}{separator}{}", self.pointer, self.message)
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     value::{Pair, Side, Value},
 };
 
-pub use config::ConfigSchema;
+pub use config::{ConfigFault, ConfigSchema};
 pub use settle::settle;
 
 /// A conflict with all that a strategy that merges may see of it.
@@ -192,8 +192,21 @@ pub enum BadDecision {
     NoFlag,
 }
 
+/// A plugin, as decisions are recorded under it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PluginId {
+    /// The strategy's name in the spec.
+    pub strategy: String,
+    /// What the plugin calls itself.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// The BLAKE3 digest of its component, in hexadecimal digits.
+    pub blake3: String,
+}
+
 /// What is done about a conflict whose strategy fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
     /// It waits for a person, with the reason; all others are decided.

@@ -155,7 +155,7 @@ impl Builder<'_> {
                 }
             }
         }
-        if by_hash && self.spec.strategy.between_rows() == StrategyName::LatestWins && both(pairing.updated_at).is_none() {
+        if by_hash && self.spec.strategy.between_rows() == Some(StrategyName::LatestWins) && both(pairing.updated_at).is_none() {
             let message = format!("latest_wins needs the column {} on both sides", names.updated_at);
             self.fault(None, message, "choose cloud_wins, local_wins or manual, or add the column with `berqenas sync prepare NAME`");
         }

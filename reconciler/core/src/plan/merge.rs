@@ -135,13 +135,14 @@ pub(super) fn settle_fields(
         strategy: context.strategy.name().to_owned(),
         winner: Some(winner),
         reason: planned.reason.clone(),
+        plugin: None,
     });
     settle::write_wanted(context, planned, both, &wanted, None)
 }
 
 fn parked(context: &TableContext<'_>, mut planned: PlannedRow, kind: ConflictKind, reason: String) -> PlannedRow {
     planned.reason.clone_from(&reason);
-    planned.dispute = Some(Dispute { kind, strategy: context.strategy.name().to_owned(), winner: None, reason });
+    planned.dispute = Some(Dispute { kind, strategy: context.strategy.name().to_owned(), winner: None, reason, plugin: None });
     planned.step = Step::Park;
     planned
 }
@@ -167,7 +168,8 @@ fn told(mapping: &TableMapping, both: &Pair<&Row>, columns: &[(usize, Say)], del
 }
 
 /// What the base keeps between the two writes of a merge: the row of the side that is still to be written, for both. So the first
-/// side's own edits, which that write did not touch, count as its changes, and what it was given (as it stored it) does not.
+/// side's own edits, which that write did not touch, count as its changes, as does a value that neither side had; what it was given of
+/// the other side (as it stored it) does not.
 pub(super) fn between_writes(
     planned: &PlannedRow,
     mapping: &TableMapping,
@@ -180,6 +182,7 @@ pub(super) fn between_writes(
     let before = read(written_side, planned.seen.get(written_side).as_ref())?;
     let other = read(other_side, planned.seen.get(other_side).as_ref())?;
     let after = read(written_side, Some(written))?;
+    let sent = read(written_side, planned.expected_after(mapping).as_ref())?;
     let given = |index: usize| set.iter().any(|(known, _)| *known == index);
     let base = planned.base.as_ref().map(|base| (base.get(written_side), base.get(other_side)));
     let mut kept = other.clone();
@@ -187,13 +190,17 @@ pub(super) fn between_writes(
         let agreed_apart =
             base.is_some_and(|(own, its)| own.values[column] == before.values[column] && its.values[column] == other.values[column]);
         if given(mapping.access_index(written_side, column)) {
-            value.clone_from(&after.values[column]);
+            if sent.values[column] == other.values[column] {
+                value.clone_from(&after.values[column]);
+            }
         } else if agreed_apart {
             value.clone_from(&before.values[column]);
         }
     }
     if mapping.access.get(written_side).position(Role::IsDeleted).is_some_and(given) {
-        kept.deleted = after.deleted;
+        if sent.deleted == other.deleted {
+            kept.deleted = after.deleted;
+        }
     } else if base.is_some_and(|(own, its)| own.deleted == before.deleted && its.deleted == other.deleted) {
         kept.deleted = before.deleted;
     }
@@ -206,12 +213,18 @@ pub(super) fn between_writes(
 pub(super) fn second_write(planned: &PlannedRow, mapping: &TableMapping, first_side: Side, set: &[(usize, Stored)]) -> Option<PlannedRow> {
     let other = first_side.other();
     let after = planned.expected_after(mapping)?;
-    let kept = planned.base.as_ref().and_then(|_| between_writes(planned, mapping, first_side, set, &after));
-    let (source, target) = (mapping.decode(first_side, &after).ok()?, mapping.decode(other, planned.seen.get(other).as_ref()?).ok()?);
-    let wanted = settle::wanted_row(&source, &target, kept.as_ref().map(|rows| rows.get(first_side)));
-    let set = mapping.update_values(other, &target, &wanted).ok()?;
+    let source = mapping.decode(first_side, &after).ok()?;
+    let kind = match planned.seen.get(other) {
+        None => WriteKind::Insert(mapping.insert_values(other, &source, &mapping.created_at(first_side, &after).ok()?).ok()?),
+        Some(target) => {
+            let kept = planned.base.as_ref().and_then(|_| between_writes(planned, mapping, first_side, set, &after));
+            let target = mapping.decode(other, target).ok()?;
+            let wanted = settle::wanted_row(&source, &target, kept.as_ref().map(|rows| rows.get(first_side)));
+            WriteKind::Update(mapping.update_values(other, &target, &wanted).ok()?)
+        }
+    };
     let mut second = PlannedRow {
-        step: Step::Write { side: other, kind: WriteKind::Update(set) },
+        step: Step::Write { side: other, kind },
         reason: format!("changed on {first_side}"),
         dispute: None,
         merges: false,

@@ -5,15 +5,19 @@
 //! so a batch is as large as the caller likes and a table never sits in memory.
 
 mod merge;
+mod open;
 mod settle;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+pub use open::{OpenRow, Outlook, Verdict, look, told};
 
 use crate::{
     access::StoredRow,
     classify::{Class, ConflictKind, Facts, Presence, classify},
+    decision::PluginId,
     key::Key,
     mapping::{Row, TableMapping, Unrepresentable},
     rules::{Rule, holds},
@@ -81,6 +85,8 @@ pub struct Candidate {
     pub base: Option<Base>,
     /// When each row was last edited at its origin, in microseconds since 1970, corrected for the clocks' offset.
     pub edited: Pair<Option<i64>>,
+    /// Its conflict waits for a person, who was shown rows with these hashes.
+    pub parked: Option<Pair<Option<RowHash>>>,
 }
 
 /// What a write does.
@@ -111,6 +117,8 @@ impl WriteKind {
 pub enum Step {
     /// Nothing.
     Nothing,
+    /// Nothing for now.
+    Wait(Wait),
     /// The base is brought up to what both sides hold.
     Adopt,
     /// The base forgets the key.
@@ -136,6 +144,30 @@ pub enum Step {
         /// What cannot be carried, and why.
         message: String,
     },
+}
+
+/// What a row waits for that is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// A person, who knows of it already.
+    Person,
+    /// The time to try again what a database refused.
+    Time,
+    /// The next run, which looks at it again.
+    NextRun,
+}
+
+impl Wait {
+    /// Why the row is left alone, for people.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Wait::Person => "its conflict waits for a person",
+            Wait::Time => "a database refused it; it is tried again later",
+            Wait::NextRun => "the next run looks at it again",
+        }
+    }
 }
 
 /// Whose content is right.
@@ -170,6 +202,8 @@ pub struct Dispute {
     pub winner: Option<Winner>,
     /// Why.
     pub reason: String,
+    /// The plugin that was asked, if one was.
+    pub plugin: Option<Arc<PluginId>>,
 }
 
 /// One key's plan.
@@ -209,13 +243,13 @@ impl PlannedRow {
     /// Whether the plan leaves everything as it is: sides, base and log.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        matches!(self.step, Step::Nothing)
+        matches!(self.step, Step::Nothing | Step::Wait(Wait::Person | Wait::Time))
     }
 
     /// Whether carrying it out takes the right to write: all but leaving things as they are.
     #[must_use]
     pub fn needs_fence(&self) -> bool {
-        !matches!(self.step, Step::Nothing | Step::NotCarried { .. })
+        !self.is_nothing() && !matches!(self.step, Step::NotCarried { .. } | Step::Wait(_))
     }
 
     /// The row that a write copies, or that an adoption agrees on: the other side's, for a write.
@@ -238,6 +272,8 @@ impl PlannedRow {
                 let deleted = present.clone().count() > 0 && present.clone().all(deleted_at);
                 Some(NextBase { hashes: self.hashes, deleted })
             }
+            // The other side has no row yet: what is written here is new to it.
+            Step::Write { side, .. } if self.merges && self.seen.get(side.other()).is_none() => None,
             Step::Write { side, kind: WriteKind::Insert(_) | WriteKind::Update(_) } => {
                 let mut hashes = self.hashes;
                 if self.merges && holds(Rule::MergeInTwoSteps) {
@@ -305,9 +341,26 @@ impl PlannedRow {
     }
 }
 
-/// Plans one key.
+/// Plans one key. A question to a strategy that decides apart is left for later: see [`look`].
 #[must_use]
 pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow {
+    match look(context, candidate) {
+        Outlook::Planned(planned) => planned,
+        Outlook::Open(open) => open.answered(context, Verdict::Later { reason: Wait::NextRun.reason().into() }),
+    }
+}
+
+/// A row that takes a decision, or at least a thought.
+struct Begun {
+    planned: PlannedRow,
+    rows: Pair<Option<Row>>,
+    base_rows: Option<Pair<Row>>,
+    covered: Option<Vec<usize>>,
+    class: Class,
+}
+
+/// What both sides hold, and what that means; `Err`: the plan of a row that is in step, or cannot be read.
+fn begin(context: &TableContext<'_>, candidate: Candidate) -> Result<Begun, Box<PlannedRow>> {
     let mapping = context.mapping;
     let hashes = Pair::new(hash_of(mapping, Side::Cloud, &candidate), hash_of(mapping, Side::Local, &candidate));
     let mut planned = PlannedRow {
@@ -329,11 +382,11 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
     let covered = candidate.base.as_ref().and_then(|base| base.columns.clone());
     if known && presence.cloud.is_same() && presence.local.is_same() && covered.is_none() {
         let kept = !context.keeps_rows || candidate.base.is_some_and(|base| base.rows.is_some());
-        return if kept { planned } else { merge::keep(mapping, planned) };
+        return Err(Box::new(if kept { planned } else { merge::keep(mapping, planned) }));
     }
     let rows = match decode(mapping, &planned) {
         Ok(rows) => rows,
-        Err((side, fault)) => return quarantined(planned, side, &fault),
+        Err((side, fault)) => return Err(Box::new(quarantined(planned, side, &fault))),
     };
     let equal = matches!(&rows, Pair { cloud: Some(cloud), local: Some(local) } if cloud == local);
     let facts = Facts { sides: presence, known, equal, first_sync: context.first_sync, key_generated: mapping.key_generated };
@@ -342,10 +395,21 @@ pub fn plan_row(context: &TableContext<'_>, candidate: Candidate) -> PlannedRow 
     if context.keeps_rows && matches!(class, Class::Conflict { .. }) {
         planned.base.clone_from(&base_rows);
     }
-    if let Some(covered) = covered {
-        return settle::settle_outdated(context, planned, &rows, (&covered, base_rows.as_ref()), class);
+    Ok(Begun { planned, rows, base_rows, covered, class })
+}
+
+/// The plan of what was begun.
+fn finish(
+    context: &TableContext<'_>,
+    planned: PlannedRow,
+    rows: &Pair<Option<Row>>,
+    (covered, base_rows): (Option<&[usize]>, Option<&Pair<Row>>),
+    class: Class,
+) -> PlannedRow {
+    match covered {
+        Some(covered) => settle::settle_outdated(context, planned, rows, (covered, base_rows), class),
+        None => settle::settle(context, planned, rows, base_rows, class),
     }
-    settle::settle(context, planned, &rows, base_rows.as_ref(), class)
 }
 
 fn hash_of(mapping: &TableMapping, side: Side, candidate: &Candidate) -> Option<RowHash> {

@@ -14,8 +14,66 @@ use crate::{
     value::{Pair, Side, Value},
 };
 
-/// The base was taken when the sync had fewer columns. What it covered is decided as ever; in a column that is new to it a value beats
-/// the column's default and that beats NULL, whichever side leads, and two values conflict.
+/// A row whose base was taken when the sync had fewer columns, as far as it needs no decision: an ordinary change goes its way, and in a
+/// column that is new to the base a value beats the column's default and that beats NULL, whichever side leads.
+pub(super) struct Outdated<'r> {
+    /// What both sides hold.
+    both: Pair<&'r Row>,
+    /// What they are to hold.
+    pub(super) wanted: Pair<Row>,
+    /// The side whose ordinary change goes to the other.
+    lead: Option<Side>,
+    /// New columns with two values.
+    undecided: Vec<usize>,
+    /// The conflict that is left.
+    pub(super) kind: Option<ConflictKind>,
+}
+
+impl<'r> Outdated<'r> {
+    /// `None`: the sides do not both hold a row, or hold the same one.
+    pub(super) fn of(
+        context: &TableContext<'_>,
+        rows: &'r Pair<Option<Row>>,
+        (covered, base_rows): (&[usize], Option<&Pair<Row>>),
+        class: Class,
+    ) -> Option<Outdated<'r>> {
+        let both = match rows {
+            Pair { cloud: Some(cloud), local: Some(local) } if cloud != local => Pair::new(cloud, local),
+            _ => return None,
+        };
+        let mut wanted = both.map(Clone::clone);
+        let lead = if let Class::Update { to } = class { Some(to.other()) } else { None };
+        if let Some(lead) = lead {
+            // As ever, only what changed at the leader since, where the sides are agreed on different rows.
+            let agreed = base_rows.map(|rows| rows.get(lead));
+            let changed = |column: &&usize| agreed.is_none_or(|row| row.values[**column] != both.get(lead).values[**column]);
+            take(wanted.get_mut(lead.other()), both.get(lead), covered.iter().filter(changed));
+        }
+        let mut undecided = Vec::new();
+        for column in context.mapping.changed_columns(both.cloud, both.local).into_iter().filter(|column| !covered.contains(column)) {
+            match says_more(context, &both, column) {
+                Some(from) => wanted.get_mut(from.other()).values[column].clone_from(&both.get(from).values[column]),
+                None => undecided.push(column),
+            }
+        }
+        let kind = match class {
+            Class::Conflict { kind } => Some(kind),
+            _ if undecided.is_empty() => None,
+            _ => Some(ConflictKind::NewColumn),
+        };
+        Some(Outdated { both, wanted, lead, undecided, kind })
+    }
+}
+
+/// Gives a row columns of another one, and its soft delete flag.
+fn take<'c>(row: &mut Row, from: &Row, columns: impl Iterator<Item = &'c usize>) {
+    for column in columns {
+        row.values[*column].clone_from(&from.values[*column]);
+    }
+    row.deleted = from.deleted;
+}
+
+/// Settles a row whose base was taken when the sync had fewer columns: what it covered as ever, and see [`Outdated`].
 pub(super) fn settle_outdated(
     context: &TableContext<'_>,
     mut planned: PlannedRow,
@@ -23,55 +81,29 @@ pub(super) fn settle_outdated(
     (covered, base_rows): (&[usize], Option<&Pair<Row>>),
     class: Class,
 ) -> PlannedRow {
-    let both = match rows {
-        Pair { cloud: Some(cloud), local: Some(local) } if cloud != local => Pair::new(cloud, local),
-        _ if class == Class::InStep => {
+    let Some(outdated) = Outdated::of(context, rows, (covered, base_rows), class) else {
+        if class == Class::InStep {
             planned.step = Step::Adopt;
             planned.reason = "the columns of this table changed; the row is as agreed".into();
             return planned;
         }
-        _ => return settle(context, planned, rows, None, class),
+        return settle(context, planned, rows, None, class);
     };
+    let Outdated { both, mut wanted, mut lead, undecided, kind } = outdated;
     if let (Class::Conflict { kind }, Some(base)) = (class, mergeable(context, class, base_rows)) {
         return settle_fields(context, planned, rows, &Conflicting { kind, both, base, covered: Some(covered) });
     }
-    let differing = context.mapping.changed_columns(both.cloud, both.local);
-    let fresh: Vec<(usize, Option<Side>)> = differing
-        .into_iter()
-        .filter(|column| !covered.contains(column))
-        .map(|column| (column, says_more(context, &both, column)))
-        .collect();
-    let kind = match class {
-        Class::Conflict { kind } => Some(kind),
-        _ if fresh.iter().any(|(_, side)| side.is_none()) => Some(ConflictKind::NewColumn),
-        _ => None,
-    };
-    let winner = match kind.map(|kind| decide(context, &mut planned, rows, kind)) {
-        None => None,
-        Some(Some(winner)) => Some(winner),
-        Some(None) => return planned,
-    };
-    let lead = match class {
-        Class::Update { to } => Some(to.other()),
-        Class::Conflict { .. } => winner,
-        _ => None,
-    };
-    let mut wanted = both.map(Clone::clone);
-    if let Some(lead) = lead {
-        // As ever, only what changed at the leader since, where the sides are agreed on different rows.
-        let agreed = base_rows.filter(|_| matches!(class, Class::Update { .. })).map(|rows| rows.get(lead));
-        let follower = wanted.get_mut(lead.other());
-        for column in covered.iter().filter(|column| agreed.is_none_or(|row| row.values[**column] != both.get(lead).values[**column])) {
-            follower.values[*column].clone_from(&both.get(lead).values[*column]);
+    if let Some(kind) = kind {
+        let Some(winner) = decide(context, &mut planned, rows, kind) else { return planned };
+        let follower = wanted.get_mut(winner.other());
+        if matches!(class, Class::Conflict { .. }) {
+            take(follower, both.get(winner), covered.iter());
+            lead = Some(winner);
         }
-        follower.deleted = both.get(lead).deleted;
-    }
-    for (column, side) in fresh {
-        if let Some(from) = side.or(winner) {
-            wanted.get_mut(from.other()).values[column].clone_from(&both.get(from).values[column]);
+        for column in undecided {
+            follower.values[column].clone_from(&both.get(winner).values[column]);
         }
-    }
-    if planned.dispute.is_none() {
+    } else {
         planned.reason = match lead {
             Some(lead) => format!("changed on {lead}; a column joined the sync"),
             None => "a column joined the sync: a value beats an empty one".into(),
@@ -140,7 +172,7 @@ pub(super) fn write_wanted(
 }
 
 /// A row that would take a write on each side waits for a person where `ledger: lock` holds.
-fn refuse_merge(mut planned: PlannedRow) -> PlannedRow {
+pub(super) fn refuse_merge(mut planned: PlannedRow) -> PlannedRow {
     const REFUSED: &str = "each side has something that the other lacks: that takes a write on each side, which `ledger: lock` cannot \
                            settle if the run dies in between; make the rows equal, or let the database have the table berqenas_sync";
     let merged = planned.dispute.take().filter(|dispute| dispute.winner == Some(Winner::Merged));
@@ -151,7 +183,7 @@ fn refuse_merge(mut planned: PlannedRow) -> PlannedRow {
     let reason = format!("{why} and {REFUSED}");
     planned.merges = false;
     planned.reason.clone_from(&reason);
-    planned.dispute = Some(Dispute { kind, strategy: "manual".into(), winner: None, reason });
+    planned.dispute = Some(Dispute { kind, strategy: "manual".into(), winner: None, reason, plugin: None });
     planned.step = Step::Park;
     planned
 }
@@ -185,6 +217,7 @@ pub(super) fn settle(
                 strategy: "tombstone".into(),
                 winner: Some(held.into()),
                 reason: reason.clone(),
+                plugin: None,
             });
             planned.step = Step::Adopt;
             planned.reason = reason;
@@ -223,27 +256,28 @@ fn write_copy(
         planned.step = Step::NotCarried { to };
         return planned;
     }
+    let Some(source) = rows.get(to.other()) else { return planned };
+    let Some(target) = rows.get(to) else { return insert(context, planned, to, source) };
+    let wanted = wanted_row(source, target, base_rows.map(|rows| rows.get(to.other())));
+    if wanted == *target {
+        planned.step = Step::Adopt;
+        return planned;
+    }
+    let set = context.mapping.update_values(to, target, &wanted).map(WriteKind::Update);
+    written(planned, to, set)
+}
+
+/// Makes a row on a side that has none; `created_at` is the other side's.
+pub(super) fn insert(context: &TableContext<'_>, planned: PlannedRow, to: Side, row: &Row) -> PlannedRow {
+    let Some(source) = planned.seen.get(to.other()) else { return planned };
     let mapping = context.mapping;
-    let (Some(source), Some(source_stored)) = (rows.get(to.other()), planned.seen.get(to.other())) else { return planned };
-    let set = match rows.get(to) {
-        None => mapping
-            .created_at(to.other(), source_stored)
-            .and_then(|created_at| mapping.insert_values(to, source, &created_at))
-            .map(WriteKind::Insert),
-        Some(target) => {
-            let wanted = wanted_row(source, target, base_rows.map(|rows| rows.get(to.other())));
-            if wanted == *target {
-                planned.step = Step::Adopt;
-                return planned;
-            }
-            mapping.update_values(to, target, &wanted).map(WriteKind::Update)
-        }
-    };
+    let created_at = mapping.created_at(to.other(), source);
+    let set = created_at.and_then(|created_at| mapping.insert_values(to, row, &created_at)).map(WriteKind::Insert);
     written(planned, to, set)
 }
 
 /// The step of a write, or that a value cannot be carried.
-fn written(mut planned: PlannedRow, to: Side, set: Result<WriteKind, Unrepresentable>) -> PlannedRow {
+pub(super) fn written(mut planned: PlannedRow, to: Side, set: Result<WriteKind, Unrepresentable>) -> PlannedRow {
     match set {
         Ok(kind) => planned.step = Step::Write { side: to, kind },
         Err(fault) => {
@@ -273,7 +307,7 @@ fn settle_hard_delete(context: &TableContext<'_>, mut planned: PlannedRow, rows:
     let held = missing.other();
     let gone = format!("gone from {missing} (deleted for good, or its primary key was changed)");
     let dispute = |strategy: &str, winner: Option<Side>, reason: String| {
-        Some(Dispute { kind: ConflictKind::HardDelete, strategy: strategy.into(), winner: winner.map(Winner::from), reason })
+        Some(Dispute { kind: ConflictKind::HardDelete, strategy: strategy.into(), winner: winner.map(Winner::from), reason, plugin: None })
     };
     match context.hard_deletes {
         HardDeletes::Restore => {
@@ -322,7 +356,7 @@ fn decide(context: &TableContext<'_>, planned: &mut PlannedRow, rows: &Pair<Opti
         Resolution::Take { side, reason } => (Some(side), reason),
     };
     planned.reason.clone_from(&reason);
-    planned.dispute = Some(Dispute { kind, strategy, winner: winner.map(Winner::from), reason });
+    planned.dispute = Some(Dispute { kind, strategy, winner: winner.map(Winner::from), reason, plugin: None });
     if winner.is_none() {
         planned.step = Step::Park;
     }

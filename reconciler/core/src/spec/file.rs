@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::Recursiv
 use serde::Deserialize;
 
 use super::{Detect, Direction, HardDeletes, InitialPolicy, LedgerMode, StrategyName};
+use crate::decision::OnError;
 
 /// The version of the format that this program reads.
 pub const VERSION: u32 = 1;
@@ -47,6 +48,10 @@ pub struct SpecFile {
     /// Who wins a conflict, unless a table says otherwise: a name, or a mapping with `name`.
     #[schemars(extend("default" = "latest_wins"))]
     pub strategy: Option<StrategyEntry>,
+    /// Strategies of your own, by the names that tables give as their `strategy`: WebAssembly components.
+    #[serde(default)]
+    #[schemars(extend("examples" = [{"merge_contact": {"wasm": "plugins/merge_contact.wasm", "config": {"prefer": "cloud"}}}]))]
+    pub strategies: BTreeMap<String, PluginEntry>,
     /// Which way rows go.
     #[schemars(extend("default" = "both"))]
     pub direction: Option<Direction>,
@@ -180,7 +185,7 @@ pub enum StrategyEntry {
     /// The name and more.
     Long(StrategyFields),
     /// The name alone.
-    Short(StrategyWord),
+    Short(StrategyRef),
 }
 
 /// A conflict strategy.
@@ -189,13 +194,23 @@ pub enum StrategyEntry {
 pub struct StrategyFields {
     /// Its name.
     #[schemars(extend("examples" = ["merge_fields"]))]
-    pub name: StrategyWord,
+    pub name: StrategyRef,
     /// For `merge_fields`: who wins columns that both sides changed to different values, and rows that cannot be merged.
     #[schemars(extend("default" = "manual"))]
     pub otherwise: Option<StrategyName>,
 }
 
-/// The name of a conflict strategy.
+/// The name of a conflict strategy: one that is built in, or one of `strategies`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum StrategyRef {
+    /// One that is built in.
+    BuiltIn(StrategyWord),
+    /// One of `strategies`.
+    Named(String),
+}
+
+/// A strategy that is built in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyWord {
@@ -209,6 +224,55 @@ pub enum StrategyWord {
     Manual,
     /// Edits of different columns are merged.
     MergeFields,
+}
+
+/// A strategy of your own: a WebAssembly component.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PluginEntry {
+    /// The component's file, relative to the spec file.
+    #[schemars(length(min = 1), extend("examples" = ["plugins/merge_contact.wasm"]))]
+    pub wasm: String,
+    /// The BLAKE3 digest of that file, 64 hexadecimal digits in lower case; `berqenas plugin pin` writes it.
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"), extend("examples" = ["af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"]))]
+    pub blake3: Option<String>,
+    /// Its configuration: whatever the component's own schema asks for.
+    #[serde(default)]
+    #[schemars(extend("examples" = [{"prefer": "cloud"}]))]
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// What it may use; what goes beyond it fails for the conflict that causes it.
+    #[serde(default)]
+    pub limits: LimitsEntry,
+    /// What is done about a conflict for which it fails.
+    #[schemars(extend("default" = "manual"))]
+    pub on_error: Option<OnError>,
+}
+
+/// What a component may use.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsEntry {
+    /// Memory, all of an instance together; at most 4GiB.
+    #[schemars(extend("examples" = ["64MiB"], "default" = "64MiB"))]
+    pub memory: Option<String>,
+    /// Fuel for a batch of conflicts, whatever its size; an instruction takes about one.
+    #[schemars(range(min = 1), extend("default" = 50_000_000))]
+    pub fuel: Option<u64>,
+    /// Fuel for each conflict of a batch, beside that.
+    #[schemars(extend("default" = 5_000_000))]
+    pub fuel_per_conflict: Option<u64>,
+    /// How long a batch may take, whatever its size. Fuel should end first: it is the same on any machine.
+    #[schemars(extend("examples" = ["2s"], "default" = "2s"))]
+    pub timeout: Option<String>,
+    /// How much longer for each conflict of a batch.
+    #[schemars(extend("examples" = ["5ms"], "default" = "5ms"))]
+    pub timeout_per_conflict: Option<String>,
+    /// The size of the component's file.
+    #[schemars(extend("examples" = ["32MiB"], "default" = "32MiB"))]
+    pub component: Option<String>,
+    /// How long compiling it may take.
+    #[schemars(extend("examples" = ["2m"], "default" = "2m"))]
+    pub compile: Option<String>,
 }
 
 /// What is said of a table's columns.

@@ -14,6 +14,7 @@ mod mend;
 mod read;
 mod resolve;
 mod set;
+mod strategies;
 pub mod url;
 pub(crate) mod yaml;
 
@@ -21,6 +22,8 @@ pub(crate) mod yaml;
 mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
+
+use crate::decision::OnError;
 
 pub(crate) use self::read::place_all;
 pub use self::{
@@ -46,6 +49,9 @@ pub struct SyncSpec {
     pub schedule: Option<Schedule>,
     /// The default strategy of its tables.
     pub strategy: StrategyChoice,
+    /// Its own strategies, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")] // Specs that never heard of it keep their generation.
+    pub strategies: BTreeMap<String, PluginSpec>,
     /// Which way rows go.
     pub direction: Direction,
     /// What is done with rows that differ when a table is first synced.
@@ -154,9 +160,11 @@ impl StrategyName {
 }
 
 /// What settles the conflicts of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyChoice {
+    /// One of the spec's own strategies, by its name in [`SyncSpec::strategies`].
+    Plugin(String),
     /// Each column that one side changed; the second strategy for those that both changed to different values.
     MergeFields {
         /// The second strategy.
@@ -170,26 +178,65 @@ pub enum StrategyChoice {
 impl StrategyChoice {
     /// The name as specs spell it.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             StrategyChoice::Whole(name) => name.as_str(),
-            StrategyChoice::MergeFields { .. } => "merge_fields",
+            StrategyChoice::MergeFields { .. } => MERGE_FIELDS,
+            StrategyChoice::Plugin(name) => name,
         }
     }
 
-    /// The strategy that decides between whole rows: itself, or the second one.
+    /// Whether it merges column by column, against the row that both sides last agreed on, which its tables therefore keep whole.
     #[must_use]
-    pub fn between_rows(self) -> StrategyName {
-        match self {
-            StrategyChoice::Whole(name) | StrategyChoice::MergeFields { otherwise: name } => name,
-        }
-    }
-
-    /// Whether it merges against the row that both sides last agreed on, which its tables therefore keep whole.
-    #[must_use]
-    pub fn needs_base(self) -> bool {
+    pub fn merges_fields(&self) -> bool {
         matches!(self, StrategyChoice::MergeFields { .. })
     }
+
+    /// The built-in strategy that decides between whole rows: itself, or the second one. `None`: a plugin decides.
+    #[must_use]
+    pub fn between_rows(&self) -> Option<StrategyName> {
+        match self {
+            StrategyChoice::Whole(name) | StrategyChoice::MergeFields { otherwise: name } => Some(*name),
+            StrategyChoice::Plugin(_) => None,
+        }
+    }
+}
+
+/// As specs spell it.
+const MERGE_FIELDS: &str = "merge_fields";
+
+/// A strategy of the spec's own: a WebAssembly component, and what is said of it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PluginSpec {
+    /// The component's file; relative to the spec file's folder.
+    pub wasm: String,
+    /// The BLAKE3 digest of the file, in hexadecimal digits.
+    pub blake3: String,
+    /// Its configuration: an object.
+    pub config: serde_json::Value,
+    /// What it may use.
+    pub limits: PluginLimits,
+    /// What is done about a conflict for which it fails.
+    pub on_error: OnError,
+}
+
+/// What a plugin may use; `None`: as the host has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct PluginLimits {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Fuel for a batch, whatever its size.
+    pub fuel: Option<u64>,
+    /// Fuel for each conflict of a batch, beside that.
+    pub fuel_per_conflict: Option<u64>,
+    /// How long a batch may take, whatever its size.
+    pub timeout: Option<Duration>,
+    /// How much longer for each conflict.
+    pub timeout_per_conflict: Option<Duration>,
+    /// Bytes of the component.
+    pub component: Option<u64>,
+    /// How long compiling it may take.
+    pub compile: Option<Duration>,
 }
 
 impl From<StrategyName> for StrategyChoice {

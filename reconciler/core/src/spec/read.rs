@@ -81,7 +81,30 @@ fn generation(spec: &SyncSpec) -> String {
 fn placed(spec: SyncSpec, file: &str, text: &str, document: &Document) -> PlacedSpec {
     let at = |pointer: &str| yaml::position(text, document.value_at(pointer));
     let tables_at = (0..spec.tables.len()).map(|index| at(&format!("/tables/{index}"))).collect();
-    PlacedSpec { name_at: at("/name"), id_at: at("/id"), tables_at, file: file.to_owned(), spec }
+    let mut pointers = Vec::new();
+    if let Some(strategies) = document.value.get("strategies") {
+        pointers_in("/strategies", strategies, &mut pointers);
+    }
+    let strategies_at = pointers.into_iter().map(|pointer| (pointer.clone(), at(&pointer))).collect();
+    PlacedSpec { name_at: at("/name"), id_at: at("/id"), tables_at, strategies_at, file: file.to_owned(), spec }
+}
+
+/// A value's pointer, and those of all that it holds.
+fn pointers_in(pointer: &str, value: &serde_json::Value, pointers: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(entries) => {
+            for (key, value) in entries {
+                pointers_in(&format!("{pointer}/{}", yaml::escape(key)), value, pointers);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                pointers_in(&format!("{pointer}/{index}"), value, pointers);
+            }
+        }
+        _ => {}
+    }
+    pointers.push(pointer.to_owned());
 }
 
 /// Faults in the order of their places; of very many, the first.

@@ -14,10 +14,7 @@ use super::{
     SyncSpec, TableSpec,
     check::brief,
     fault::did_you_mean,
-    file::{
-        BookkeepingEntry, ColumnsEntry, ConnectionEntry, ConnectionFields, PasswordEntry, SpecFile, StrategyEntry, StrategyFields,
-        StrategyWord, TableEntry, TableFields,
-    },
+    file::{BookkeepingEntry, ColumnsEntry, ConnectionEntry, ConnectionFields, PasswordEntry, SpecFile, TableEntry, TableFields},
     url,
     yaml::{Document, OffsetFault, escape},
 };
@@ -28,18 +25,20 @@ use crate::shape::Engine;
 /// # Errors
 /// All faults of meaning.
 pub(super) fn resolve(file: SpecFile, document: &Document) -> Result<SyncSpec, Vec<OffsetFault>> {
-    let mut resolver = Resolver { document, faults: Vec::new() };
+    let mut resolver = Resolver { document, faults: Vec::new(), own: file.strategies.keys().cloned().collect() };
     let spec = resolver.spec(file);
     if resolver.faults.is_empty() { Ok(spec) } else { Err(resolver.faults) }
 }
 
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     document: &'a Document,
     faults: Vec<OffsetFault>,
+    /// The names of the spec's own strategies.
+    pub(super) own: Vec<String>,
 }
 
 impl Resolver<'_> {
-    fn fault(&mut self, pointer: &str, message: impl Into<String>, hint: Option<&str>) {
+    pub(super) fn fault(&mut self, pointer: &str, message: impl Into<String>, hint: Option<&str>) {
         let offset = self.document.value_at(pointer);
         self.faults.push(OffsetFault { offset, message: message.into(), hint: hint.map(str::to_owned) });
     }
@@ -50,7 +49,9 @@ impl Resolver<'_> {
         if cloud.url == local.url && cloud.schema == local.schema {
             self.fault("/local", "cloud and local are the same database", Some("a sync keeps two databases in step"));
         }
-        let strategy = file.strategy.map_or(StrategyName::LatestWins.into(), |entry| self.strategy("", entry));
+        let strategy = self.strategy("", file.strategy);
+        let strategy = strategy.unwrap_or(StrategyChoice::Whole(StrategyName::LatestWins));
+        let strategies = self.plugins(file.strategies);
         let names = self.bookkeeping("", file.bookkeeping.unwrap_or_default(), &BookkeepingNames::default());
         SyncSpec {
             name: file.name,
@@ -58,10 +59,11 @@ impl Resolver<'_> {
             cloud,
             local,
             schedule: self.schedule(file.interval.as_deref(), file.cron.as_deref(), file.timezone.as_deref()),
-            strategy,
+            strategies,
             direction: file.direction.unwrap_or(Direction::Both),
             initial: file.initial.unwrap_or(InitialPolicy::Manual),
-            tables: self.tables(file.tables, strategy, &names),
+            tables: self.tables(file.tables, &strategy, &names),
+            strategy,
             batch_rows: file.batch_rows.map_or(2000, |rows| rows as usize),
             overlap: self.duration("/overlap", file.overlap.as_deref(), Duration::from_secs(2), Duration::ZERO),
             timeout: self.duration("/timeout", file.timeout.as_deref(), Duration::from_secs(30), Duration::from_millis(1)),
@@ -157,9 +159,9 @@ impl Resolver<'_> {
         }
     }
 
-    fn duration(&mut self, pointer: &str, text: Option<&str>, default: Duration, least: Duration) -> Duration {
+    pub(super) fn duration(&mut self, pointer: &str, text: Option<&str>, default: Duration, least: Duration) -> Duration {
         let Some(text) = text else { return default };
-        let key = pointer.trim_start_matches('/');
+        let key = pointer.rsplit('/').next().unwrap_or(pointer);
         let Ok(parsed) = SignedDuration::from_str(text.trim()) else {
             let message = format!("{key:?} is no duration: {:?}", brief(text));
             self.fault(pointer, message, Some("a number and its unit (h, m, s, ms), for example 15m or 1h 30m; a day is 24h"));
@@ -195,28 +197,7 @@ impl Resolver<'_> {
         names
     }
 
-    fn strategy(&mut self, pointer: &str, entry: StrategyEntry) -> StrategyChoice {
-        let StrategyFields { name, otherwise } = match entry {
-            StrategyEntry::Short(name) => StrategyFields { name, otherwise: None },
-            StrategyEntry::Long(fields) => fields,
-        };
-        let whole = match name {
-            StrategyWord::MergeFields => {
-                return StrategyChoice::MergeFields { otherwise: otherwise.unwrap_or(StrategyName::Manual) };
-            }
-            StrategyWord::LatestWins => StrategyName::LatestWins,
-            StrategyWord::CloudWins => StrategyName::CloudWins,
-            StrategyWord::LocalWins => StrategyName::LocalWins,
-            StrategyWord::Manual => StrategyName::Manual,
-        };
-        if otherwise.is_some() {
-            let message = format!("{} decides whole rows: \"otherwise\" means nothing to it", whole.as_str());
-            self.fault(&format!("{pointer}/strategy/otherwise"), message, Some("take it out, or choose merge_fields"));
-        }
-        whole.into()
-    }
-
-    fn tables(&mut self, entries: Vec<TableEntry>, strategy: StrategyChoice, names: &BookkeepingNames) -> Vec<TableSpec> {
+    fn tables(&mut self, entries: Vec<TableEntry>, strategy: &StrategyChoice, names: &BookkeepingNames) -> Vec<TableSpec> {
         let tables: Vec<TableSpec> =
             entries.into_iter().enumerate().map(|(index, entry)| self.table(&format!("/tables/{index}"), entry, strategy, names)).collect();
         // Names that differ in case alone are one table to most engines: two entries for it would be two writers.
@@ -235,7 +216,7 @@ impl Resolver<'_> {
         tables
     }
 
-    fn table(&mut self, pointer: &str, entry: TableEntry, strategy: StrategyChoice, names: &BookkeepingNames) -> TableSpec {
+    fn table(&mut self, pointer: &str, entry: TableEntry, strategy: &StrategyChoice, names: &BookkeepingNames) -> TableSpec {
         let fields = match entry {
             TableEntry::Short(name) => TableFields {
                 name,
@@ -257,7 +238,7 @@ impl Resolver<'_> {
             local: fields.local,
             exclude: columns.exclude,
             rename: columns.rename,
-            strategy: fields.strategy.map_or(strategy, |entry| self.strategy(pointer, entry)),
+            strategy: self.strategy(pointer, fields.strategy).unwrap_or_else(|| strategy.clone()),
             hard_deletes: fields.hard_deletes.unwrap_or(HardDeletes::Restore),
             detect: fields.detect.unwrap_or(Detect::Timestamp),
             bookkeeping: match fields.bookkeeping {

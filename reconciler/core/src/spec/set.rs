@@ -1,7 +1,7 @@
 //! Faults that only show when specs stand side by side. Rings, and pairs named by different URLs, need the databases' own ids:
 //! they are found when connecting.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     SyncSpec,
@@ -23,6 +23,8 @@ pub struct PlacedSpec {
     pub id_at: Position,
     /// Where its tables stand, in their order.
     pub tables_at: Vec<Position>,
+    /// Where everything in its strategies stands, by JSON pointer: `/strategies/merge_contact/config/prefer`.
+    pub strategies_at: BTreeMap<String, Position>,
 }
 
 /// Two specs that may not both run.

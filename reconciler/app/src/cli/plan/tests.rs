@@ -33,6 +33,7 @@ fn scenario(winner: Winner) -> (PlannedConflict, Vec<PlannedAction>) {
             Winner::Cloud | Winner::Merged => "policy".into(),
             Winner::None => "strategy manual".into(),
         },
+        plugin: None,
     };
     let write = |side, from: &Value, to: &Value| {
         vec![action(side, Op::Update, json!({"customer_id": 123}), &[("email", from.clone(), to.clone())], "conflict")]
@@ -119,6 +120,7 @@ fn report() -> PlanReport {
             TablePlan { table: "customers".into(), actions, conflicts: vec![conflict] },
             TablePlan { table: "products".into(), actions: vec![], conflicts: vec![] },
         ],
+        plugins: Vec::new(),
     }
 }
 

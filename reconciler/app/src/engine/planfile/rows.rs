@@ -1,11 +1,14 @@
 //! Rows of a saved plan: what both sides looked like and what is done, value by value.
 
+use std::sync::Arc;
+
 use berqenas_core::{
     access::StoredRow,
     classify::ConflictKind,
+    decision::PluginId,
     key::Key,
     mapping::TableMapping,
-    plan::{Dispute, PlannedRow, Step, Winner, WriteKind},
+    plan::{Dispute, PlannedRow, Step, Wait, Winner, WriteKind},
     value::{Pair, RowHash, Side, Stored},
 };
 use serde::{Deserialize, Serialize};
@@ -54,6 +57,7 @@ enum StepFile {
     Delete { side: Side },
     Quarantine { side: Side, message: String },
     NotCarried { to: Side },
+    Wait { wait: Wait },
     Nothing,
 }
 
@@ -63,6 +67,8 @@ struct DisputeFile {
     strategy: String,
     winner: Option<Winner>,
     reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plugin: Option<PluginId>,
 }
 
 impl RowFile {
@@ -82,6 +88,7 @@ impl RowFile {
                 strategy: dispute.strategy.clone(),
                 winner: dispute.winner,
                 reason: dispute.reason.clone(),
+                plugin: dispute.plugin.as_deref().cloned(),
             }),
             merges: row.merges,
             base: row.base.as_ref().map(|rows| rows.as_ref().map(|row| mapping.row_list(row))),
@@ -114,6 +121,7 @@ impl RowFile {
                 strategy: dispute.strategy.clone(),
                 winner: dispute.winner,
                 reason: dispute.reason.clone(),
+                plugin: dispute.plugin.clone().map(Arc::new),
             }),
             merges: self.merges,
             base,
@@ -126,6 +134,7 @@ impl StepFile {
         let set = |values: &[(usize, Stored)]| values.iter().map(|(index, value)| (*index, StoredFile::of(value))).collect();
         match step {
             Step::Nothing => StepFile::Nothing,
+            Step::Wait(wait) => StepFile::Wait { wait: *wait },
             Step::Adopt => StepFile::Adopt,
             Step::Forget => StepFile::Forget,
             Step::Park => StepFile::Park,
@@ -146,6 +155,7 @@ impl StepFile {
         };
         Some(match self {
             StepFile::Nothing => Step::Nothing,
+            StepFile::Wait { wait } => Step::Wait(*wait),
             StepFile::Adopt => Step::Adopt,
             StepFile::Forget => Step::Forget,
             StepFile::Park => Step::Park,

@@ -43,7 +43,7 @@ fn update(row: &mut PlannedRow) -> &mut Vec<(usize, Stored)> {
 }
 
 fn dispute(winner: Option<Winner>) -> Option<Dispute> {
-    Some(Dispute { kind: ConflictKind::UpdateUpdate, strategy: "manual".into(), winner, reason: String::new() })
+    Some(Dispute { kind: ConflictKind::UpdateUpdate, strategy: "manual".into(), winner, reason: String::new(), plugin: None })
 }
 
 #[track_caller]

@@ -13,7 +13,6 @@ use crate::{
     plan::{Base, Candidate, PlannedRow, Step, Winner, WriteKind, plan_row},
     shape::Engine,
     spec::{Direction, HardDeletes, InitialPolicy, StrategyChoice, StrategyName},
-    strategy::BuiltIn,
     value::{Pair, Side, Stored, Value},
 };
 
@@ -72,6 +71,7 @@ pub(super) fn show(mapping: &TableMapping, planned: &PlannedRow) -> String {
     };
     let step = match &planned.step {
         Step::Nothing => "nothing".into(),
+        Step::Wait(wait) => format!("wait for {wait:?}"),
         Step::Adopt => "adopt".into(),
         Step::Forget => "forget".into(),
         Step::Park => "park".into(),
@@ -110,7 +110,7 @@ fn check_in(
     expected: &str,
 ) {
     let mapping = schema.mapping(0);
-    let strategy = BuiltIn { choice: policy.strategy, max_clock_skew: Duration::from_secs(300) };
+    let strategy = policy.chosen();
     let context = crate::plan::TableContext { clock_skew, ..policy.context(&mapping, &strategy, first_sync) };
     let sides = Pair::new(row(&mapping, Side::Cloud, cloud), row(&mapping, Side::Local, local));
     let mut base = base(&mapping, agreed, covered);
@@ -121,7 +121,7 @@ fn check_in(
         base.hashes = rows.map(|row| row.map(|row| crate::value::RowHash::of(covered.iter().map(|column| &row.values[*column]), false)));
     }
     let edited = sides.as_ref().map(|row| row.as_ref().and_then(|row| row.stamp));
-    let planned = plan_row(&context, Candidate { key: Key(vec![Value::Text("k".into())]), sides, base, edited });
+    let planned = plan_row(&context, Candidate { key: Key(vec![Value::Text("k".into())]), sides, base, edited, parked: None });
     assert_eq!(show(&mapping, &planned), expected, "cloud {cloud}, local {local}, agreed {agreed}, {policy:?}");
 }
 

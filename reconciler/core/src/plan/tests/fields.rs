@@ -19,16 +19,15 @@ use crate::{
         Direction, StrategyChoice,
         StrategyName::{self, CloudWins, LatestWins, LocalWins, Manual},
     },
-    strategy::BuiltIn,
     value::{Pair, Side, Stored, Value},
 };
 
 /// `things(c0 text key, c1 text, c2 text, c3 text)`.
-fn mapping(engines: Pair<Engine>) -> TableMapping {
+pub(super) fn mapping(engines: Pair<Engine>) -> TableMapping {
     Schema { engines, columns: vec![Kind::Text; 4], key_len: 1, default: None, generated: false }.mapping(0)
 }
 
-const ENGINES: Pair<Engine> = Pair { cloud: Engine::Postgres, local: Engine::Sqlite };
+pub(super) const ENGINES: Pair<Engine> = Pair { cloud: Engine::Postgres, local: Engine::Sqlite };
 
 fn merging(otherwise: StrategyName) -> Policy {
     Policy { strategy: StrategyChoice::MergeFields { otherwise }, ..POLICY }
@@ -41,7 +40,7 @@ fn kept(mapping: &TableMapping, agreed: &str) -> Option<Base> {
     Some(base(mapping, &rows))
 }
 
-fn base(mapping: &TableMapping, rows: &Pair<StoredRow>) -> Base {
+pub(super) fn base(mapping: &TableMapping, rows: &Pair<StoredRow>) -> Base {
     let hash = |side: Side| Some(mapping.access.get(side).hash(rows.get(side)));
     let common = |side: Side| mapping.decode(side, rows.get(side)).unwrap();
     let deleted = mapping.access.cloud.is_deleted(&rows.cloud);
@@ -50,17 +49,17 @@ fn base(mapping: &TableMapping, rows: &Pair<StoredRow>) -> Base {
 }
 
 fn planned(policy: Policy, two_writes: bool, mapping: &TableMapping, sides: Pair<Option<StoredRow>>, base: Option<Base>) -> PlannedRow {
-    let strategy = BuiltIn { choice: policy.strategy, max_clock_skew: std::time::Duration::from_secs(300) };
+    let strategy = policy.chosen();
     let context = TableContext { two_writes, ..policy.context(mapping, &strategy, false) };
     let edited = sides.as_ref().map(|row| row.as_ref().and_then(|row| row.stamp));
-    plan_row(&context, Candidate { key: Key(vec![Value::Text("k".into())]), sides, base, edited })
+    plan_row(&context, Candidate { key: Key(vec![Value::Text("k".into())]), sides, base, edited, parked: None })
 }
 
 #[track_caller]
 fn check(policy: Policy, two_writes: bool, [cloud, local, agreed]: [&str; 3], expected: &str) {
     let mapping = mapping(ENGINES);
     let sides = Pair::new(row(&mapping, Side::Cloud, cloud), row(&mapping, Side::Local, local));
-    let planned = planned(policy, two_writes, &mapping, sides, kept(&mapping, agreed));
+    let planned = planned(policy.clone(), two_writes, &mapping, sides, kept(&mapping, agreed));
     assert_eq!(show(&mapping, &planned), expected, "cloud {cloud}, local {local}, agreed {agreed}, {policy:?}");
 }
 
@@ -190,7 +189,7 @@ fn without_a_kept_row_the_second_strategy_decides_between_whole_rows() {
 fn where_rows_go_one_way_the_target_gets_what_it_lacks() {
     let to_local = Policy { direction: Direction::CloudToLocal, ..merging(CloudWins) };
     let merged = "update local c1=x [update_update: merged by merge_fields]: c1 from cloud, c2 from local";
-    check(to_local, true, ["x b c", "a y c", "a b c | a b c"], merged);
+    check(to_local.clone(), true, ["x b c", "a y c", "a b c | a b c"], merged);
     // It has what is wanted: nothing is written, and that is agreed.
     let kept = "adopt [update_update: local by merge_fields]: c2 from local";
     check(to_local, true, ["x b c", "x y c", "a b c | a b c"], kept);
@@ -211,7 +210,7 @@ fn where_a_lock_is_all_that_fences_only_what_takes_one_write_is_merged() {
 }
 
 /// One side's row of `mapping`: text in each of the three columns, and whether it is deleted.
-fn stored(mapping: &TableMapping, side: Side, values: &[String; 3], deleted: bool) -> StoredRow {
+pub(super) fn stored(mapping: &TableMapping, side: Side, values: &[String; 3], deleted: bool) -> StoredRow {
     let row =
         Row { values: ["k"].into_iter().chain(values.iter().map(String::as_str)).map(|text| Value::Text(text.into())).collect(), deleted };
     let width = mapping.access.get(side).columns.len();
@@ -223,7 +222,7 @@ fn stored(mapping: &TableMapping, side: Side, values: &[String; 3], deleted: boo
 }
 
 /// Carries a row's plan out in memory.
-fn carry_out(mapping: &TableMapping, sides: &mut Pair<Option<StoredRow>>, base_now: &mut Option<Base>, row: &PlannedRow) {
+pub(super) fn carry_out(mapping: &TableMapping, sides: &mut Pair<Option<StoredRow>>, base_now: &mut Option<Base>, row: &PlannedRow) {
     let written = row.expected_after(mapping);
     if let Step::Write { side, .. } = &row.step {
         sides.get_mut(*side).clone_from(&written);
@@ -231,6 +230,8 @@ fn carry_out(mapping: &TableMapping, sides: &mut Pair<Option<StoredRow>>, base_n
     if let Some(next) = row.next_base(mapping, written.as_ref()) {
         let rows = row.kept_rows(mapping, written.as_ref(), true);
         *base_now = Some(Base { hashes: next.hashes, deleted: next.deleted, columns: None, rows });
+    } else if matches!(row.step, Step::Write { .. } | Step::Forget) {
+        *base_now = None;
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) trait Observer {
 
 /// Lives through a history and asserts, after every run, that nothing was lost and nothing is left to do.
 pub(super) fn live(history: &History, observer: &mut dyn Observer) {
-    let mut world = World::new(history.schema.clone(), history.policy, history.triggers);
+    let mut world = World::new(history.schema.clone(), history.policy.clone(), history.triggers);
     let mut memory = Memory::default();
     for (round, edits) in history.rounds.iter().enumerate() {
         for edit in edits {
@@ -153,7 +153,7 @@ fn run(world: &mut World, mapping: &TableMapping, memory: &mut Memory, observer:
         assert_only_changes(world, mapping, memory, (*key, row), before);
         assert_nothing_lost(world, &full, memory, (*key, row), before, after);
         assert_new_columns(world, mapping, memory, (*key, row), before, after);
-        remember(mapping, memory, world.policy.strategy.needs_base(), (*key, row), before, after);
+        remember(mapping, memory, world.policy.strategy.merges_fields(), (*key, row), before, after);
     }
     plan
 }

@@ -27,7 +27,7 @@ impl Observer for Mirror {
         let schema = world.schema.swapped();
         let mirrored = schema.mapping(world.schema.columns.len() - mapping.columns.len());
         let policy = world.policy.swapped();
-        let strategy = policy.built_in();
+        let strategy = policy.chosen();
         for (key, row) in plan {
             let context = policy.context(&mirrored, &strategy, world.is_first_sync(*key));
             let candidate = world.candidate(mapping, *key).unwrap();
@@ -36,6 +36,7 @@ impl Observer for Mirror {
                 sides: candidate.sides.swap(),
                 base: candidate.base.map(|base| Base { hashes: base.hashes.swap(), rows: base.rows.map(Pair::swap), ..base }),
                 edited: candidate.edited.swap(),
+                parked: None,
             };
             assert_mirrored(mapping, row, &plan_row(&context, swapped));
         }
@@ -61,7 +62,7 @@ fn assert_mirrored(mapping: &TableMapping, row: &PlannedRow, mirrored: &PlannedR
             *side = side.other();
             *message = mirrored_text(message);
         }
-        Step::Nothing | Step::Adopt | Step::Forget | Step::Park => {}
+        Step::Nothing | Step::Wait(_) | Step::Adopt | Step::Forget | Step::Park => {}
     }
     if let Some(dispute) = &mut expected.dispute {
         dispute.winner = dispute.winner.map(|winner| match winner {

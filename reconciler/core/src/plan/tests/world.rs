@@ -14,7 +14,7 @@ use crate::{
     plan::{Base, Candidate, PlannedRow, Step, TableContext, WriteKind, plan_row},
     shape::Engine,
     spec::{Direction, HardDeletes, InitialPolicy, StrategyChoice, StrategyName},
-    strategy::BuiltIn,
+    strategy::Chosen,
     value::{Pair, Side, Stored, Value},
 };
 
@@ -30,7 +30,7 @@ pub(super) enum Trigger {
 }
 
 /// What the spec says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Policy {
     pub(super) strategy: StrategyChoice,
     pub(super) direction: Direction,
@@ -40,11 +40,12 @@ pub(super) struct Policy {
 
 impl Policy {
     /// The policy with the sides exchanged.
-    pub(super) fn swapped(self) -> Policy {
+    pub(super) fn swapped(&self) -> Policy {
         Policy {
-            strategy: match self.strategy {
-                StrategyChoice::Whole(name) => StrategyChoice::Whole(mirrored(name)),
-                StrategyChoice::MergeFields { otherwise } => StrategyChoice::MergeFields { otherwise: mirrored(otherwise) },
+            strategy: match &self.strategy {
+                StrategyChoice::Whole(name) => StrategyChoice::Whole(mirrored(*name)),
+                StrategyChoice::MergeFields { otherwise } => StrategyChoice::MergeFields { otherwise: mirrored(*otherwise) },
+                StrategyChoice::Plugin(name) => StrategyChoice::Plugin(name.clone()),
             },
             direction: match self.direction {
                 Direction::Both => Direction::Both,
@@ -60,11 +61,11 @@ impl Policy {
         }
     }
 
-    pub(super) fn built_in(self) -> BuiltIn {
-        BuiltIn { choice: self.strategy, max_clock_skew: Duration::from_secs(300) }
+    pub(super) fn chosen(&self) -> Chosen {
+        Chosen { choice: self.strategy.clone(), max_clock_skew: Duration::from_secs(300) }
     }
 
-    pub(super) fn context<'a>(self, mapping: &'a TableMapping, strategy: &'a BuiltIn, first_sync: bool) -> TableContext<'a> {
+    pub(super) fn context<'a>(&self, mapping: &'a TableMapping, strategy: &'a Chosen, first_sync: bool) -> TableContext<'a> {
         TableContext {
             mapping,
             strategy,
@@ -74,7 +75,7 @@ impl Policy {
             first_sync,
             clock_skew: Duration::ZERO,
             two_writes: true,
-            keeps_rows: self.strategy.needs_base(),
+            keeps_rows: self.strategy.merges_fields(),
         }
     }
 }
@@ -243,12 +244,12 @@ impl World {
             (None, None) => return None,
         };
         let edited = sides.as_ref().map(|row| row.as_ref().and_then(|row| row.stamp));
-        Some(Candidate { key: common_key, sides, base, edited })
+        Some(Candidate { key: common_key, sides, base, edited, parked: None })
     }
 
     /// Plans every key.
     pub(super) fn plan(&self, mapping: &TableMapping) -> Vec<(usize, PlannedRow)> {
-        let strategy = self.policy.built_in();
+        let strategy = self.policy.chosen();
         let planned = |key: usize| {
             let context = self.policy.context(mapping, &strategy, self.is_first_sync(key));
             Some((key, plan_row(&context, self.candidate(mapping, key)?)))
@@ -273,11 +274,11 @@ impl World {
             let written = match &row.step {
                 Step::Write { side, kind } => self.write(mapping, *side, *key, kind),
                 Step::Adopt | Step::Forget => None,
-                Step::Nothing | Step::Park | Step::NotCarried { .. } | Step::Quarantine { .. } => continue,
+                Step::Nothing | Step::Wait(_) | Step::Park | Step::NotCarried { .. } | Step::Quarantine { .. } => continue,
             };
             match row.next_base(mapping, written.as_ref()) {
                 Some(next) => {
-                    let rows = row.kept_rows(mapping, written.as_ref(), self.policy.strategy.needs_base());
+                    let rows = row.kept_rows(mapping, written.as_ref(), self.policy.strategy.merges_fields());
                     let base = Base { hashes: next.hashes, deleted: next.deleted, columns: None, rows };
                     let kept = KeptBase { base, version: mapping.version.clone(), columns: mapping.columns_for_state() };
                     self.bases.insert(*key, kept);
