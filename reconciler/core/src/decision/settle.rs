@@ -51,14 +51,18 @@ fn merged(mapping: &TableMapping, contested: &Contested, start: Side, set: &[Ass
     Ok(row)
 }
 
-/// The tombstone that a side has, else the cloud's row (else the local one) as one.
+/// The tombstone that a side has; else the cloud's row as one, or the local one, the first that both sides can hold.
 fn deleted(mapping: &TableMapping, contested: &Contested) -> Result<Row, BadDecision> {
     if mapping.deleted.is_none() {
         return Err(BadDecision::NoFlag);
     }
     let rows = || Side::BOTH.into_iter().filter_map(|side| contested.rows.get(side).as_ref());
-    let row = rows().find(|row| row.deleted).or_else(|| rows().next()).ok_or(BadDecision::NoRow { side: Side::Cloud })?;
-    Ok(Row { deleted: true, ..row.clone() })
+    if let Some(row) = rows().find(|row| row.deleted) {
+        return Ok(row.clone());
+    }
+    let mut made = rows().map(|row| Row { deleted: true, ..row.clone() }).map(|row| fits(mapping, &row).map(|()| row));
+    let first = made.next().ok_or(BadDecision::NoRow { side: Side::Cloud })?;
+    Ok(first.or_else(|fault| made.next().and_then(Result::ok).ok_or(fault))?)
 }
 
 /// A value that came from outside, as the column's type has it.

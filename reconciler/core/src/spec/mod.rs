@@ -23,8 +23,6 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::decision::OnError;
-
 pub(crate) use self::read::place_all;
 pub use self::{
     fault::{Fault, Position, closest, did_you_mean},
@@ -33,6 +31,7 @@ pub use self::{
     set::{Clash, PlacedSpec, check_set},
     yaml::MAX_BYTES,
 };
+use crate::decision::OnError;
 
 /// A pair of databases and the tables that are kept in step between them.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
