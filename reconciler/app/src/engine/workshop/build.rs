@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The interface of strategies, for tools that want it as a file.
-const WIT: &str = include_str!("../../../../../plugins/wit/strategy.wit");
+pub(super) const WIT: &str = include_str!("../../../../../plugins/wit/strategy.wit");
 
 /// How to build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
