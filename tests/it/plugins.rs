@@ -1,12 +1,17 @@
 //! Custom strategies in their sandbox: what is admitted, and what hostile ones cost, namely their own decision and nothing else.
 
+mod bounds;
 mod cache;
+mod descriptions;
 pub(crate) mod guest;
+mod mutated;
 mod samples;
+mod shown;
+mod values;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use berqenas::plugin::{Answers, BatchContext, Failure, Host, Limits, Plugin, PluginError, Verdict};
+use berqenas::plugin::{Answers, BatchContext, BindError, Bound, Failure, Host, Limits, Plugin, PluginError, Verdict};
 use berqenas_core::{
     classify::ConflictKind,
     decision::{Contested, OnError, Settled},
@@ -38,22 +43,14 @@ fn text(max_chars: Option<u32>) -> ColumnType {
     ColumnType::Text { max_chars, padded: false }
 }
 
-/// `id`, `name varchar(10) NOT NULL`, `note text`: the numbers 0, 1 and 2.
-fn mapping() -> TableMapping {
-    mapping_of(vec![
-        column("id", "bigint", ColumnType::Integer { bits: 64 }, false),
-        column("name", "varchar(10)", text(Some(10)), false),
-        column("note", "text", text(None), true),
-    ])
-}
-
-/// A table `things` with the key `id`, the same on both sides.
-fn mapping_of(columns: Vec<ColumnShape>) -> TableMapping {
+/// A table with the key `id` and these columns, the same on both sides.
+fn table(columns: impl IntoIterator<Item = ColumnShape>) -> TableMapping {
+    let id = column("id", "bigint", ColumnType::Integer { bits: 64 }, false);
     let shape = TableShape {
         engine: Engine::Postgres,
         name: TableName { schema: "public".into(), name: "things".into() },
         primary_key: vec!["id".into()],
-        columns,
+        columns: std::iter::once(id).chain(columns).collect(),
         uniques: Vec::new(),
         foreign_keys: Vec::new(),
         referrers: Vec::new(),
@@ -72,6 +69,11 @@ fn mapping_of(columns: Vec<ColumnShape>) -> TableMapping {
         bookkeeping: BookkeepingNames::default(),
     };
     map_table(&spec, Pair::new(&shape, &shape)).unwrap()
+}
+
+/// `id`, `name varchar(10) NOT NULL`, `note text`: the numbers 0, 1 and 2.
+fn mapping() -> TableMapping {
+    table([column("name", "varchar(10)", text(Some(10)), false), column("note", "text", text(None), true)])
 }
 
 fn conflicts(keys: impl IntoIterator<Item = i64>) -> Vec<Contested> {
@@ -94,9 +96,11 @@ async fn load(wasm: Vec<u8>) -> Result<Plugin, PluginError> {
 }
 
 async fn ask(plugin: &Plugin, batch: &[Contested]) -> Answers {
-    let config = serde_json::json!({});
-    let context = BatchContext { sync: "s", mapping: Arc::new(mapping()), config: &config, plan_time: jiff::Timestamp::UNIX_EPOCH };
-    plugin.bind(context).unwrap().ask(batch).await
+    bound(plugin, mapping(), &serde_json::json!({})).unwrap().ask(batch).await
+}
+
+fn bound(plugin: &Plugin, mapping: TableMapping, config: &serde_json::Value) -> Result<Bound, BindError> {
+    plugin.bind(BatchContext { sync: "s", mapping: Arc::new(mapping), config, plan_time: jiff::Timestamp::UNIX_EPOCH })
 }
 
 fn cloud() -> Result<Settled, Failure> {
@@ -149,6 +153,7 @@ async fn a_hostile_guest_costs_its_own_decision_only() {
     check(&merge(1, 0, [0, 0]), "NOT NULL").await;
     check(&merge(1, 5, text(160, 34)), "has 34 characters and varchar(10) holds 10").await;
     check(&merge(1, 3, text(16, 7)), "is not a decimal in plain notation").await;
+    check(&merge(1, 9, [0, 1_000_000_000]), "nanoseconds go to 999999999").await;
     check("(i32.store8 (local.get $at) (i32.const 2))", "no soft delete flag").await;
     check("unreachable", "it trapped: wasm trap: wasm `unreachable` instruction executed").await;
     check("(i32.store (i32.const -4) (i32.const 0))", "out of bounds memory access").await;
@@ -179,25 +184,6 @@ async fn what_is_no_strategy_is_not_admitted() {
     let small = Limits { component: 100, ..Limits::default() };
     let error = Host::new(None).load(good, small).await.unwrap_err();
     assert!(error.to_string().contains("and 100 are allowed"), "{error}");
-}
-
-/// Flipped bytes: refused, or a strategy that runs within its bounds.
-#[tokio::test]
-async fn damaged_components_do_no_harm() {
-    let good = doing(&at_key(3, &merge(1, 5, [16 | 7 << 32, 0])));
-    let mut state = 0x9e37_79b9_u32;
-    for _ in 0..300 {
-        let mut bytes = good.clone();
-        for _ in 0..3 {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let place = state as usize % bytes.len();
-            bytes[place] ^= 1 << (state >> 29);
-        }
-        let limits = Limits { fuel: 1_000_000, fuel_per_conflict: 0, ..Limits::default() };
-        if let Ok(plugin) = Host::new(None).load(bytes, limits).await {
-            assert_eq!(ask(&plugin, &conflicts(0..4)).await.settled.len(), 4);
-        }
-    }
 }
 
 #[tokio::test]
@@ -238,15 +224,44 @@ async fn a_failure_may_stop_the_table() {
     assert_eq!(stopped.conflict, 1);
 }
 
-/// Nobody waits any more: the plugin is stopped rather than left to burn its fuel.
-#[tokio::test]
+/// Nobody waits any more: the plugin is stopped rather than left to burn its fuel, and is as good as before to whoever asks next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_that_is_not_waited_for_ends() {
+    const AT_ONCE: usize = 8;
     let limits = Limits { fuel: u64::MAX / 4, timeout: Duration::from_secs(3600), ..Limits::default() };
-    let plugin = Arc::new(Host::new(None).load(doing("(loop $for_ever (br $for_ever))"), limits).await.unwrap());
-    let (asked, batch) = (Arc::clone(&plugin), conflicts(0..2));
-    let task = tokio::spawn(async move { ask(&asked, &batch).await });
-    tokio::task::yield_now().await;
-    task.abort();
+    let plugin = Arc::new(Host::new(None).load(doing(&at_key(1, "(loop $for_ever (br $for_ever))")), limits).await.unwrap());
+    let hopeless = || {
+        let (asked, batch) = (Arc::clone(&plugin), conflicts(0..2));
+        tokio::spawn(async move { ask(&asked, &batch).await })
+    };
+    let tasks: Vec<_> = std::iter::repeat_with(hopeless).take(AT_ONCE).collect();
+    // Among those that never end, one that does.
+    assert_eq!(ask(&plugin, &conflicts(2..4)).await.settled, [cloud(), cloud()]);
+    for task in tasks {
+        task.abort();
+        assert!(task.await.is_err());
+    }
+    assert_eq!(ask(&plugin, &conflicts(2..4)).await.settled, [cloud(), cloud()]);
     // The runtime's end waits for what runs in it: the test would not end if the plugin did not.
-    assert!(task.await.is_err());
+}
+
+/// A plugin may be asked by many at once: each has its own instance, and its own answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn batches_at_once_do_not_meet() {
+    const BATCHES: i64 = 8;
+    const ROWS: i64 = 32;
+    let body =
+        [at_key(3, &merge(1, 5, [16 | 7 << 32, 0])), at_key(70, "unreachable"), at_key(200, "(loop $for_ever (br $for_ever))")].concat();
+    let plugin = load(doing(&body)).await.unwrap();
+    let batch = |number: i64| conflicts(number * ROWS..(number + 1) * ROWS);
+    let mut alone = Vec::new();
+    for number in 0..BATCHES {
+        alone.push(ask(&plugin, &batch(number)).await);
+    }
+    let together = (0..BATCHES).map(|number| {
+        let plugin = plugin.clone();
+        tokio::spawn(async move { ask(&plugin, &batch(number)).await })
+    });
+    let together: Vec<Answers> = futures::future::try_join_all(together).await.unwrap();
+    assert_eq!(together, alone);
 }

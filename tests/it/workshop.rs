@@ -1,9 +1,13 @@
 //! The workshop for strategies of people's own, by the real binary.
 
 mod build;
+mod cases;
 mod inspect;
+mod new;
 
 use std::{path::Path, process::Command};
+
+use crate::support::process::cache;
 
 /// What a command came to.
 struct Ran {
@@ -41,8 +45,8 @@ fn with_path(folder: &Path, path: &str, arguments: &[&str]) -> Ran {
     for name in ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_LOG", "NO_COLOR", "VIRTUAL_ENV"] {
         command.env_remove(name);
     }
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
-    let output = command.arg("plugin").args(arguments).current_dir(folder).env("PATH", path).env("BERQENAS_CACHE", cache).output().unwrap();
+    let output =
+        command.arg("plugin").args(arguments).current_dir(folder).env("PATH", path).env("BERQENAS_CACHE", cache()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

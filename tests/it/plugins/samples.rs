@@ -14,7 +14,7 @@ use berqenas_core::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{column, mapping_of, text};
+use super::{column, table, text};
 use crate::support::guests;
 
 /// A conflict: what both last agreed on, what the cloud holds, what the local side holds (`""`: no such row), and what becomes of it. The cloud's
@@ -22,8 +22,7 @@ use crate::support::guests;
 type Case<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 fn contacts() -> TableMapping {
-    mapping_of(vec![
-        column("id", "bigint", ColumnType::Integer { bits: 64 }, false),
+    table([
         column("name", "varchar(10)", text(Some(10)), true),
         column("phone", "text", text(None), true),
         column("tags", "text", text(None), true),

@@ -153,7 +153,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let session = Session { program, options: EngineOptions { specs: cli.global.specs, state: cli.global.state, cache }, screen };
     let ended = tokio::runtime::Runtime::new()
         .map_err(|source| EngineError::new(ErrorKind::Failed, "cannot start the runtime").caused_by(source))
-        .and_then(|runtime| runtime.block_on(Box::pin(dispatch(cli.command, &session))));
+        .and_then(|runtime| {
+            let ended = runtime.block_on(Box::pin(dispatch(cli.command, &session)));
+            // A plugin that was given up on while it was compiled may go on for minutes: nobody waits for it.
+            runtime.shutdown_background();
+            ended
+        });
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {

@@ -165,7 +165,8 @@ impl Bound {
         let conflicts: Vec<wit::Conflict> =
             batch.iter().map(|contested| convert::conflict(contested, self.mapping.key_len, &self.shown, differing)).collect();
         let (inner, context) = (Arc::clone(&self.plugin.inner), Arc::clone(&self.context));
-        let asked = run(self.plugin.inner.strategy.engine().clone(), move |cancel| Asking::new(&inner, &context, &conflicts, cancel).all());
+        let (engine, stack) = (inner.strategy.engine().clone(), inner.limits.stack);
+        let asked = run(engine, stack, move |cancel| Asking::new(&inner, &context, &conflicts, cancel).all());
         let asked = asked.await.unwrap_or_else(|failure| Asked::failed(batch.len(), &failure));
         let settled: Vec<Result<Settled, Failure>> = batch
             .iter()

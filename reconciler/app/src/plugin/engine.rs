@@ -24,9 +24,14 @@ use super::{
 pub(super) const TICK: Duration = Duration::from_millis(10);
 /// How many memories, tables and instances a component may be made of.
 const MOST_PARTS: usize = 64;
+/// Bytes of stack that no plugin needs.
+const MOST_STACK: usize = 256 << 20;
 
 /// An engine whose every choice is the same on each run: what could differ is switched off, or not compiled in.
 pub(super) fn engine(limits: &Limits, cache: Option<Cache>) -> Result<Engine, PluginError> {
+    if limits.stack > MOST_STACK {
+        return Err(PluginError::Engine { reason: format!("limits.stack may be {MOST_STACK} at most, and is {}", limits.stack) });
+    }
     let mut config = Config::new();
     config
         .consume_fuel(true)
@@ -36,6 +41,8 @@ pub(super) fn engine(limits: &Limits, cache: Option<Cache>) -> Result<Engine, Pl
         .wasm_memory64(false)
         .concurrency_support(false)
         .max_wasm_stack(limits.stack)
+        // Nothing is async; but the engine holds the one against the other.
+        .async_stack_size(limits.stack)
         .cache(cache);
     Engine::new(&config).map_err(|fault| PluginError::Engine { reason: fault.to_string() })
 }

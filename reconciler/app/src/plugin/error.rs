@@ -175,6 +175,12 @@ pub enum Failure {
         /// The limit.
         limit: Duration,
     },
+    /// The machine has no thread for it.
+    #[error("this machine has no thread to run it on: {reason}; it will be asked again")]
+    NoThread {
+        /// What the system says.
+        reason: String,
+    },
     /// The run was called off before it was asked.
     #[error("the run ended before it was asked")]
     Cancelled,
@@ -213,6 +219,6 @@ impl Failure {
     /// Whether asking again may have another outcome: then it is no reason to decide anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Failure::TimedOut { .. } | Failure::Cancelled)
+        matches!(self, Failure::TimedOut { .. } | Failure::NoThread { .. } | Failure::Cancelled)
     }
 }

@@ -20,6 +20,10 @@ const COMPILERS: usize = 2;
 /// Bytes that a description may have.
 const DESCRIPTION_BYTES: usize = 1 << 20;
 const NAME_CHARS: usize = 64;
+/// The stack that a plugin may have on a thread of the pool: such a thread has 2 MiB, and WASM runs on the stack of whoever calls it. A plugin with a
+/// larger one has a thread of its own, with room for the host beside it.
+const SHARED_STACK: usize = 1 << 20;
+const HOST_STACK: usize = 1 << 20;
 
 /// Which columns a plugin wants to see.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -136,7 +140,7 @@ impl Compiled {
         let Compiled { strategy, limits, digest, cached } = self;
         let allowance = Allowance { fuel: limits.fuel_for(1), time: limits.timeout_for(1), answer: DESCRIPTION_BYTES };
         let asked = (strategy.clone(), limits.clone());
-        let called = run(strategy.engine().clone(), move |cancel| {
+        let called = run(strategy.engine().clone(), limits.stack, move |cancel| {
             let (strategy, limits) = asked;
             engine::call(&strategy, &limits, &allowance, cancel, |strategy, store| {
                 strategy.berqenas_strategy_resolver().call_describe(store)
@@ -154,6 +158,7 @@ impl Compiled {
 /// Runs a plugin beside the async threads, with a clock that it looks at. Dropped, it ends the plugin.
 pub(super) async fn run<T: Send + 'static>(
     engine: wasmtime::Engine,
+    stack: usize,
     work: impl FnOnce(&Cancel) -> T + Send + 'static,
 ) -> Result<T, super::Failure> {
     struct Waiting(Cancel, wasmtime::Engine);
@@ -165,11 +170,20 @@ pub(super) async fn run<T: Send + 'static>(
     }
     let cancel = Cancel::default();
     let waiting = Waiting(cancel.clone(), engine);
-    let mut job = tokio::task::spawn_blocking(move || work(&cancel));
+    let (tell, mut told) = tokio::sync::oneshot::channel();
+    // Nobody listens where nobody waits any more.
+    let job = move || drop(tell.send(work(&cancel)));
+    if stack <= SHARED_STACK {
+        drop(tokio::task::spawn_blocking(job));
+    } else {
+        let thread = std::thread::Builder::new().name("plugin".to_owned()).stack_size(stack.saturating_add(HOST_STACK));
+        thread.spawn(job).map_err(|fault| super::Failure::NoThread { reason: fault.to_string() })?;
+    }
     loop {
-        match tokio::time::timeout(TICK, &mut job).await {
+        match tokio::time::timeout(TICK, &mut told).await {
             Ok(Ok(done)) => return Ok(done),
-            Ok(Err(fault)) => return Err(super::Failure::Trapped { what: convert::short(&fault.to_string()) }),
+            // It went away without an answer: it panicked, and that was told where panics are.
+            Ok(Err(_)) => return Err(super::Failure::Trapped { what: "the host of the plugin panicked".to_owned() }),
             Err(_) => waiting.1.increment_epoch(),
         }
     }
@@ -186,10 +200,13 @@ fn read(said: wit::Description) -> Result<(Description, ConfigSchema), PluginErr
     if let Some(pointer) = said.columns.pointers.iter().find(|pointer| !pointer.starts_with('/')) {
         return Err(wrong(format!("{} is no JSON Pointer (/like/this)", convert::short(pointer))));
     }
+    if let Some(name) = said.columns.names.iter().chain(&said.columns.pointers).find(|name| name.contains(char::is_control)) {
+        return Err(wrong(format!("it asks for a column by a name that cannot be printed: {}", convert::short(name))));
+    }
     let config_schema: serde_json::Value =
         serde_json::from_str(&said.config_schema).map_err(|fault| wrong(format!("its configuration schema is not JSON: {fault}")))?;
-    let schema =
-        ConfigSchema::new(&config_schema).map_err(|fault| wrong(format!("its configuration schema is no JSON Schema: {fault}")))?;
+    let no_schema = |fault: String| wrong(format!("its configuration schema is no JSON Schema that is taken: {}", convert::short(&fault)));
+    let schema = ConfigSchema::new(&config_schema).map_err(no_schema)?;
     let columns = Columns {
         all: said.columns.scope == wit::Scope::All,
         differing: said.columns.scope == wit::Scope::Differing,

@@ -1,8 +1,5 @@
 //! JSON columns by value, and every canonical value as JSON: lossless, for plans that are saved and answers that people give.
 
-use std::str::FromStr;
-
-use bigdecimal::BigDecimal;
 use serde_json::{Map, Number, Value as Json};
 
 use super::{CommonType, number, text, time};
@@ -63,16 +60,34 @@ fn normal(document: Json) -> Result<Json, String> {
     })
 }
 
+/// In time that grows as the number does: documents come from anybody, and arithmetic on a million digits takes seconds.
 fn normal_number(number: &Number) -> Result<Number, String> {
     /// Beyond this many zeros a number is written with an exponent: `1e999999999` must not become a gigabyte.
     const MOST_ZEROS: i64 = 40;
-    let out_of_range = || format!("is JSON with a number that is out of range ({number}); correct it");
-    let value = BigDecimal::from_str(&number.to_string()).map_err(|_| out_of_range())?.normalized();
-    let (digits, scale) = value.as_bigint_and_exponent();
-    let text = if (-MOST_ZEROS..=MOST_ZEROS).contains(&scale) {
-        value.to_plain_string()
-    } else {
-        format!("{digits}e{}", scale.checked_neg().ok_or_else(out_of_range)?)
+    let out_of_range = || format!("is JSON with a number that is out of range ({}); correct it", shorten(&number.to_string()));
+    let text = number.to_string();
+    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = [whole, fraction].concat();
+    let significant = all.trim_end_matches('0');
+    let digits = significant.trim_start_matches('0');
+    if digits.is_empty() {
+        return Ok(Number::from(0));
+    }
+    let exponent: i64 = exponent.parse().map_err(|_| out_of_range())?;
+    // Digits after the point.
+    let scale = significant.len() as i128 - whole.len() as i128 - i128::from(exponent);
+    let scale = i64::try_from(scale).ok().filter(|scale| scale.checked_neg().is_some()).ok_or_else(out_of_range)?;
+    let text = match usize::try_from(scale) {
+        _ if !(-MOST_ZEROS..=MOST_ZEROS).contains(&scale) => format!("{sign}{digits}e{}", -scale),
+        Ok(0) => format!("{sign}{digits}"),
+        Ok(after) => {
+            let padded = format!("{digits:0>least$}", least = after + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - after);
+            format!("{sign}{whole}.{fraction}")
+        }
+        Err(_) => format!("{sign}{digits}{}", "0".repeat(usize::try_from(-scale).unwrap_or_default())),
     };
     serde_json::from_str(&text).map_err(|_| out_of_range())
 }

@@ -54,7 +54,7 @@ pub fn decode(stored: &Stored, common: &CommonType, column: &ColumnShape) -> Res
 /// Why the column cannot hold the value exactly, and what to do.
 pub fn encode(value: &Value, common: &CommonType, column: &ColumnShape) -> Result<Stored, String> {
     if *common == CommonType::Opaque {
-        return Ok(text::encode_opaque(value));
+        return text::encode_opaque(value, column);
     }
     let stored = match value {
         Value::Null => Stored::Null,
@@ -109,4 +109,4 @@ fn char_limit(column: &ColumnShape) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

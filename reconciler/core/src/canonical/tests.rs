@@ -26,7 +26,7 @@ fn column(declared: &str, kind: K, affinity: &str) -> ColumnShape {
 }
 
 /// A column by the name of its type: PostgreSQL's in lower case, SQLite's in upper case; `@` names a time style.
-fn named(name: &str) -> ColumnShape {
+pub(crate) fn named(name: &str) -> ColumnShape {
     let decimal = |precision, scale| K::Decimal { precision: Some(precision), scale: Some(scale) };
     let text = |max_chars, padded| K::Text { max_chars, padded };
     let (base, style) = name.split_once('@').unwrap_or((name, ""));
@@ -84,7 +84,7 @@ fn agreed(cloud: &str, local: &str) -> Result<Agreement, Disagreement> {
     agree(Pair::new(&cloud, &local), same_engine, false)
 }
 
-fn common(cloud: &str, local: &str) -> CommonType {
+pub(crate) fn common(cloud: &str, local: &str) -> CommonType {
     agreed(cloud, local).unwrap().common
 }
 
@@ -294,7 +294,7 @@ fn text_bytes_uuids_and_json() {
 }
 
 /// Values of a common type.
-fn values(common: &CommonType) -> BoxedStrategy<Value> {
+pub(crate) fn values(common: &CommonType) -> BoxedStrategy<Value> {
     match common {
         CommonType::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
         CommonType::Integer => any::<i16>().prop_map(|number| Value::Integer(number.into())).boxed(),
@@ -328,7 +328,7 @@ fn float(stored: &Stored, bits: u8) -> Option<Value> {
     number::decode_float(stored, bits).ok().filter(|number| number.is_finite()).map(Value::Float)
 }
 
-const PAIRS: [(&str, &str); 24] = [
+pub(crate) const PAIRS: [(&str, &str); 24] = [
     ("boolean", "TEXT"),
     ("boolean", "INTEGER"),
     ("smallint", "TEXT"),
@@ -375,6 +375,19 @@ proptest! {
         // As in a file: through text, too.
         let reread: serde_json::Value = serde_json::from_str(&to_json(&value, &common).to_string()).unwrap();
         prop_assert_eq!(from_json(&reread, &common), Ok(value));
+    }
+
+    #[test]
+    fn numbers_in_json_are_the_same_numbers(text in "-?(0|[1-9][0-9]{0,50})(\\.[0-9]{1,50})?([eE][-+]?[0-9]{1,3})?", zeros in 0usize..50) {
+        let number = |text: &str| text.parse::<bigdecimal::BigDecimal>().unwrap();
+        let found = json::canonical(&text).unwrap();
+        prop_assert_eq!(number(&found), number(&text), "{}", found);
+        prop_assert_eq!(json::canonical(&found), Ok(found.clone()));
+        // Another spelling of it has the same form.
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
+        let point = if mantissa.contains('.') { "" } else { ".0" };
+        let longer = format!("{mantissa}{point}{}e{exponent}", "0".repeat(zeros));
+        prop_assert_eq!(json::canonical(&longer), Ok(found));
     }
 
     #[test]

@@ -101,14 +101,17 @@ pub(super) fn decode_opaque(stored: &Stored) -> Value {
     }
 }
 
-/// Values of an opaque column are only ever what [`decode_opaque`] or the JSON form of one made: anything else is its text.
-pub(super) fn encode_opaque(value: &Value) -> Stored {
+/// A value as a column of a type that only its engine knows stores it: what [`decode_opaque`] made, or what a person or a plugin gives
+/// in its place.
+pub(super) fn encode_opaque(value: &Value, column: &ColumnShape) -> Result<Stored, String> {
     match value {
-        Value::Null => Stored::Null,
-        Value::Integer(number) => Stored::Int(*number),
-        Value::Float(number) => Stored::Real(*number),
-        Value::Bytes(bytes) => Stored::Bytes(bytes.clone()),
-        Value::Text(text) | Value::Json(text) => Stored::Text(text.clone()),
-        other => Stored::Text(super::show(other)),
+        Value::Null => Ok(Stored::Null),
+        Value::Text(text) => encode_text(text, column),
+        _ if !is_sqlite(column) => Err(format!("is not text, and {} is given and taken as text; give its text form", column.declared)),
+        Value::Integer(number) => Ok(Stored::Int(*number)),
+        Value::Float(number) if number.is_nan() => Err("cannot be held by SQLite; set a number or NULL".into()),
+        Value::Float(number) => Ok(Stored::Real(*number)),
+        Value::Bytes(bytes) => Ok(Stored::Bytes(bytes.clone())),
+        _ => Err("is not as SQLite stores values; give an integer, a float, text or bytes".into()),
     }
 }

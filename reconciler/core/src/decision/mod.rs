@@ -215,3 +215,6 @@ pub enum OnError {
     /// Nothing is planned for the table.
     Stop,
 }
+
+#[cfg(test)]
+mod tests;

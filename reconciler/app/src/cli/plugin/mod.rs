@@ -2,6 +2,8 @@
 
 mod build;
 mod inspect;
+mod new;
+mod test;
 
 use clap::Subcommand;
 
@@ -10,13 +12,17 @@ use crate::error::EngineError;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
+    New(new::Args),
     Build(build::Args),
     Inspect(inspect::Args),
+    Test(test::Args),
 }
 
 pub(super) async fn run(command: Plugin, session: &Session) -> Result<Exit, EngineError> {
     match command {
+        Plugin::New(args) => new::run(&args, session),
         Plugin::Build(args) => build::run(&args, session).await,
         Plugin::Inspect(args) => inspect::run(&args, session).await,
+        Plugin::Test(args) => test::run(&args, session).await,
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The interface of strategies, for tools that want it as a file.
-const WIT: &str = include_str!("../../../../../plugins/wit/strategy.wit");
+pub(super) const WIT: &str = include_str!("../../../../../plugins/wit/strategy.wit");
 
 /// How to build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,7 +109,7 @@ fn language(folder: &Path) -> Result<Language> {
 }
 
 /// Writes a file at once or not at all.
-fn place(file: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn place(file: &Path, bytes: &[u8]) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unwritable = |source: std::io::Error| EngineError::failed(format!("cannot write {}", file.display())).caused_by(source);
     let mut written = tempfile::Builder::new();
