@@ -103,7 +103,7 @@ async fn check(name: &str, config: Json, cases: &[Case<'_>]) {
     assert_eq!(ask(&plugin, &mapping, &config, &batch).await, whole, "{name}, asked again");
     for (conflict, settled) in batch.iter().zip(&whole.settled) {
         let alone = ask(&plugin, &mapping, &config, std::slice::from_ref(conflict)).await;
-        assert_eq!(alone.settled, [settled.clone()], "{name}, asked about one conflict");
+        assert_eq!(alone.settled, std::slice::from_ref(settled), "{name}, asked about one conflict");
     }
     let backwards: Vec<Contested> = batch.iter().rev().cloned().collect();
     let mut answers = ask(&plugin, &mapping, &config, &backwards).await.settled;
