@@ -20,3 +20,4 @@ mod stories;
 mod support;
 mod tidy;
 mod topology;
+mod workshop;

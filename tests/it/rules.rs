@@ -1,11 +1,13 @@
 //! The rules of synchronisation, one case each, on real databases: what values mean, what the base decides, marks, guarded writes, order.
 
 mod base;
+mod custom;
 mod fields;
 mod lock;
 mod marks;
 mod order;
 mod rings;
+mod samples;
 mod values;
 mod writes;
 

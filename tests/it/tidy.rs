@@ -226,7 +226,7 @@ fn drivers_and_sql_stay_in_their_rooms() {
 #[test]
 fn the_wasm_engine_stays_in_its_room() {
     let strangers = sources().into_iter().filter(|source| source.in_core() || source.room() != "plugin");
-    let knows = strangers.filter(|source| source.mentions("wasmtime") || source.mentions("wasmparser"));
+    let knows = strangers.filter(|source| ["wasmtime", "wasmparser", "wit_component"].iter().any(|engine| source.mentions(engine)));
     none("only plugin/ knows the WASM engine:", &knows.map(|source| source.path).collect::<Vec<_>>());
 }
 

@@ -81,6 +81,12 @@ impl EngineError {
         EngineError { faults, ..EngineError::new(ErrorKind::InvalidSpec, message) }
     }
 
+    /// Files that cannot be used, called so: all their faults at once.
+    #[must_use]
+    pub(crate) fn faulty(files: &str, faults: Vec<SpecFault>) -> Self {
+        EngineError { message: format!("{files} cannot be used as they are"), ..EngineError::invalid_specs(faults) }
+    }
+
     /// Adds what caused it.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

@@ -17,7 +17,7 @@
 //!    [`strategy::Strategy`]. Everything that is chosen is chosen here.
 //! 7. [`check::check`] looks the plan over; a batch with findings is not applied.
 //!
-//! [`decision`] is what strategies that merge are shown and answer, as data, and whether the table can take it.
+//! [`decision`] is what strategies that merge are shown and answer, as data, and whether the table can take it; [`cases`] are what they are tested with.
 //!
 //! Beside the way: [`order`] puts parents before children, [`ties`] does so for rows, [`topology`] finds rings of syncs, [`names`] matches names as people write them.
 //!
@@ -25,6 +25,7 @@
 
 pub mod access;
 pub mod canonical;
+pub mod cases;
 pub mod check;
 pub mod classify;
 pub mod decision;

@@ -3,29 +3,30 @@
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-pub(super) const WIT: &str = include_str!("../../../plugins/wit/strategy.wit");
+pub(crate) const WIT: &str = include_str!("../../../plugins/wit/strategy.wit");
 
 /// A guest: what it says of itself, and the parts of it that a test writes.
-pub(super) struct Guest<'a> {
-    pub(super) wit: &'a str,
+pub(crate) struct Guest<'a> {
+    pub(crate) wit: &'a str,
     /// The version of the interface that it exports.
-    pub(super) interface: &'a str,
-    pub(super) name: &'a str,
-    pub(super) version: &'a str,
-    pub(super) schema: &'a str,
+    pub(crate) interface: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) schema: &'a str,
+    pub(crate) needs_base: bool,
     /// 0: the columns named; 1: those that differ; 2: all.
-    pub(super) scope: u8,
-    pub(super) names: &'a [&'a str],
-    pub(super) pointers: &'a [&'a str],
+    pub(crate) scope: u8,
+    pub(crate) names: &'a [&'a str],
+    pub(crate) pointers: &'a [&'a str],
     /// More of the module: tables, memories, functions.
-    pub(super) module: &'a str,
+    pub(crate) module: &'a str,
     /// Done by `describe`, first.
-    pub(super) describe: &'a str,
+    pub(crate) describe: &'a str,
     /// Done at each conflict, with `$key` (the first key value), `$conflict`, `$at` (where the decision is written; it takes the cloud's row so far),
     /// `$decisions` and `$count` (the list that is answered) at hand, and `$from`, `$to`, `$left_fields` to work with.
-    pub(super) body: &'a str,
+    pub(crate) body: &'a str,
     /// Done at the end.
-    pub(super) last: &'a str,
+    pub(crate) last: &'a str,
 }
 
 impl Default for Guest<'_> {
@@ -36,6 +37,7 @@ impl Default for Guest<'_> {
             name: "hostile",
             version: "1.0.0",
             schema: "{}",
+            needs_base: false,
             scope: 2,
             names: &[],
             pointers: &[],
@@ -51,7 +53,7 @@ impl Default for Guest<'_> {
 const TEXTS: usize = 1 << 17;
 
 impl Guest<'_> {
-    pub(super) fn component(&self) -> Vec<u8> {
+    pub(crate) fn component(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).unwrap();
         let mut resolve = Resolve::default();
         let package = resolve.push_str("strategy.wit", self.wit).unwrap();
@@ -70,7 +72,7 @@ impl Guest<'_> {
             words([place, bytes.len()])
         };
         let mut record: Vec<u8> = [self.name, self.version, self.schema].iter().flat_map(|text| put(text.as_bytes())).collect();
-        record.extend([0, 0, 0, 0, self.scope, 0, 0, 0]);
+        record.extend([u8::from(self.needs_base), 0, 0, 0, self.scope, 0, 0, 0]);
         for list in [self.names, self.pointers] {
             let items: Vec<u8> = list.iter().flat_map(|text| put(text.as_bytes())).collect();
             let place = put(&items)[..4].to_vec();
@@ -139,22 +141,22 @@ fn words<const N: usize>(words: [usize; N]) -> Vec<u8> {
 }
 
 /// A component of that interface text and version.
-pub(super) fn guest(wit: &str, interface: &str, body: &str) -> Vec<u8> {
+pub(crate) fn guest(wit: &str, interface: &str, body: &str) -> Vec<u8> {
     Guest { wit, interface, body, ..Guest::default() }.component()
 }
 
 /// The guest as the interface is today.
-pub(super) fn doing(body: &str) -> Vec<u8> {
+pub(crate) fn doing(body: &str) -> Vec<u8> {
     guest(WIT, "1.0.0", body)
 }
 
 /// What is done at one conflict only.
-pub(super) fn at_key(key: i64, then: &str) -> String {
+pub(crate) fn at_key(key: i64, then: &str) -> String {
     format!("(if (i64.eq (local.get $key) (i64.const {key})) (then {then}))")
 }
 
 /// Answers `manual` with a text of the guest's memory.
-pub(super) fn manual(pointer: u32, length: u32) -> String {
+pub(crate) fn manual(pointer: u32, length: u32) -> String {
     format!(
         "(i32.store8 (local.get $at) (i32.const 3)) (i32.store offset=4 (local.get $at) (i32.const {pointer}))
          (i32.store offset=8 (local.get $at) (i32.const {length}))"
@@ -162,7 +164,7 @@ pub(super) fn manual(pointer: u32, length: u32) -> String {
 }
 
 /// Answers a merge from the cloud that sets one column: to the value of that case whose payload is two words.
-pub(super) fn merge(column: u32, case: u32, words: [u64; 2]) -> String {
+pub(crate) fn merge(column: u32, case: u32, words: [u64; 2]) -> String {
     format!(
         "(i32.store8 (local.get $at) (i32.const 1)) (i32.store8 offset=4 (local.get $at) (i32.const 0))
          (i32.store offset=8 (local.get $at) (i32.const 2048)) (i32.store offset=12 (local.get $at) (i32.const 1))
@@ -175,7 +177,7 @@ pub(super) fn merge(column: u32, case: u32, words: [u64; 2]) -> String {
 
 /// Answers a merge from the cloud that sets every column it was shown but the last: to that source (0 the cloud, 1 the local side, 2 the base), or
 /// (3) to the value that the local side was said to hold, given back.
-pub(super) fn echo(source: u8) -> String {
+pub(crate) fn echo(source: u8) -> String {
     format!(
         "(local.set $from (i32.load offset=84 (local.get $conflict)))
          (local.set $left_fields (i32.sub (i32.load offset=88 (local.get $conflict)) (i32.const 1)))
@@ -196,7 +198,7 @@ pub(super) fn echo(source: u8) -> String {
 
 /// Answers `manual` with what it was told, in letters from `a`: the kind, the two operations, whether the base is known, and for each field the
 /// column, whether it differs (1), and whether the cloud's (2) and the local value (4) changed.
-pub(super) fn report() -> String {
+pub(crate) fn report() -> String {
     let letter = |value: &str| {
         format!(
             "(i32.store8 (local.get $to) (i32.add (i32.const 97) {value}))
@@ -233,7 +235,7 @@ pub(super) fn report() -> String {
 }
 
 /// Answers so many diagnostics: warnings about the conflicts 0, 1, …, each with a text of the guest's memory.
-pub(super) fn diagnostics(count: u32, pointer: u32, length: u32) -> String {
+pub(crate) fn diagnostics(count: u32, pointer: u32, length: u32) -> String {
     format!(
         "(local.set $left (i32.const 0))
          (local.set $to (call $realloc (i32.const 0) (i32.const 0) (i32.const 4) (i32.const {})))

@@ -296,7 +296,7 @@ async fn the_loser_of_a_conflict_stays_in_the_log_whatever_follows() {
 /// Another machine with the same spec, and a state of its own.
 fn another_machine(world: &World) -> Engine {
     let state = world.folder().join("another.db").display().to_string();
-    Engine::open(EngineOptions { specs: world.folder().join("specs"), state: Some(format!("sqlite://{state}")) }).unwrap()
+    Engine::open(EngineOptions { specs: world.folder().join("specs"), state: Some(format!("sqlite://{state}")), cache: None }).unwrap()
 }
 
 #[tokio::test]

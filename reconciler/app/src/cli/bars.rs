@@ -1,6 +1,6 @@
-//! Progress on a terminal: one bar, on standard error.
+//! Progress on a terminal: one bar or one line, on standard error.
 
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -21,7 +21,7 @@ impl Bars {
     }
 
     fn style(template: &str) -> ProgressStyle {
-        // The templates are the two below; should one be wrong, the plain spinner does.
+        // The templates are those below; should one be wrong, the plain spinner does.
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
     }
 }
@@ -59,5 +59,42 @@ impl Progress for Bars {
 impl Drop for Bars {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// One line that turns, and tells what was last noted; silent where standard error is no terminal.
+pub(super) struct Spinner {
+    line: ProgressBar,
+}
+
+impl Spinner {
+    /// Where a program reads, there is none.
+    pub(super) fn new(json: bool) -> Spinner {
+        const TURN: Duration = Duration::from_millis(120);
+        let shown = !json && std::io::stderr().is_terminal();
+        let line = if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        line.set_style(Bars::style("{spinner} {elapsed} {wide_msg}"));
+        if shown {
+            line.enable_steady_tick(TURN);
+        }
+        Spinner { line }
+    }
+}
+
+impl Progress for Spinner {
+    fn table(&self, name: &str, _total: Option<u64>) {
+        self.note(name);
+    }
+
+    fn rows(&self, _done: u64) {}
+
+    fn note(&self, text: &str) {
+        self.line.set_message(text.to_owned());
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.line.finish_and_clear();
     }
 }

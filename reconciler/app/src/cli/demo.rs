@@ -30,7 +30,7 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
     let folder = engine::demo_build(&args.dir).await?;
     say(format!("{}{}", heading(&format!("A small ERP in {}", args.dir.display())), list(&folder.contents)))?;
     let sync = folder.sync.as_str();
-    let engine = Engine::open(EngineOptions { specs: folder.specs.clone(), state: None })?;
+    let engine = Engine::open(EngineOptions { specs: folder.specs.clone(), state: None, cache: None })?;
 
     say(heading("First sync"))?;
     engine.prepare(sync, None, true).await?;

@@ -11,6 +11,7 @@ mod conflicts;
 mod demo;
 mod history;
 mod plan;
+mod plugin;
 mod prepare;
 mod schema;
 mod screen;
@@ -54,6 +55,10 @@ struct Global {
     #[arg(long, global = true, value_name = "URL", env = "BERQENAS_STATE", hide_env_values = true)]
     state: Option<String>,
 
+    /// Where compiled plugins are kept [default: berqenas in $XDG_CACHE_HOME, or in ~/.cache]
+    #[arg(long, global = true, value_name = "DIR", env = "BERQENAS_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+
     /// Print JSON, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -73,6 +78,9 @@ enum Command {
     #[command(subcommand)]
     Sync(Sync),
     Demo(demo::Args),
+    /// Make, build, test and look at conflict strategies of your own
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,10 +149,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let screen = Screen::new(cli.global.json, cli.global.color);
     start_logging(matches!(&cli.command, Command::Sync(Sync::Bidirectional(args)) if args.verbose), &screen);
     let program = arguments.first().map_or("berqenas".into(), |program| program.to_string_lossy().into_owned());
-    let session = Session { program, options: EngineOptions { specs: cli.global.specs, state: cli.global.state }, screen };
+    let cache = cli.global.cache.or_else(default_cache);
+    let session = Session { program, options: EngineOptions { specs: cli.global.specs, state: cli.global.state, cache }, screen };
     let ended = tokio::runtime::Runtime::new()
         .map_err(|source| EngineError::new(ErrorKind::Failed, "cannot start the runtime").caused_by(source))
-        .and_then(|runtime| runtime.block_on(Box::pin(dispatch(cli.command, &session))));
+        .and_then(|runtime| {
+            let ended = runtime.block_on(Box::pin(dispatch(cli.command, &session)));
+            // A plugin that was given up on while it was compiled may go on for minutes: nobody waits for it.
+            runtime.shutdown_background();
+            ended
+        });
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
@@ -154,6 +168,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The user's own; where there is no such thing as a user's own, none.
+fn default_cache() -> Option<PathBuf> {
+    use etcetera::BaseStrategy as _;
+    Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("berqenas"))
+}
+
 async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineError> {
     match command {
         Command::Validate(args) => validate::run(&args, session).await,
@@ -161,6 +181,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineErr
         Command::Plan(args) => plan::run(&args, session).await,
         Command::Apply(args) => apply::run(&args, session).await,
         Command::Demo(args) => demo::run(&args, session).await,
+        Command::Plugin(command) => plugin::run(command, session).await,
         Command::Sync(Sync::Bidirectional(args)) => bidirectional::run(&args, session).await,
         Command::Sync(Sync::Status(args)) => status::run(&args, session).await,
         Command::Sync(Sync::History(args)) => history::run(&args, session).await,

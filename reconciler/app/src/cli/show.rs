@@ -155,6 +155,11 @@ pub(super) fn side_parser() -> impl TypedValueParser<Value = Side> {
         .try_map(|name| Side::BOTH.into_iter().find(|side| side.as_str() == name).ok_or_else(|| format!("no side is called {name}")))
 }
 
+/// `12.5 MiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ pub struct EngineOptions {
     pub specs: PathBuf,
     /// The URL of the state database; `None`: `berqenas.db` beside the specs folder.
     pub state: Option<String>,
+    /// Where compiled plugins are kept between commands; `None`: nowhere.
+    pub cache: Option<PathBuf>,
 }
 
 /// What to plan.

@@ -7,6 +7,9 @@ use super::{
     error::{INTERFACE, PluginError},
 };
 
+/// How a module and a component begin.
+const MAGIC: &[u8] = b"\0asm";
+
 /// What can be said of a component without compiling it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Outline {
@@ -22,6 +25,9 @@ pub struct Outline {
 /// If the bytes are a core module, or no WebAssembly.
 pub fn outline(wasm: &[u8]) -> Result<Outline, PluginError> {
     let damaged = |fault: wasmparser::BinaryReaderError| PluginError::NotAComponent { reason: fault.message().to_owned() };
+    if !wasm.starts_with(MAGIC) {
+        return Err(PluginError::NotAComponent { reason: "it does not begin as WebAssembly does".to_owned() });
+    }
     let mut outline = Outline { imports: Vec::new(), exports: Vec::new() };
     // Modules and components within are read too; only the names of the outermost count.
     let mut depth = 0_usize;

@@ -26,6 +26,12 @@ pub enum PluginError {
         "the plugin is a core WebAssembly module, and a component is needed; `berqenas plugin build` makes one of it, as does `wasm-tools component new`"
     )]
     CoreModule,
+    /// A core module of which no component can be made.
+    #[error("no component can be made of the module ({reason}); build it with the SDK, or with wit-bindgen and plugins/wit/strategy.wit")]
+    Encode {
+        /// Why.
+        reason: String,
+    },
     /// It wants something of its host.
     #[error(
         "the plugin imports {}, and a strategy may import nothing: it has no files, no network, no clock and no randomness; build it for {WITHOUT_WASI}",

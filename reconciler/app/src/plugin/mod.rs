@@ -14,6 +14,7 @@ mod ask;
 mod bindings;
 mod cache;
 mod convert;
+mod encode;
 mod engine;
 mod error;
 mod host;
@@ -21,6 +22,7 @@ mod limits;
 
 pub use admission::{Outline, outline};
 pub use ask::{Answers, BatchContext, Bound, Diagnostic, Stopped, Verdict};
+pub use encode::component;
 pub use error::{BindError, Failure, PluginError};
 pub use host::{Columns, Description, Host, Plugin};
 pub use limits::Limits;

@@ -6,5 +6,6 @@ mod cases;
 mod columns;
 mod fields;
 mod history;
+mod open;
 mod properties;
 mod world;

@@ -17,42 +17,61 @@ use super::{
     yaml::{Document, OffsetFault, escape},
 };
 
-pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(file::schema);
-pub(super) static VALIDATOR: LazyLock<Validator> =
-    LazyLock::new(|| jsonschema::validator_for(&SCHEMA).expect("the schema that the program generates is valid: a test reads one spec"));
+/// The form of a kind of file.
+pub(crate) struct Form {
+    pub(super) schema: Value,
+    pub(super) validator: Validator,
+    /// What such a file is called, in a sentence.
+    name: &'static str,
+}
+
+impl Form {
+    /// The form that a schema describes, which this program generates.
+    pub(crate) fn new(schema: Value, name: &'static str) -> Form {
+        let validator = jsonschema::validator_for(&schema).expect("the schema that the program generates is valid: a test reads one file");
+        Form { schema, validator, name }
+    }
+}
+
+pub(super) static SPEC: LazyLock<Form> = LazyLock::new(|| Form::new(file::schema(), "a spec"));
+
+/// All faults of type and key of a spec.
+pub(super) fn check(document: &Document) -> Vec<OffsetFault> {
+    check_against(&SPEC, document)
+}
 
 /// All faults of type and key.
-pub(super) fn check(document: &Document) -> Vec<OffsetFault> {
+pub(crate) fn check_against(form: &Form, document: &Document) -> Vec<OffsetFault> {
     let mut faults = Vec::new();
-    for error in VALIDATOR.iter_errors(&document.value) {
-        explain(&error, document, &mut faults);
+    for error in form.validator.iter_errors(&document.value) {
+        explain(form, &error, document, &mut faults);
     }
     faults
 }
 
-fn explain(error: &ValidationError<'_>, document: &Document, faults: &mut Vec<OffsetFault>) {
+fn explain(form: &Form, error: &ValidationError<'_>, document: &Document, faults: &mut Vec<OffsetFault>) {
     let pointer = error.instance_path().as_str();
     let mut fault = |offset: usize, message: String, hint: Option<String>| faults.push(OffsetFault { offset, message, hint });
     let at = document.value_at(pointer);
-    let subject = subject(pointer);
+    let subject = subject(form, pointer);
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => {
             for key in unexpected {
                 let at = document.key_at(&format!("{pointer}/{}", escape(key)));
-                fault(at, format!("unknown key {key:?}"), key_hint(error, key));
+                fault(at, format!("unknown key {key:?}"), key_hint(form, error, key));
             }
         }
         Kind::Required { property } => {
             let key = property.as_str().unwrap_or_default();
-            fault(at, format!("{key:?} is missing"), example(&format!("{}/properties/{key}", parent(error.schema_path().as_str()))));
+            fault(at, format!("{key:?} is missing"), example(form, &format!("{}/properties/{key}", parent(error.schema_path().as_str()))));
         }
         Kind::Type { kind } => fault(
             at,
             format!("{subject} must be {}, but is {}", expected(kind), found(error.instance())),
-            example(parent(error.schema_path().as_str())),
+            example(form, parent(error.schema_path().as_str())),
         ),
-        Kind::AnyOf { context } => any_of(error, context, document, faults),
-        Kind::OneOfNotValid { context } => one_of(error, context, at, faults),
+        Kind::AnyOf { context } => any_of(form, error, context, document, faults),
+        Kind::OneOfNotValid { context } => one_of(form, error, context, at, faults),
         // A value of another type has its own fault already.
         Kind::Constant { expected_value } if found(expected_value) != found(error.instance()) => {}
         Kind::Constant { expected_value } => fault(at, format!("{subject} must be {expected_value}"), None),
@@ -60,23 +79,29 @@ fn explain(error: &ValidationError<'_>, document: &Document, faults: &mut Vec<Of
         Kind::Maximum { limit } => fault(at, format!("{subject} must be at most {limit}"), None),
         Kind::MinLength { .. } => fault(at, format!("{subject} must not be empty"), None),
         Kind::MinItems { .. } => {
-            fault(at, format!("{subject} must have at least one entry"), example(parent(error.schema_path().as_str())))
+            fault(at, format!("{subject} must have at least one entry"), example(form, parent(error.schema_path().as_str())))
         }
         Kind::MaxItems { limit } => fault(at, format!("{subject} must have at most {limit} entries"), None),
         // Not quoted: somebody may have put a password where a variable's name is due.
         Kind::Pattern { .. } => {
-            fault(at, format!("{subject} does not have the right form"), description(parent(error.schema_path().as_str())));
+            fault(at, format!("{subject} does not have the right form"), description(form, parent(error.schema_path().as_str())));
         }
         _ => fault(at, format!("{subject}: {}", error.masked_with("the value")), None),
     }
 }
 
 /// A value that has a short and a long form: the form whose type fits is the one that was meant.
-fn any_of(error: &ValidationError<'_>, branches: &[Vec<ValidationError<'static>>], document: &Document, faults: &mut Vec<OffsetFault>) {
+fn any_of(
+    form: &Form,
+    error: &ValidationError<'_>,
+    branches: &[Vec<ValidationError<'static>>],
+    document: &Document,
+    faults: &mut Vec<OffsetFault>,
+) {
     let here = error.instance_path();
     if let Some(meant) = meant_form(error, branches) {
         for error in meant {
-            explain(error, document, faults);
+            explain(form, error, document, faults);
         }
         return;
     }
@@ -86,8 +111,8 @@ fn any_of(error: &ValidationError<'_>, branches: &[Vec<ValidationError<'static>>
         .filter_map(|error| if let Kind::Type { kind } = error.kind() { Some(expected(kind)) } else { None })
         .collect();
     let pointer = here.as_str();
-    let message = format!("{} must be {}, but is {}", subject(pointer), forms.join(" or "), found(error.instance()));
-    faults.push(OffsetFault { offset: document.value_at(pointer), message, hint: example(parent(error.schema_path().as_str())) });
+    let message = format!("{} must be {}, but is {}", subject(form, pointer), forms.join(" or "), found(error.instance()));
+    faults.push(OffsetFault { offset: document.value_at(pointer), message, hint: example(form, parent(error.schema_path().as_str())) });
 }
 
 /// The branch of a choice whose type the value has.
@@ -103,7 +128,13 @@ fn is_wrong_type(inner: &ValidationError<'_>, choice: &ValidationError<'_>) -> b
 }
 
 /// A word of a fixed set: each branch of the schema is one word.
-fn one_of(error: &ValidationError<'_>, branches: &[Vec<ValidationError<'static>>], offset: usize, faults: &mut Vec<OffsetFault>) {
+fn one_of(
+    form: &Form,
+    error: &ValidationError<'_>,
+    branches: &[Vec<ValidationError<'static>>],
+    offset: usize,
+    faults: &mut Vec<OffsetFault>,
+) {
     let words: Vec<&str> = branches
         .iter()
         .flatten()
@@ -113,7 +144,7 @@ fn one_of(error: &ValidationError<'_>, branches: &[Vec<ValidationError<'static>>
             _ => Vec::new(),
         })
         .collect();
-    let subject = subject(error.instance_path().as_str());
+    let subject = subject(form, error.instance_path().as_str());
     let (message, hint) = match error.instance().as_str() {
         Some(word) => (format!("{subject} must be one of {}, but is {:?}", words.join(", "), brief(word)), did_you_mean(word, words)),
         None => (format!("{subject} must be one of {}, but is {}", words.join(", "), found(error.instance())), None),
@@ -122,9 +153,9 @@ fn one_of(error: &ValidationError<'_>, branches: &[Vec<ValidationError<'static>>
 }
 
 /// What a fault is about, by its JSON pointer.
-fn subject(pointer: &str) -> String {
+fn subject(form: &Form, pointer: &str) -> String {
     match pointer.rsplit_once('/').map(|(_, step)| step) {
-        None => "a spec".to_owned(),
+        None => form.name.to_owned(),
         Some(step) if step.bytes().all(|byte| byte.is_ascii_digit()) => "an entry of this list".to_owned(),
         Some(step) => format!("{:?}", step.replace("~1", "/").replace("~0", "~")),
     }
@@ -134,24 +165,24 @@ pub(super) fn parent(pointer: &str) -> &str {
     pointer.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
-fn key_hint(error: &ValidationError<'_>, key: &str) -> Option<String> {
+fn key_hint(form: &Form, error: &ValidationError<'_>, key: &str) -> Option<String> {
     if key == "<<" {
         return Some("merge keys are not read: write the keys out".to_owned());
     }
-    let known = SCHEMA.pointer(&format!("{}/properties", parent(error.schema_path().as_str())))?.as_object()?;
+    let known = form.schema.pointer(&format!("{}/properties", parent(error.schema_path().as_str())))?.as_object()?;
     let keys = || known.keys().map(String::as_str);
     did_you_mean(key, keys()).or_else(|| Some(format!("keys that may stand here: {}", keys().collect::<Vec<_>>().join(", "))))
 }
 
 /// The examples of a place in the schema.
-fn example(schema_pointer: &str) -> Option<String> {
-    let examples = SCHEMA.pointer(schema_pointer)?.get("examples")?.as_array()?;
+fn example(form: &Form, schema_pointer: &str) -> Option<String> {
+    let examples = form.schema.pointer(schema_pointer)?.get("examples")?.as_array()?;
     let shown: Vec<String> = examples.iter().map(|example| example.as_str().map_or_else(|| flow(example), str::to_owned)).collect();
     Some(format!("for example {}", shown.join(" or ")))
 }
 
-fn description(schema_pointer: &str) -> Option<String> {
-    Some(SCHEMA.pointer(schema_pointer)?.get("description")?.as_str()?.trim_end_matches('.').to_owned())
+fn description(form: &Form, schema_pointer: &str) -> Option<String> {
+    Some(form.schema.pointer(schema_pointer)?.get("description")?.as_str()?.trim_end_matches('.').to_owned())
 }
 
 /// A value as YAML writes it on one line.

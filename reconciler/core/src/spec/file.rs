@@ -292,12 +292,17 @@ pub struct ColumnsEntry {
 /// The JSON Schema (draft 2020-12) of a spec file, for editors, CI and this program itself.
 #[must_use]
 pub fn schema() -> serde_json::Value {
+    schema_of::<SpecFile>(SCHEMA_ID)
+}
+
+/// The JSON Schema of a kind of file.
+pub(crate) fn schema_of<T: JsonSchema>(id: &str) -> serde_json::Value {
     let generator = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null)).into_generator();
-    let schema = generator.into_root_schema_for::<SpecFile>().to_value();
+    let schema = generator.into_root_schema_for::<T>().to_value();
     // People read it too: what it is comes first.
     let mut ordered = serde_json::Map::new();
     ordered.insert("$schema".to_owned(), schema["$schema"].clone());
-    ordered.insert("$id".to_owned(), SCHEMA_ID.into());
+    ordered.insert("$id".to_owned(), id.into());
     for key in ["title", "description"] {
         ordered.insert(key.to_owned(), schema[key].clone());
     }

@@ -5,7 +5,7 @@ use jsonschema::{ValidationError, error::ValidationErrorKind as Kind};
 use serde_json::Value;
 
 use super::{
-    check::{SCHEMA, VALIDATOR, meant_form, parent},
+    check::{SPEC, meant_form, parent},
     yaml::escape,
 };
 
@@ -20,7 +20,7 @@ pub(super) fn mended(value: &Value) -> Option<Value> {
     let mut value = value.clone();
     for _ in 0..ROUNDS {
         let mut repairs = Vec::new();
-        for error in VALIDATOR.iter_errors(&value) {
+        for error in SPEC.validator.iter_errors(&value) {
             repair(&error, &mut repairs);
         }
         if repairs.is_empty() {
@@ -60,7 +60,7 @@ fn stand_in(pointer: &str, schema: &str) -> Option<Value> {
     if pointer.starts_with("/tables/") && pointer.matches('/').count() == 2 || named {
         return Some(unlike_any(pointer));
     }
-    SCHEMA.pointer(schema)?.get("examples")?.get(0).cloned()
+    SPEC.schema.pointer(schema)?.get("examples")?.get(0).cloned()
 }
 
 /// A text that stands nowhere else: YAML holds no NUL, nor does the pointer of another value equal this one.

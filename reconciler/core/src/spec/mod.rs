@@ -7,7 +7,7 @@
 //! [`read()`] goes that way for one file and reports all its faults at once: a fault of syntax ends the reading; duplicate keys,
 //! faults of type and faults of meaning are told together, with stand-ins (`mend`) for values whose type is wrong.
 
-mod check;
+pub(crate) mod check;
 mod fault;
 pub mod file;
 mod mend;
@@ -16,15 +16,14 @@ mod resolve;
 mod set;
 mod strategies;
 pub mod url;
-mod yaml;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::decision::OnError;
-
+pub(crate) use self::read::place_all;
 pub use self::{
     fault::{Fault, Position, closest, did_you_mean},
     file::schema,
@@ -32,6 +31,7 @@ pub use self::{
     set::{Clash, PlacedSpec, check_set},
     yaml::MAX_BYTES,
 };
+use crate::decision::OnError;
 
 /// A pair of databases and the tables that are kept in step between them.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -41,7 +41,7 @@ pub fn read_bytes(file: &str, bytes: &[u8]) -> Result<Vec<PlacedSpec>, Vec<Fault
             Err(more) => faults.extend(more),
         }
     }
-    if faults.is_empty() { Ok(specs) } else { Err(with_positions(file, text, faults)) }
+    if faults.is_empty() { Ok(specs) } else { Err(place_all(file, text, faults)) }
 }
 
 fn read_document(document: &Document) -> Result<SyncSpec, Vec<OffsetFault>> {
@@ -107,7 +107,8 @@ fn pointers_in(pointer: &str, value: &serde_json::Value, pointers: &mut Vec<Stri
     pointers.push(pointer.to_owned());
 }
 
-fn with_positions(file: &str, text: &str, mut faults: Vec<OffsetFault>) -> Vec<Fault> {
+/// Faults in the order of their places; of very many, the first.
+pub(crate) fn place_all(file: &str, text: &str, mut faults: Vec<OffsetFault>) -> Vec<Fault> {
     faults.sort();
     faults.dedup();
     let left_out = faults.len().saturating_sub(MAX_FAULTS);

@@ -32,7 +32,7 @@ const MAX_POINTER: usize = 1000;
 const TOO_MANY_VALUES: &str = "the file holds more than 50000 values, aliases followed";
 
 /// One YAML document.
-pub(super) struct Document {
+pub(crate) struct Document {
     /// What it says.
     pub value: Value,
     /// Where each value stands, by JSON pointer.
@@ -48,12 +48,12 @@ struct Place {
 
 impl Document {
     /// The offset of a value; of the nearest value around it, where it has no place of its own.
-    pub(super) fn value_at(&self, pointer: &str) -> usize {
+    pub(crate) fn value_at(&self, pointer: &str) -> usize {
         self.nearest(pointer).map_or(0, |place| place.value)
     }
 
     /// The offset of the key of a value.
-    pub(super) fn key_at(&self, pointer: &str) -> usize {
+    pub(crate) fn key_at(&self, pointer: &str) -> usize {
         self.nearest(pointer).map_or(0, |place| place.key)
     }
 
@@ -69,7 +69,7 @@ impl Document {
 
 /// A fault whose place is still a byte offset.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OffsetFault {
+pub(crate) struct OffsetFault {
     /// Where, in bytes.
     pub offset: usize,
     /// What is wrong.
@@ -79,7 +79,7 @@ pub(super) struct OffsetFault {
 }
 
 /// The line and column of a byte offset.
-pub(super) fn position(text: &str, offset: usize) -> Position {
+pub(crate) fn position(text: &str, offset: usize) -> Position {
     let place = yaml_edit::byte_offset_to_line_column(text, offset);
     Position { line: place.line, column: place.column }
 }
@@ -88,7 +88,7 @@ pub(super) fn position(text: &str, offset: usize) -> Position {
 ///
 /// # Errors
 /// The fault of bytes that are too many or not UTF-8.
-pub(super) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Fault> {
+pub(crate) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Fault> {
     if bytes.len() > MAX_BYTES {
         let hint = Some("one file a sync; what is not a spec belongs elsewhere".to_owned());
         return Err(Position::START.fault(file, format!("the file is larger than {MAX_BYTES} bytes"), hint));
@@ -106,7 +106,7 @@ pub(super) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Fault> 
 ///
 /// # Errors
 /// The one fault of a text that is no YAML: nothing after it can be told.
-pub(super) fn parse(file: &str, text: &str) -> Result<(Vec<Document>, Vec<OffsetFault>), Fault> {
+pub(crate) fn parse(file: &str, text: &str) -> Result<(Vec<Document>, Vec<OffsetFault>), Fault> {
     if let Some((offset, character)) = text.char_indices().find(|(_, character)| !may_stand_in_yaml(*character)) {
         let message = format!("the character U+{:04X} may not stand in YAML", u32::from(character));
         return Err(position(text, offset).fault(file, message, Some("take it out, or write it as an escape in double quotes".to_owned())));
@@ -416,6 +416,6 @@ fn within<T>(pointer: &mut String, step: &str, then: impl FnOnce(&mut String) ->
 }
 
 /// A step of a JSON pointer (RFC 6901).
-pub(super) fn escape(step: &str) -> String {
+pub(crate) fn escape(step: &str) -> String {
     step.replace('~', "~0").replace('/', "~1")
 }

@@ -23,11 +23,11 @@ use crate::{
 };
 
 /// `things(c0 text key, c1 text, c2 text, c3 text)`.
-fn mapping(engines: Pair<Engine>) -> TableMapping {
+pub(super) fn mapping(engines: Pair<Engine>) -> TableMapping {
     Schema { engines, columns: vec![Kind::Text; 4], key_len: 1, default: None, generated: false }.mapping(0)
 }
 
-const ENGINES: Pair<Engine> = Pair { cloud: Engine::Postgres, local: Engine::Sqlite };
+pub(super) const ENGINES: Pair<Engine> = Pair { cloud: Engine::Postgres, local: Engine::Sqlite };
 
 fn merging(otherwise: StrategyName) -> Policy {
     Policy { strategy: StrategyChoice::MergeFields { otherwise }, ..POLICY }
@@ -40,7 +40,7 @@ fn kept(mapping: &TableMapping, agreed: &str) -> Option<Base> {
     Some(base(mapping, &rows))
 }
 
-fn base(mapping: &TableMapping, rows: &Pair<StoredRow>) -> Base {
+pub(super) fn base(mapping: &TableMapping, rows: &Pair<StoredRow>) -> Base {
     let hash = |side: Side| Some(mapping.access.get(side).hash(rows.get(side)));
     let common = |side: Side| mapping.decode(side, rows.get(side)).unwrap();
     let deleted = mapping.access.cloud.is_deleted(&rows.cloud);
@@ -210,7 +210,7 @@ fn where_a_lock_is_all_that_fences_only_what_takes_one_write_is_merged() {
 }
 
 /// One side's row of `mapping`: text in each of the three columns, and whether it is deleted.
-fn stored(mapping: &TableMapping, side: Side, values: &[String; 3], deleted: bool) -> StoredRow {
+pub(super) fn stored(mapping: &TableMapping, side: Side, values: &[String; 3], deleted: bool) -> StoredRow {
     let row =
         Row { values: ["k"].into_iter().chain(values.iter().map(String::as_str)).map(|text| Value::Text(text.into())).collect(), deleted };
     let width = mapping.access.get(side).columns.len();
@@ -222,7 +222,7 @@ fn stored(mapping: &TableMapping, side: Side, values: &[String; 3], deleted: boo
 }
 
 /// Carries a row's plan out in memory.
-fn carry_out(mapping: &TableMapping, sides: &mut Pair<Option<StoredRow>>, base_now: &mut Option<Base>, row: &PlannedRow) {
+pub(super) fn carry_out(mapping: &TableMapping, sides: &mut Pair<Option<StoredRow>>, base_now: &mut Option<Base>, row: &PlannedRow) {
     let written = row.expected_after(mapping);
     if let Step::Write { side, .. } = &row.step {
         sides.get_mut(*side).clone_from(&written);
@@ -230,6 +230,8 @@ fn carry_out(mapping: &TableMapping, sides: &mut Pair<Option<StoredRow>>, base_n
     if let Some(next) = row.next_base(mapping, written.as_ref()) {
         let rows = row.kept_rows(mapping, written.as_ref(), true);
         *base_now = Some(Base { hashes: next.hashes, deleted: next.deleted, columns: None, rows });
+    } else if matches!(row.step, Step::Write { .. } | Step::Forget) {
+        *base_now = None;
     }
 }
 

@@ -1,0 +1,28 @@
+//! `berqenas plugin …`: the workshop on the command line.
+
+mod build;
+mod inspect;
+mod new;
+mod test;
+
+use clap::Subcommand;
+
+use super::{Exit, Session, bars, screen, show};
+use crate::error::EngineError;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Plugin {
+    New(new::Args),
+    Build(build::Args),
+    Inspect(inspect::Args),
+    Test(test::Args),
+}
+
+pub(super) async fn run(command: Plugin, session: &Session) -> Result<Exit, EngineError> {
+    match command {
+        Plugin::New(args) => new::run(&args, session),
+        Plugin::Build(args) => build::run(&args, session).await,
+        Plugin::Inspect(args) => inspect::run(&args, session).await,
+        Plugin::Test(args) => test::run(&args, session).await,
+    }
+}

@@ -1,0 +1,52 @@
+//! The workshop for strategies of people's own, by the real binary.
+
+mod build;
+mod cases;
+mod inspect;
+mod new;
+
+use std::{path::Path, process::Command};
+
+use crate::support::process::cache;
+
+/// What a command came to.
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn exits(self, code: i32) -> Ran {
+        assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Has each of these texts, in either stream.
+    #[track_caller]
+    fn says(self, parts: &[&str]) -> Ran {
+        let all = format!("{}{}", self.stdout, self.stderr);
+        for part in parts {
+            assert!(all.contains(part), "{part} is missing in\n{all}");
+        }
+        self
+    }
+}
+
+/// `berqenas plugin …` in a folder; compiled strategies are kept for all tests of a run.
+fn plugin(folder: &Path, arguments: &[&str]) -> Ran {
+    with_path(folder, &std::env::var("PATH").unwrap(), arguments)
+}
+
+/// The same with another search path.
+fn with_path(folder: &Path, path: &str, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_berqenas"));
+    for name in ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_LOG", "NO_COLOR", "VIRTUAL_ENV"] {
+        command.env_remove(name);
+    }
+    let output =
+        command.arg("plugin").args(arguments).current_dir(folder).env("PATH", path).env("BERQENAS_CACHE", cache()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}

@@ -1,0 +1,79 @@
+//! `plugin new`: sources that can be built as they are, and that pass their own cases.
+
+use std::{fs, path::Path};
+
+use super::plugin;
+use crate::expect::root;
+
+#[test]
+fn a_new_strategy_in_each_language() {
+    let check = |arguments: &[&str], files: &[&str], component: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let ran = plugin(folder.path(), &[&["new", "longer-note"], arguments].concat()).exits(0);
+        let ran = ran.says(&["✓ longer-note in longer-note", "berqenas plugin build longer-note"]);
+        ran.says(&[&format!("berqenas plugin test longer-note/{component}")]);
+        for file in files.iter().chain(&["cases/note.yaml", "README.md", ".gitignore"]) {
+            let text = fs::read_to_string(folder.path().join("longer-note").join(file)).unwrap();
+            for left in ["my-strategy", "MyStrategy", "my_component"] {
+                assert!(!text.contains(left), "{file} has {left} left");
+            }
+        }
+        plugin(folder.path(), &["new", "longer-note"]).exits(2).says(&["longer-note holds something already", "--dir"]);
+    };
+    check(&[], &["Cargo.toml", "src/lib.rs"], "longer_note.wasm");
+    check(&["--lang", "js"], &["package.json", "strategy.js", "wit/strategy.wit"], "longer-note.wasm");
+    check(&["--lang", "python"], &["pyproject.toml", "app.py", "wit/strategy.wit"], "longer-note.wasm");
+}
+
+#[test]
+fn names_that_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["", "Note", "1st", "../up", "a b", "ä"] {
+        plugin(folder.path(), &["new", "--", name]).exits(2).says(&["is no name for a strategy", "small letters"]);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Where the SDK is found: named, around the new folder, or in the repository.
+#[test]
+fn the_sdk_is_the_nearest() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let manifest = |folder: &str| fs::read_to_string(root.join(folder).join("Cargo.toml")).unwrap();
+    let check = |folder: &str, more: &[&str], expected: &str| {
+        plugin(root, &[&["new", "a", "--dir", folder], more].concat()).exits(0);
+        assert!(manifest(folder).contains(&format!("berqenas-strategy = {expected}")), "{}", manifest(folder));
+    };
+    check("far", &[], r#"{ git = "https://github.com/berqenas/berqenas-sync" }"#);
+    fs::create_dir_all(root.join("plugins/sdk")).unwrap();
+    fs::write(root.join("plugins/sdk/Cargo.toml"), "").unwrap();
+    check("plugins/a", &[], r#"{ path = "../../plugins/sdk" }"#);
+    let sdk = root.join("plugins/sdk").canonicalize().unwrap();
+    check("b", &["--sdk", "plugins/sdk"], &format!("{{ path = {:?} }}", sdk.display().to_string()));
+}
+
+/// The whole way in Rust, where the toolchain and the SDK are there.
+#[test]
+fn a_new_strategy_in_rust_is_built_and_passes_its_cases() {
+    let sdk = root().join("plugins/sdk");
+    if !sdk.join("Cargo.toml").is_file() {
+        eprintln!("SKIPPED: there is no plugins/sdk to build with");
+        return;
+    }
+    // Kept between runs: only the first one builds the standard library.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-strategy");
+    fs::create_dir_all(&folder).unwrap();
+    let _ = fs::remove_dir_all(folder.join("made"));
+    plugin(&folder, &["new", "longer-note", "--dir", "made", "--sdk", sdk.to_str().unwrap()]).exits(0);
+    let kept = folder.join("target");
+    fs::create_dir_all(&kept).unwrap();
+    std::os::unix::fs::symlink(&kept, folder.join("made/target")).unwrap();
+    let built = plugin(&folder, &["build", "made"]);
+    if built.code != 0 && built.stderr.contains("can compile for wasm32-unknown-unknown") {
+        eprintln!("SKIPPED: {}", built.stderr);
+        return;
+    }
+    built.exits(0).says(&["✓ longer-note 0.1.0 (Rust, rustc", "made/longer_note.wasm"]);
+    let tested = plugin(&folder, &["test", "made/longer_note.wasm"]).exits(0);
+    tested.says(&["4 cases: all as expected", "✓ sides exchanged", "✓ 200 random conflicts"]);
+}
