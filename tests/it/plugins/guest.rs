@@ -250,3 +250,12 @@ pub(crate) fn diagnostics(count: u32, pointer: u32, length: u32) -> String {
         count * 20
     )
 }
+
+/// A guest that answers with whatever bytes are in the first value of the key: the first 20 of them are the answer's record, and all of them lie at
+/// 4096, for it to point to.
+pub(super) fn parrot() -> Vec<u8> {
+    let body = "(local.set $from (i32.load offset=4 (local.get $conflict)))
+        (memory.copy (i32.const 4096) (i32.load offset=8 (local.get $from)) (i32.load offset=12 (local.get $from)))";
+    let last = "(memory.copy (i32.const 1024) (i32.const 4096) (i32.const 20))";
+    Guest { body, last, ..Guest::default() }.component()
+}

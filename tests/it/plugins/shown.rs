@@ -107,3 +107,10 @@ async fn diagnostics_keep_their_place_in_parts() {
     let places: Vec<Option<usize>> = said.iter().map(|diagnostic| diagnostic.conflict).collect();
     assert_eq!(places, [Some(0), Some(2), Some(4)]);
 }
+
+#[tokio::test]
+async fn diagnostics_of_all_parts_are_bounded_together() {
+    let (body, last) = (at_key(3, "unreachable"), diagnostics(100, 16, 7));
+    let plugin = load(Guest { body: &body, last: &last, ..Guest::default() }.component()).await.unwrap();
+    assert_eq!(ask(&plugin, &conflicts(0..8)).await.diagnostics.len(), 8 + 16);
+}

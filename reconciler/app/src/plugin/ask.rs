@@ -291,9 +291,10 @@ impl<'a> Asking<'a> {
     }
 
     fn keep(&mut self, part: Range<usize>, answer: wit::Answer) {
-        /// Diagnostics beside one for each conflict.
+        /// Diagnostics beside one for each conflict, in however many parts they were asked about.
         const MORE: usize = 16;
-        let kept = answer.diagnostics.into_iter().take(part.len() + MORE).map(|said| Diagnostic {
+        let room = (self.batch.len() + MORE).saturating_sub(self.asked.diagnostics.len());
+        let kept = answer.diagnostics.into_iter().take(room.min(part.len() + MORE)).map(|said| Diagnostic {
             conflict: said
                 .conflict
                 .and_then(|place| usize::try_from(place).ok())

@@ -73,7 +73,7 @@ fn from_wit(value: wit::Value) -> Result<Value, (String, &'static str)> {
         wit::Value::Integer(value) => Value::Integer(value),
         wit::Value::Decimal(text) => match decimal_from_text(&text) {
             Some(number) => Value::Decimal(number),
-            None => return Err((text, "is not a decimal in plain notation (-12.5)")),
+            None => return Err((text, "is not a decimal in plain notation (-12.5), or one of more than 10000 characters")),
         },
         wit::Value::Float(bits) => Value::Float(f64::from_bits(bits)),
         wit::Value::Text(text) => Value::Text(text),

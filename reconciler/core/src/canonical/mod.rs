@@ -11,7 +11,7 @@ mod number;
 mod text;
 mod time;
 
-pub use admit::{admit, decimal_from_text};
+pub use admit::{DECIMAL_CHARS, admit, decimal_from_text};
 pub use common::{Agreement, CommonType, Disagreement, agree};
 pub use json::{from_json, show, show_stored, to_json};
 pub(crate) use number::{encode_boolean as encode_flag, stored_alike};

@@ -145,6 +145,17 @@ fn numbers_fit_or_are_refused() {
 }
 
 #[test]
+fn decimals_come_in_plain_notation_and_not_without_end() {
+    let long = "7".repeat(canonical::DECIMAL_CHARS);
+    for (text, taken) in [("-12.50", true), ("0", true), (&*long, true), (&*format!("{long}7"), false)] {
+        assert_eq!(canonical::decimal_from_text(text).is_some(), taken, "{text:.20}");
+    }
+    for text in ["", "-", "+1", ".5", "5.", "01", "1e5", "1_000", "NaN", "Infinity", "0x1", " 1", "1 ", "--1", "1.2.3", "\u{0661}"] {
+        assert_eq!(canonical::decimal_from_text(text), None, "{text}");
+    }
+}
+
+#[test]
 fn texts_and_documents_fit_or_are_refused() {
     check("varchar(5)", "TEXT", string("🚚🚚🚚🚚🚚"), Ok("\"🚚🚚🚚🚚🚚\""));
     check("varchar(5)", "TEXT", string("çığöşü"), Err("has 6 characters and varchar(5) holds 5"));
