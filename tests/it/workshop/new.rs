@@ -1,8 +1,8 @@
 //! `plugin new`: sources that can be built as they are, and that pass their own cases.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use super::plugin;
+use super::{plugin, plugin_with};
 use crate::expect::root;
 
 #[test]
@@ -60,20 +60,16 @@ fn a_new_strategy_in_rust_is_built_and_passes_its_cases() {
         eprintln!("SKIPPED: there is no plugins/sdk to build with");
         return;
     }
-    // Kept between runs: only the first one builds the standard library.
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-strategy");
-    fs::create_dir_all(&folder).unwrap();
-    let _ = fs::remove_dir_all(folder.join("made"));
-    plugin(&folder, &["new", "longer-note", "--dir", "made", "--sdk", sdk.to_str().unwrap()]).exits(0);
-    let kept = folder.join("target");
-    fs::create_dir_all(&kept).unwrap();
-    std::os::unix::fs::symlink(&kept, folder.join("made/target")).unwrap();
-    let built = plugin(&folder, &["build", "made"]);
+    let folder = tempfile::tempdir().unwrap();
+    plugin(folder.path(), &["new", "longer-note", "--sdk", sdk.to_str().unwrap()]).exits(0);
+    // With the samples' own: the standard library and the SDK are compiled once for all.
+    let target = root().join("plugins/target").into_os_string();
+    let built = plugin_with(folder.path(), &[("CARGO_TARGET_DIR", &target)], &["build", "longer-note"]);
     if built.code != 0 && built.stderr.contains("can compile for wasm32-unknown-unknown") {
         eprintln!("SKIPPED: {}", built.stderr);
         return;
     }
-    built.exits(0).says(&["✓ longer-note 0.1.0 (Rust, rustc", "made/longer_note.wasm"]);
-    let tested = plugin(&folder, &["test", "made/longer_note.wasm"]).exits(0);
+    built.exits(0).says(&["✓ longer-note 0.1.0 (Rust, rustc", "longer-note/longer_note.wasm"]);
+    let tested = plugin(folder.path(), &["test", "longer-note/longer_note.wasm"]).exits(0);
     tested.says(&["4 cases: all as expected", "✓ sides exchanged", "✓ 200 random conflicts"]);
 }
