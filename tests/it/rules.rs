@@ -7,6 +7,7 @@ mod lock;
 mod marks;
 mod order;
 mod rings;
+mod samples;
 mod values;
 mod writes;
 

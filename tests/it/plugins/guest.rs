@@ -13,6 +13,7 @@ pub(crate) struct Guest<'a> {
     pub(crate) name: &'a str,
     pub(crate) version: &'a str,
     pub(crate) schema: &'a str,
+    pub(crate) needs_base: bool,
     /// 0: the columns named; 1: those that differ; 2: all.
     pub(crate) scope: u8,
     pub(crate) names: &'a [&'a str],
@@ -36,6 +37,7 @@ impl Default for Guest<'_> {
             name: "hostile",
             version: "1.0.0",
             schema: "{}",
+            needs_base: false,
             scope: 2,
             names: &[],
             pointers: &[],
@@ -70,7 +72,7 @@ impl Guest<'_> {
             words([place, bytes.len()])
         };
         let mut record: Vec<u8> = [self.name, self.version, self.schema].iter().flat_map(|text| put(text.as_bytes())).collect();
-        record.extend([0, 0, 0, 0, self.scope, 0, 0, 0]);
+        record.extend([u8::from(self.needs_base), 0, 0, 0, self.scope, 0, 0, 0]);
         for list in [self.names, self.pointers] {
             let items: Vec<u8> = list.iter().flat_map(|text| put(text.as_bytes())).collect();
             let place = put(&items)[..4].to_vec();

@@ -1,5 +1,6 @@
 //! What tests share.
 
+pub(crate) mod guests;
 pub(crate) mod markdown;
 pub(crate) mod postgres;
 pub(crate) mod process;

@@ -134,7 +134,7 @@ impl World {
 
     /// The engine over this world, as a new process would open it.
     pub(crate) fn engine(&self) -> Engine {
-        Engine::open(EngineOptions { specs: self.folder().join("specs"), state: None, cache: None }).unwrap()
+        Engine::open(EngineOptions { specs: self.folder().join("specs"), state: None, cache: Some(super::guests::cache()) }).unwrap()
     }
 
     /// `sync prepare --apply` on both sides.

@@ -9,7 +9,7 @@ use fastrand::Rng;
 
 use crate::{
     schema::{LIMIT, TableKind},
-    script::{Act, DatabasePlan, Event, NameTrigger, Script, SyncPlan, SyncRules, UserWrite, WorldPlan},
+    script::{Act, DatabasePlan, Event, NameTrigger, Own, Script, SyncPlan, SyncRules, UserWrite, WorldPlan},
 };
 
 /// What a storm may be made of.
@@ -62,7 +62,10 @@ impl Climate {
 /// The script of a seed.
 #[must_use]
 pub fn script(seed: u64, climate: &Climate) -> Script {
-    let mut maker = Maker { random: Rng::with_seed(seed), tag: 0, keys: 4, plain: false, climate: *climate };
+    // Drawn apart: what else a seed makes stays as it is.
+    let own = Rng::with_seed(!seed).choice([Own::Rows, Own::Base, Own::None, Own::None, Own::None, Own::None, Own::None, Own::None]);
+    let own = own.filter(|_| climate.focus.is_none()).unwrap_or_default();
+    let mut maker = Maker { random: Rng::with_seed(seed), tag: 0, keys: 4, plain: false, own, climate: *climate };
     let world = match climate.focus {
         None => maker.world(),
         Some(focus) => maker.world_for(focus),
@@ -81,6 +84,8 @@ struct Maker {
     keys: u8,
     /// Nobody does what only a full run can see.
     plain: bool,
+    /// Every spec names a strategy of one's own.
+    own: Own,
     climate: Climate,
 }
 
@@ -159,6 +164,7 @@ impl Maker {
             by_hash: self.chance(8),
             narrow: self.chance(25),
             merges,
+            own: self.own,
         }
     }
 
@@ -240,6 +246,7 @@ impl Maker {
             by_hash: false,
             narrow: false,
             merges: false,
+            own: Own::None,
         };
         let locals = if focus == Focus::Branches { 1..3 } else { 1..2 };
         let syncs = locals.clone().map(|local| SyncPlan { cloud: 0, local, rules: rules.clone() }).collect();

@@ -12,6 +12,9 @@
 pub mod arena;
 pub mod disk;
 pub mod generate;
+#[path = "../../it/plugins/guest.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "what its tests need; a guest that is no WebAssembly is a defect of the storm")]
+mod guest;
 pub mod oracle;
 pub mod play;
 pub mod real;
@@ -23,3 +26,4 @@ pub mod shrink;
 pub mod sim;
 pub mod simulated;
 pub mod specs;
+mod strategy;

@@ -29,7 +29,7 @@ use crate::{
     arena::{Arena, Rows, Witnessed, sync_name},
     record::{Deed, Place, Record, key_json, named},
     schema::{Cell, Content, TableKind, table},
-    script::{NameTrigger, Script, SyncRules},
+    script::{NameTrigger, Own, Script, SyncRules},
 };
 
 /// Edits this far apart have an order that clocks must tell, in microseconds.
@@ -238,7 +238,7 @@ impl Judge<'_> {
 
     /// Whether some spec merges fields at some time.
     fn merges(&self) -> bool {
-        self.said().any(|rules| rules.merges)
+        self.said().any(|rules| rules.merges || rules.own != Own::None)
     }
 
     /// Whether every column of a row is as somebody left it.

@@ -114,6 +114,22 @@ pub struct SyncRules {
     /// Fields are merged, and the strategy is asked for what both sides changed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub merges: bool,
+    /// A strategy of one's own decides instead, which fails now and then.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub own: Own,
+}
+
+/// A strategy of one's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Own {
+    /// There is none.
+    #[default]
+    None,
+    /// One that looks at both rows.
+    Rows,
+    /// One that merges against the base, which is kept for it.
+    Base,
 }
 
 /// What happens. Runs and users are known by small numbers; whatever names one that is not there does nothing.
@@ -276,6 +292,6 @@ fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-fn is_default(names: &NameTrigger) -> bool {
-    *names == NameTrigger::None
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -44,6 +44,7 @@ use crate::{
     script::{Event, Script, SyncRules},
     sim::{Sabotage, SimDatabase, Snapshot, TxId, When},
     specs::loaded,
+    strategy,
 };
 
 /// When every storm begins: 2026-01-14 09:00 UTC, in microseconds since 1970.
@@ -212,7 +213,7 @@ impl Simulation {
     fn engine_at(&self, gate: Gate, room: Option<u16>) -> (Engine, Arc<Gate>) {
         let gate = Arc::new(gate);
         let surroundings = Surroundings { time: Arc::clone(&self.time), gate: Arc::clone(&gate), kept: Arc::clone(&self.kept), room };
-        (Engine::within(Arc::new(surroundings), self.specs.clone(), self.state.clone()), gate)
+        (Engine::within(Arc::new(surroundings), self.specs.clone(), self.state.clone(), strategy::plugins()), gate)
     }
 }
 

@@ -11,7 +11,8 @@ use berqenas_core::{
 use crate::{
     arena::sync_name,
     schema::table,
-    script::{Script, SyncRules},
+    script::{Own, Script, SyncRules},
+    strategy,
 };
 
 /// The text of a sync's spec; `address` gives each database's URL.
@@ -34,9 +35,10 @@ pub fn text(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(us
         HardDeletes::Propagate => "propagate",
         HardDeletes::Manual => "manual",
     };
-    let strategy = match (rules.merges, rules.strategy.as_str()) {
-        (false, name) => name.to_owned(),
-        (true, otherwise) => format!("{{name: merge_fields, otherwise: {otherwise}}}"),
+    let strategy = match (rules.own, rules.merges, rules.strategy.as_str()) {
+        (Own::None, false, name) => name.to_owned(),
+        (Own::None, true, otherwise) => format!("{{name: merge_fields, otherwise: {otherwise}}}"),
+        (own, ..) => format!("own\nstrategies:\n  own: {}", strategy::entry(own)),
     };
     let mut text = format!(
         "version: 1\nname: {}\nid: {}\ncloud: {}\nlocal: {}\nstrategy: {strategy}\ninitial: {initial}\nbatch_rows: {}\noverlap: {}s\n\

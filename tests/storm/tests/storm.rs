@@ -4,10 +4,12 @@
 
 use std::path::Path;
 
+use berqenas::engine::request::ConflictFilter;
 use berqenas_storm::{
+    arena::{Arena, sync_name},
     generate::{self, Climate},
     play::play,
-    script::Script,
+    script::{Own, Script},
     simulated::Simulation,
 };
 
@@ -77,4 +79,29 @@ fn what_once_failed_holds() {
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(played > 0, "no case in {}", folder.display());
+}
+
+/// Storms whose strategy is a plugin: it decides for either side, merges, traps, and answers what no table can take; nothing is lost.
+#[test]
+fn strategies_of_ones_own_decide_and_fail() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    let own = |script: &Script| script.world.syncs.iter().any(|sync| sync.rules.own != Own::None);
+    let scripts = (1..400).map(|seed| generate::script(seed, &Climate::SIMULATED)).filter(own);
+    for script in scripts.take(60) {
+        runtime.block_on(async {
+            let mut arena = Simulation::new(&script, None).unwrap();
+            let verdict = play(&script, &mut arena).await;
+            assert!(verdict.findings.is_empty(), "seed {}: {:#?}", script.seed, verdict.findings);
+            for sync in 0..script.world.syncs.len() {
+                let log = arena.engine().conflicts(&sync_name(sync), &ConflictFilter::default()).await.unwrap();
+                for entry in log.iter().filter(|entry| entry.plugin.is_some()) {
+                    let how = ["it trapped", "does not fit the table"].into_iter().find(|how| entry.reason.contains(how));
+                    seen.insert(how.map_or_else(|| format!("{:?}", entry.winner), str::to_owned));
+                }
+            }
+        });
+    }
+    let expected = ["Cloud", "Local", "Merged", "None", "does not fit the table", "it trapped"];
+    assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }

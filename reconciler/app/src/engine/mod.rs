@@ -16,7 +16,7 @@ mod leased;
 pub mod outcome;
 mod planfile;
 mod planner;
-mod plugins;
+pub mod plugins;
 mod reading;
 pub mod request;
 mod rival;
@@ -72,7 +72,7 @@ pub struct Engine {
     folder: PathBuf,
     state: PathBuf,
     environment: Arc<dyn Environment>,
-    plugins: Plugins,
+    plugins: Arc<Plugins>,
 }
 
 /// The JSON Schema of spec files.
@@ -104,16 +104,15 @@ impl Engine {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
         };
-        // Without plugins nothing is kept, and no folder made for it.
-        let has_plugins = specs.specs.iter().any(|loaded| !loaded.spec.strategies.is_empty());
-        let plugins = Plugins::new(options.cache.as_deref().filter(|_| has_plugins));
+        let plugins = Arc::new(Plugins::new(options.cache.as_deref()));
         Ok(Engine { specs, folder: options.specs, state, environment: Arc::new(System), plugins })
     }
 
-    /// An engine over specs that are read already, in an environment of the caller's: for simulations.
+    /// An engine over specs that are read already, in an environment of the caller's, with plugins that others may have loaded: for
+    /// simulations.
     #[must_use]
-    pub fn within(environment: Arc<dyn Environment>, specs: LoadedSpecs, state: PathBuf) -> Engine {
-        Engine { specs, folder: PathBuf::new(), state, environment, plugins: Plugins::new(None) }
+    pub fn within(environment: Arc<dyn Environment>, specs: LoadedSpecs, state: PathBuf, plugins: Arc<Plugins>) -> Engine {
+        Engine { specs, folder: PathBuf::new(), state, environment, plugins }
     }
 
     /// The folder of the specs.

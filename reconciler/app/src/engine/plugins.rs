@@ -28,7 +28,7 @@ const REMARKS: usize = 16;
 
 /// The plugins of all specs, each loaded once.
 #[derive(Debug)]
-pub(super) struct Plugins {
+pub struct Plugins {
     host: Host,
     loaded: Mutex<Vec<Plugin>>,
 }
@@ -95,7 +95,8 @@ pub(super) fn limits(spec: &PluginLimits) -> Limits {
 
 impl Plugins {
     /// None yet; compiled ones are kept in that folder.
-    pub(super) fn new(cache: Option<&Path>) -> Plugins {
+    #[must_use]
+    pub fn new(cache: Option<&Path>) -> Plugins {
         Plugins { host: Host::new(cache), loaded: Mutex::new(Vec::new()) }
     }
 

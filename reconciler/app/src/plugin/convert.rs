@@ -36,12 +36,20 @@ fn nanos(instant: wit::Instant) -> Option<i128> {
     fits.then(|| i128::from(instant.seconds) * i128::from(NANOS) + i128::from(instant.nanoseconds))
 }
 
+/// A decimal's text without zeros at the end of its fraction: cheaper than arithmetic, and most have none.
+fn plain(text: String) -> String {
+    if !text.contains('.') || !text.ends_with('0') {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 pub(super) fn to_wit(value: &Value) -> wit::Value {
     match value {
         Value::Null => wit::Value::Null,
         Value::Boolean(value) => wit::Value::Boolean(*value),
         Value::Integer(value) => wit::Value::Integer(*value),
-        Value::Decimal(value) => wit::Value::Decimal(value.normalized().to_plain_string()),
+        Value::Decimal(value) => wit::Value::Decimal(plain(value.to_plain_string())),
         Value::Float(value) => wit::Value::Float(berqenas_core::value::canonical_float(*value).to_bits()),
         Value::Text(text) => wit::Value::Text(text.clone()),
         Value::Bytes(bytes) => wit::Value::Bytes(bytes.clone()),
@@ -118,17 +126,20 @@ fn assigned(mapping: &TableMapping, assignment: wit::Assignment) -> Result<Assig
 
 /// One conflict with the columns that are shown.
 pub(super) fn conflict(contested: &Contested, key_len: usize, shown: &[bool], differing: bool) -> wit::Conflict {
-    let wanted = |column: usize| {
-        let moved = || contested.base.is_some() && Side::BOTH.into_iter().any(|side| contested.changed(side, column));
-        shown[column] || differing && (contested.differs(column) || moved())
-    };
+    let fields = (key_len..shown.len()).filter_map(|column| {
+        let differs = contested.differs(column);
+        let changed = Pair::new(contested.changed(Side::Cloud, column), contested.changed(Side::Local, column));
+        // Without a base all counts as changed, which tells nothing.
+        let moved = contested.base.is_some() && (changed.cloud || changed.local);
+        (shown[column] || differing && (differs || moved)).then(|| field(contested, column, differs, changed))
+    });
     wit::Conflict {
         kind: kind(contested.kind),
         key: contested.key.0.iter().map(to_wit).collect(),
         cloud: holding(contested, Side::Cloud),
         local: holding(contested, Side::Local),
         has_base: contested.base.is_some(),
-        fields: (key_len..shown.len()).filter(|column| wanted(*column)).map(|column| field(contested, column)).collect(),
+        fields: fields.collect(),
         ext: Vec::new(),
     }
 }
@@ -145,7 +156,7 @@ fn holding(contested: &Contested, side: Side) -> wit::Holding {
     wit::Holding { operation, edited_at: contested.edited.get(side).map(|micros| instant(i128::from(micros) * MICRO)) }
 }
 
-fn field(contested: &Contested, column: usize) -> wit::Field {
+fn field(contested: &Contested, column: usize, differs: bool, changed: Pair<bool>) -> wit::Field {
     let bases = Pair::new(contested.base_value(Side::Cloud, column), contested.base_value(Side::Local, column));
     wit::Field {
         column: u32::try_from(column).unwrap_or(u32::MAX),
@@ -153,9 +164,9 @@ fn field(contested: &Contested, column: usize) -> wit::Field {
         local: contested.value(Side::Local, column).map(to_wit),
         base: bases.cloud.map(to_wit),
         local_base: bases.local.filter(|_| bases.local != bases.cloud).map(to_wit),
-        differs: contested.differs(column),
-        cloud_changed: contested.changed(Side::Cloud, column),
-        local_changed: contested.changed(Side::Local, column),
+        differs,
+        cloud_changed: changed.cloud,
+        local_changed: changed.local,
     }
 }
 

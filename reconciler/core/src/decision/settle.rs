@@ -47,7 +47,7 @@ fn merged(mapping: &TableMapping, contested: &Contested, start: Side, set: &[Ass
             Source::Value(value) => given(mapping, column, value)?,
         };
     }
-    fits(mapping, &row)?;
+    fits(mapping, contested, &row)?;
     Ok(row)
 }
 
@@ -60,7 +60,7 @@ fn deleted(mapping: &TableMapping, contested: &Contested) -> Result<Row, BadDeci
     if let Some(row) = rows().find(|row| row.deleted) {
         return Ok(row.clone());
     }
-    let mut made = rows().map(|row| Row { deleted: true, ..row.clone() }).map(|row| fits(mapping, &row).map(|()| row));
+    let mut made = rows().map(|row| Row { deleted: true, ..row.clone() }).map(|row| fits(mapping, contested, &row).map(|()| row));
     let first = made.next().ok_or(BadDecision::NoRow { side: Side::Cloud })?;
     Ok(first.or_else(|fault| made.next().and_then(Result::ok).ok_or(fault))?)
 }
@@ -71,11 +71,15 @@ fn given(mapping: &TableMapping, column: usize, value: &Value) -> Result<Value, 
     admit(value, &pair.common).map_err(|reason| Unrepresentable { column: pair.name.clone(), value: show(value), reason })
 }
 
-/// Both sides can hold the row's content.
-fn fits(mapping: &TableMapping, row: &Row) -> Result<(), Unrepresentable> {
-    for (index, value) in row.values.iter().enumerate().skip(mapping.key_len) {
-        let pair = &mapping.columns[index];
-        for side in Side::BOTH {
+/// Both sides can hold the row's content. What a side holds already is not written, and so not looked at.
+fn fits(mapping: &TableMapping, contested: &Contested, row: &Row) -> Result<(), Unrepresentable> {
+    for side in Side::BOTH {
+        let held = contested.rows.get(side).as_ref();
+        for (index, value) in row.values.iter().enumerate().skip(mapping.key_len) {
+            if held.is_some_and(|held| held.values[index] == *value) {
+                continue;
+            }
+            let pair = &mapping.columns[index];
             if *value == Value::Null && !pair.shapes.get(side).nullable {
                 let reason = format!("is refused by the {side} side, where the column is NOT NULL");
                 return Err(Unrepresentable { column: pair.name.clone(), value: show(value), reason });

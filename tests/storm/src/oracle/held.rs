@@ -129,6 +129,8 @@ impl Judge<'_> {
                 self.row(self.database(sync, side.other()), place).is_some_and(|row| self.clashes(self.database(sync, side), place, row))
             })
         };
+        // Rows that both sides edited alike are the same, and yet nobody may have said that they are right.
+        let differ = differ || entry.kind == ConflictKind::SameEdit.as_str();
         differ && (entry.kind != ConflictKind::UniqueClash.as_str() || held())
     }
 }

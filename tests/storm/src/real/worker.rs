@@ -23,7 +23,7 @@ use berqenas_core::{shape::Engine as DatabaseEngine, value::Side};
 use clap::Parser;
 
 use super::gated::{Gate, Gated, say};
-use crate::disk;
+use crate::{disk, strategy};
 
 /// The word after which the storm's own program is a worker.
 pub const WORKER: &str = "worker";
@@ -103,7 +103,7 @@ pub(super) fn engine_over(specs: &Path, state: &Path, environment: Ahead) -> Res
     let specs = specs::load(specs).map_err(|fault| fault.to_string())?;
     match specs.faults.first() {
         Some(fault) => Err(format!("a spec of the storm is faulty: {fault}")),
-        None => Ok(Engine::within(Arc::new(environment), specs, state.to_owned())),
+        None => Ok(Engine::within(Arc::new(environment), specs, state.to_owned(), strategy::plugins())),
     }
 }
 
