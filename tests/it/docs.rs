@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::{
     expect::root,
     support::{
+        guests::lacks_toolchain,
         markdown::{Block, Document, updating},
         postgres::{Locale, TestPostgres},
         shell::{Shell, mask},
@@ -139,7 +140,7 @@ async fn the_first_strategy_is_made_as_it_says() {
     std::os::unix::fs::symlink(root().join("plugins").canonicalize().unwrap(), shell.folder().join("plugins")).unwrap();
     shell.set("CARGO_TARGET_DIR", &root().join("plugins/target").display().to_string());
     let tried = shell.run("berqenas plugin new tried && berqenas plugin build tried").await;
-    if tried.code != 0 && (tried.text.contains("can compile for wasm32") || tried.text.contains("no Rust toolchain")) {
+    if tried.code != 0 && lacks_toolchain(&tried.text) {
         eprintln!("SKIPPED: {}", tried.text);
         return;
     }

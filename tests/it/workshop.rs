@@ -8,7 +8,7 @@ mod pin;
 
 use std::{ffi::OsStr, path::Path, process::Command};
 
-use crate::support::process::cache;
+use crate::support::guests::cache;
 
 /// What a command came to.
 struct Ran {

@@ -87,7 +87,7 @@ impl Shell {
             .current_dir(self.folder())
             .env("PATH", path)
             .env("TZ", "UTC")
-            .env("BERQENAS_CACHE", super::process::cache())
+            .env("BERQENAS_CACHE", super::guests::cache())
             .envs(self.variables.iter().cloned())
             .output()
             .unwrap();

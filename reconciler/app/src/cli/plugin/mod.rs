@@ -4,6 +4,7 @@ mod build;
 mod inspect;
 mod new;
 mod pin;
+mod replay;
 mod test;
 
 use clap::Subcommand;
@@ -18,6 +19,7 @@ pub(super) enum Plugin {
     Inspect(inspect::Args),
     Test(test::Args),
     Pin(pin::Args),
+    Replay(replay::Args),
 }
 
 pub(super) async fn run(command: Plugin, session: &Session) -> Result<Exit, EngineError> {
@@ -27,5 +29,6 @@ pub(super) async fn run(command: Plugin, session: &Session) -> Result<Exit, Engi
         Plugin::Inspect(args) => inspect::run(&args, session).await,
         Plugin::Test(args) => test::run(&args, session).await,
         Plugin::Pin(args) => pin::run(&args, session).await,
+        Plugin::Replay(args) => replay::run(&args, session).await,
     }
 }
