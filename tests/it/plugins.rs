@@ -5,6 +5,7 @@ mod cache;
 mod descriptions;
 pub(crate) mod guest;
 mod mutated;
+mod samples;
 mod shown;
 mod values;
 
@@ -38,6 +39,10 @@ fn column(name: &str, declared: &str, kind: ColumnType, nullable: bool) -> Colum
     }
 }
 
+fn text(max_chars: Option<u32>) -> ColumnType {
+    ColumnType::Text { max_chars, padded: false }
+}
+
 /// A table with the key `id` and these columns, the same on both sides.
 fn table(columns: impl IntoIterator<Item = ColumnShape>) -> TableMapping {
     let id = column("id", "bigint", ColumnType::Integer { bits: 64 }, false);
@@ -68,7 +73,6 @@ fn table(columns: impl IntoIterator<Item = ColumnShape>) -> TableMapping {
 
 /// `id`, `name varchar(10) NOT NULL`, `note text`: the numbers 0, 1 and 2.
 fn mapping() -> TableMapping {
-    let text = |max_chars| ColumnType::Text { max_chars, padded: false };
     table([column("name", "varchar(10)", text(Some(10)), false), column("note", "text", text(None), true)])
 }
 

@@ -59,7 +59,8 @@ fn what_cannot_be_counted_waits_for_a_person() {
     let gone = Case { base: row(r#"{"stock": 1}"#), cloud: row(r#"{"stock": 2}"#), ..Case::default() };
     check(STOCK, &gone, "manual: the local side deleted the row, and there is nothing to count there");
     check(STOCK, &edits(r#"{"stock": 1}"#, r#"{"stock": 2}"#, "{}"), "manual: column stock is NULL");
-    check(STOCK, &edits("{}", r#"{"stock": 2}"#, r#"{"stock": 3}"#), "manual: column stock is NULL");
+    let nothing = "manual: column stock was NULL when both sides agreed, so there is nothing to count from";
+    check(STOCK, &edits("{}", r#"{"stock": 2}"#, r#"{"stock": 3}"#), nothing);
     let oversold = edits(r#"{"stock": 5}"#, r#"{"stock": 2}"#, r#"{"stock": 1}"#);
     let min = r#"{"columns": ["stock"], "min": 0}"#;
     check(min, &oversold, "manual: column stock would be -2, which is less than 0");

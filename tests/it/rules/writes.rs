@@ -15,6 +15,7 @@ use berqenas::{
     engine::{
         Engine,
         environment::{Environment, System},
+        plugins::Plugins,
         request::{Progress, Step, SyncRequest},
     },
     error::ErrorKind,
@@ -380,7 +381,7 @@ async fn the_lease_is_renewed_between_writes_of_rows_that_waited() {
         }
         let slow = Arc::new(Slow::default());
         let loaded = specs::load(&world.folder().join("specs")).unwrap();
-        let engine = Engine::within(Arc::clone(&slow) as _, loaded, world.state());
+        let engine = Engine::within(Arc::clone(&slow) as _, loaded, world.state(), Arc::new(Plugins::new(None)));
         let leased = Leased { slow, state: world.state(), writes: AtomicI64::new(0) };
         let outcome = engine.sync("test", &SyncRequest::default(), &leased).await.unwrap();
         assert_eq!((outcome.report.total_synced, outcome.pending), (ROWS as u64, 0), "{outcome:?}");

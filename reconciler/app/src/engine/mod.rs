@@ -106,7 +106,9 @@ impl Engine {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
         };
-        let plugins = Arc::new(Plugins::new(options.cache.as_deref()));
+        // Without plugins nothing is kept, and no folder made for it.
+        let has_plugins = specs.specs.iter().any(|loaded| !loaded.spec.strategies.is_empty());
+        let plugins = Arc::new(Plugins::new(options.cache.as_deref().filter(|_| has_plugins)));
         Ok(Engine { specs, folder: options.specs, state, environment: Arc::new(System), plugins })
     }
 
