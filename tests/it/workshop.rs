@@ -5,6 +5,7 @@ mod cases;
 mod inspect;
 mod new;
 mod pin;
+mod replay;
 
 use std::{ffi::OsStr, path::Path, process::Command};
 

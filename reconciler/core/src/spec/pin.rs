@@ -73,6 +73,8 @@ pub fn with_pins(text: &str, digests: &[(usize, String)]) -> Result<String, Stri
         .collect();
     let mut edits = Vec::new();
     for (place, digest) in digests {
+        // Digits alone, or with one `e`, would be a number.
+        let digest = &if digest.parse::<f64>().is_ok() { format!("\"{digest}\"") } else { digest.clone() };
         let entry = entries.get(*place).and_then(Option::as_ref).ok_or("the strategy is not written out where it stands (an alias?)")?;
         edits.push(edit(text, entry, digest)?);
     }
@@ -92,7 +94,7 @@ fn edit(text: &str, entry: &Mapping, digest: &str) -> Result<(std::ops::Range<us
         let kept = text[held.clone()].trim_end();
         return Ok((held.start..held.start + kept.len(), if kept.is_empty() { format!(" {digest}") } else { digest.to_owned() }));
     }
-    let wasm = entry.entries().find(|entry| entry.key_matches(&WASM)).ok_or("the component is not written out where it stands")?;
+    let wasm = entry.entries().find(|entry| entry.key_matches(WASM)).ok_or("the component is not written out where it stands")?;
     let (Some(key), Some(value)) = (wasm.key_node(), wasm.value_node()) else { return Err("the component is not written out".to_owned()) };
     let (key, value) = (range(&key), range(&value));
     let end = value.start + text[value.clone()].trim_end().len();
@@ -146,6 +148,12 @@ mod tests {
             "strategies: {a: {wasm: x}}\n---\n# none\n---\nname: b\nstrategies:\n  c:\n    wasm: y",
             "strategies: {a: {wasm: x, blake3: new}}\n---\n# none\n---\nname: b\nstrategies:\n  c:\n    wasm: y\n    blake3: new",
         );
+    }
+
+    #[test]
+    fn a_digest_that_looks_like_a_number_stays_text() {
+        let text = with_pins("strategies: {one: {wasm: x}}", &[(0, "12e4".into())]).unwrap();
+        assert_eq!(text, "strategies: {one: {wasm: x, blake3: \"12e4\"}}");
     }
 
     #[test]
