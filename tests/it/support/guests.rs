@@ -9,16 +9,12 @@ use std::{
     time::SystemTime,
 };
 
+pub(crate) use super::world::plugin_cache as cache;
 use crate::expect::root;
 
 /// What the program says where there is nothing to build with. Anything else that goes wrong is a failure.
 const MISSING: [&str; 4] =
     ["there is no Rust toolchain here", "no Rust toolchain here can compile for", "there is no Node.js here", "is not installed in"];
-
-/// The folder in which compiled plugins are kept, for all tests of a run.
-pub(crate) fn cache() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
-}
 
 /// The component of a folder of `plugins/`, up to date with its sources. `None`, loudly, where the toolchain is missing.
 ///
