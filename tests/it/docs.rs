@@ -20,7 +20,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::{
     expect::root,
     support::{
-        guests::lacks_toolchain,
+        guests::{self, lacks_toolchain},
         markdown::{Block, Document, updating},
         postgres::{Locale, TestPostgres},
         shell::{Shell, mask},
@@ -145,7 +145,15 @@ async fn the_first_strategy_is_made_as_it_says() {
         return;
     }
     assert_eq!(tried.code, 0, "{}", tried.text);
-    assert!(sessions(&mut shell, &mut Document::open("plugins/README.md"), "plugins").await > 0, "no session found");
+    let mut document = Document::open("plugins/README.md");
+    assert!(sessions(&mut shell, &mut document, "plugins").await > 0, "no session found");
+    // The cases that it shows are those of a sample.
+    let counter = guests::component("counter").unwrap();
+    for block in document.blocks().iter().filter(|block| block.mark == CASES) {
+        shell.write("shown.yaml", &block.text);
+        let tested = shell.run(&format!("berqenas plugin test {} --cases shown.yaml", counter.display())).await;
+        assert_eq!(tested.code, 0, "{}: {}", document.place(block), tested.text);
+    }
 }
 
 /// Runs the commands of a block; answers the block as it should be.

@@ -1,6 +1,6 @@
 //! `plugin new`: sources that can be built as they are, and that pass their own cases.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use super::{plugin, plugin_with};
 use crate::{expect::root, support::guests::lacks_toolchain};
@@ -50,6 +50,23 @@ fn the_sdk_is_the_nearest() {
     check("plugins/a", &[], r#"{ path = "../../plugins/sdk" }"#);
     let sdk = root.join("plugins/sdk").canonicalize().unwrap();
     check("b", &["--sdk", "plugins/sdk"], &format!("{{ path = {:?} }}", sdk.display().to_string()));
+}
+
+/// The other languages' tools are large: without them, at least nothing is misspelt.
+#[test]
+fn new_strategies_in_other_languages_are_well_formed() {
+    let check = |language: &str, file: &str, program: &str, arguments: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        plugin(folder.path(), &["new", "longer-note", "--lang", language]).exits(0);
+        let ran = Command::new(program).args(arguments).arg(file).current_dir(folder.path().join("longer-note")).output();
+        match ran {
+            Ok(ran) => assert!(ran.status.success(), "{file}: {}", String::from_utf8_lossy(&ran.stderr)),
+            Err(fault) => eprintln!("SKIPPED: {file} is not looked at, since there is no {program} here: {fault}"),
+        }
+    };
+    check("js", "strategy.js", "node", &["--check"]);
+    check("js", "package.json", "node", &["-e", "JSON.parse(require('fs').readFileSync(process.argv[1]))"]);
+    check("python", "app.py", "python3", &["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())"]);
 }
 
 /// The whole way in Rust, where the toolchain is there.
