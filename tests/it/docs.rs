@@ -4,7 +4,9 @@
 //! - `yaml`: a spec, or a part of one, that must be valid; `yaml FILE` is also written to that file, for the commands that follow;
 //! - `console`: lines after `$ ` are run in one empty folder a document, and the lines below them are what they print, a line `…`
 //!   standing for any number of lines; what differs from run to run is masked;
+//! - `yaml cases`: cases of a strategy, which must be valid;
 //! - `console demo`: a part of what the demo prints;
+//! - `console plugins`: run by [`the_first_strategy_is_made_as_it_says`], where strategies can be built;
 //! - `sql postgres grants`: run by [`the_grants_are_enough`];
 //! - `sh source`, `sh server`, `sql …`: not run here, because they build the program, or need a server; the text says which;
 //! - `text`, `rust` and `json`: not run.
@@ -18,6 +20,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::{
     expect::root,
     support::{
+        guests::{self, lacks_toolchain},
         markdown::{Block, Document, updating},
         postgres::{Locale, TestPostgres},
         shell::{Shell, mask},
@@ -26,10 +29,11 @@ use crate::{
 
 #[test]
 fn every_block_is_of_a_kind_that_is_looked_after() {
-    const KINDS: [(&str, &str); 9] = [
+    const KINDS: [(&str, &str); 10] = [
         ("yaml", "*"),
         ("console", ""),
         ("console", "demo"),
+        ("console", "plugins"),
         ("sql", "postgres"),
         ("sql", "postgres grants"),
         ("sh", "source"),
@@ -50,6 +54,14 @@ fn every_yaml_block_is_a_valid_spec() {
     let mut count = 0;
     for document in Document::all() {
         for block in document.blocks().iter().filter(|block| block.language == "yaml") {
+            if block.mark == CASES {
+                assert!(
+                    berqenas_core::cases::read(&document.place(block), block.text.as_bytes()).is_ok(),
+                    "{} are no cases",
+                    document.place(block)
+                );
+                continue;
+            }
             let text = completed(&block.text);
             if let Err(faults) = spec::read_bytes(&document.place(block), text.as_bytes()) {
                 let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -60,6 +72,9 @@ fn every_yaml_block_is_a_valid_spec() {
     }
     assert!(count >= 5, "only {count} specs found");
 }
+
+/// The mark of YAML that is no spec.
+const CASES: &str = "cases";
 
 /// A part of a spec, with what every spec needs.
 fn completed(part: &str) -> String {
@@ -87,27 +102,58 @@ async fn every_session_prints_what_it_says() {
         if document.path.starts_with("examples/") {
             shell.copy(root().join(&document.path).parent().unwrap());
         }
-        let mut updates = Vec::new();
-        for block in document.blocks() {
-            match (block.language.as_str(), block.mark.as_str()) {
-                ("yaml", file) if !file.is_empty() => shell.write(file, &block.text),
-                ("console", "") => {
-                    let found = session(&mut shell, &document, &block).await;
-                    ran += 1;
-                    if !alike(&shell, &block.text, &found) {
-                        let place = document.place(&block);
-                        assert!(updating(), "{place} says\n{}\nbut this is found\n{found}", block.text);
-                        updates.push((block.range, found));
-                    }
-                }
-                _ => {}
-            }
-        }
-        if !updates.is_empty() {
-            document.rewrite(updates);
-        }
+        ran += sessions(&mut shell, &mut document, "").await;
     }
     assert!(ran > 0, "no session found");
+}
+
+/// Runs the sessions of a document that bear a mark; answers how many.
+async fn sessions(shell: &mut Shell, document: &mut Document, mark: &str) -> usize {
+    let mut ran = 0;
+    let mut updates = Vec::new();
+    for block in document.blocks() {
+        match (block.language.as_str(), block.mark.as_str()) {
+            ("yaml", file) if !file.is_empty() && file != CASES => shell.write(file, &block.text),
+            ("console", given) if given == mark => {
+                let found = session(shell, document, &block).await;
+                ran += 1;
+                if !alike(shell, &block.text, &found) {
+                    let place = document.place(&block);
+                    assert!(updating(), "{place} says\n{}\nbut this is found\n{found}", block.text);
+                    updates.push((block.range, found));
+                }
+            }
+            _ => {}
+        }
+    }
+    if !updates.is_empty() {
+        document.rewrite(updates);
+    }
+    ran
+}
+
+/// From an empty folder to a conflict that a new strategy decides, with the SDK of this repository.
+#[tokio::test]
+async fn the_first_strategy_is_made_as_it_says() {
+    let mut shell = Shell::new();
+    // The shell's folder is like a checkout; the standard library and the SDK are compiled once for all tests.
+    std::os::unix::fs::symlink(root().join("plugins").canonicalize().unwrap(), shell.folder().join("plugins")).unwrap();
+    shell.set("CARGO_TARGET_DIR", &root().join("plugins/target").display().to_string());
+    let tried = shell.run("berqenas plugin new tried && berqenas plugin build tried").await;
+    if tried.code != 0 && lacks_toolchain(&tried.text) {
+        eprintln!("SKIPPED: {}", tried.text);
+        return;
+    }
+    assert_eq!(tried.code, 0, "{}", tried.text);
+    let mut document = Document::open("plugins/README.md");
+    assert!(sessions(&mut shell, &mut document, "plugins").await > 0, "no session found");
+    // The cases that it shows are those of a sample.
+    let counter = guests::component("counter").unwrap();
+    for block in document.blocks().iter().filter(|block| block.mark == CASES) {
+        shell.write("shown.yaml", &block.text);
+        let tested = shell.run(&format!("berqenas plugin test {} --cases shown.yaml", counter.display())).await;
+        assert_eq!(tested.code, 0, "{}: {}", document.place(block), tested.text);
+    }
 }
 
 /// Runs the commands of a block; answers the block as it should be.

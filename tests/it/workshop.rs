@@ -4,10 +4,12 @@ mod build;
 mod cases;
 mod inspect;
 mod new;
+mod pin;
+mod replay;
 
-use std::{path::Path, process::Command};
+use std::{ffi::OsStr, path::Path, process::Command};
 
-use crate::support::process::cache;
+use crate::support::guests::cache;
 
 /// What a command came to.
 struct Ran {
@@ -36,17 +38,17 @@ impl Ran {
 
 /// `berqenas plugin …` in a folder; compiled strategies are kept for all tests of a run.
 fn plugin(folder: &Path, arguments: &[&str]) -> Ran {
-    with_path(folder, &std::env::var("PATH").unwrap(), arguments)
+    plugin_with(folder, &[], arguments)
 }
 
-/// The same with another search path.
-fn with_path(folder: &Path, path: &str, arguments: &[&str]) -> Ran {
+/// The same with some variables set.
+fn plugin_with(folder: &Path, variables: &[(&str, &OsStr)], arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berqenas"));
     for name in ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_LOG", "NO_COLOR", "VIRTUAL_ENV"] {
         command.env_remove(name);
     }
-    let output =
-        command.arg("plugin").args(arguments).current_dir(folder).env("PATH", path).env("BERQENAS_CACHE", cache()).output().unwrap();
+    command.arg("plugin").args(arguments).current_dir(folder).env("BERQENAS_CACHE", cache()).envs(variables.iter().copied());
+    let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-pub(crate) use super::world::cache;
+pub(crate) use super::world::plugin_cache as cache;
 use crate::expect::root;
 
 /// What the program says where there is nothing to build with. Anything else that goes wrong is a failure.
@@ -43,9 +43,14 @@ fn build(name: &str) -> Option<PathBuf> {
         return Some(component);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(MISSING.iter().any(|missing| said.contains(missing)), "plugins/{name} could not be built:\n{said}");
+    assert!(lacks_toolchain(&said), "plugins/{name} could not be built:\n{said}");
     eprintln!("SKIPPED: plugins/{name} is not tested, since it cannot be built here:\n{said}");
     None
+}
+
+/// Whether the program says that there is nothing here to build with.
+pub(crate) fn lacks_toolchain(said: &str) -> bool {
+    MISSING.iter().any(|missing| said.contains(missing))
 }
 
 /// Whether a component is younger than all it is made of.

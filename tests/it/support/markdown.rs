@@ -34,9 +34,9 @@ impl Document {
         Document { path: path.to_owned(), text }
     }
 
-    /// Every document that people read: those at the root, in `docs`, `specs` and `examples`.
+    /// Every document that people read: those at the root, in `docs`, `specs`, `plugins` and `examples`.
     pub(crate) fn all() -> Vec<Document> {
-        let mut open = ["", "docs", "specs", "examples"].map(|folder| root().join(folder)).to_vec();
+        let mut open = ["", "docs", "specs", "plugins", "examples"].map(|folder| root().join(folder)).to_vec();
         let mut found = Vec::new();
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten() {

@@ -1,9 +1,6 @@
 //! The real binary over a world, run as a shell runs it; and what the world held before and after.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-};
+use std::process::{Child, Command, Output, Stdio};
 
 use berqenas_core::value::Side;
 use serde_json::Value;
@@ -69,18 +66,13 @@ impl Ran {
     }
 }
 
-/// Where all tests keep compiled plugins, rather than in the user's own folder.
-pub(crate) fn cache() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
-}
-
 /// The binary over a world, with none of the caller's settings, in the zone UTC.
 pub(crate) fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berqenas"));
     for name in ["BERQENAS_STATE", "BERQENAS_LOG", "NO_COLOR", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
-    command.env("BERQENAS_CACHE", cache());
+    command.env("BERQENAS_CACHE", super::guests::cache());
     command.env("BERQENAS_SPECS", world.folder().join("specs")).env("TZ", "UTC").current_dir(world.folder()).args(arguments);
     command
 }

@@ -87,7 +87,7 @@ impl Shell {
             .current_dir(self.folder())
             .env("PATH", path)
             .env("TZ", "UTC")
-            .env("BERQENAS_CACHE", super::process::cache())
+            .env("BERQENAS_CACHE", super::guests::cache())
             .envs(self.variables.iter().cloned())
             .output()
             .unwrap();
@@ -142,6 +142,10 @@ pub(crate) fn mask(text: &str) -> String {
             rule(r"in \d+ minutes?", "AHEAD"),
             rule(r#""(plan_id|generation)": "[0-9a-f]+""#, r#""$1": "ID""#),
             rule(r"SQLite \d+(\.\d+)+", "SQLite VERSION"),
+            rule(r"rustc \d+(\.\d+)+", "rustc VERSION"),
+            rule(r"\d+\.\d+ KiB", "SIZE"),
+            rule(r"\b[0-9a-f]{64}\b", "DIGEST"),
+            rule(r"blake3 [0-9a-f]{8}\b", "blake3 DIGEST"),
         ]
     });
     CHANGING.iter().fold(text.to_owned(), |text, (pattern, to)| pattern.replace_all(&text, *to).into_owned())

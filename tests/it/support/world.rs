@@ -35,16 +35,16 @@ pub(crate) const PAIRS: [Pair<Kind>; 4] = [
     Pair::new(Kind::Sqlite, Kind::Sqlite),
 ];
 
+/// The folder in which compiled plugins are kept, for all tests of a run.
+pub(crate) fn plugin_cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
+}
+
 /// Two databases and the folder with spec and state.
 pub(crate) struct World {
     folder: tempfile::TempDir,
     kinds: Pair<Kind>,
     urls: Pair<String>,
-}
-
-/// The folder in which compiled plugins are kept, for all tests of a run.
-pub(crate) fn cache() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
 }
 
 impl World {
@@ -139,7 +139,7 @@ impl World {
 
     /// The engine over this world, as a new process would open it.
     pub(crate) fn engine(&self) -> Engine {
-        Engine::open(EngineOptions { specs: self.folder().join("specs"), state: None, cache: Some(cache()) }).unwrap()
+        Engine::open(EngineOptions { specs: self.folder().join("specs"), state: None, cache: Some(plugin_cache()) }).unwrap()
     }
 
     /// `sync prepare --apply` on both sides.

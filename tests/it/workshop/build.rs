@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use super::{plugin, with_path};
+use super::{plugin, plugin_with};
 
 /// A folder with these files; `bin/node` stands for Node.js on a search path without anything else.
 #[track_caller]
@@ -13,7 +13,7 @@ fn check(files: &[(&str, &str)], expected: &[&str]) {
     for (name, text) in files {
         write(folder.path(), name, text);
     }
-    let ran = with_path(folder.path(), path.to_str().unwrap(), &["build"]);
+    let ran = plugin_with(folder.path(), &[("PATH", path.as_os_str())], &["build"]);
     let code = if files.is_empty() { 2 } else { 1 };
     ran.exits(code).says(expected);
     assert!(fs::read_dir(folder.path()).unwrap().all(|entry| entry.unwrap().path().extension().is_none_or(|end| end != "wasm")));

@@ -18,6 +18,7 @@ mod planfile;
 mod planner;
 pub mod plugins;
 mod reading;
+mod replay;
 pub mod request;
 mod rival;
 mod run;
@@ -31,6 +32,7 @@ pub mod workshop;
 
 pub use self::{
     demo::{demo_build, demo_edit},
+    replay::ReplayReport,
     spool::ListedPlan,
 };
 use std::{

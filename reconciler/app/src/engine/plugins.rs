@@ -8,7 +8,7 @@ use std::{
 };
 
 use berqenas_core::{
-    decision::{OnError, PluginId, Settled},
+    decision::{Contested, OnError, PluginId, Settled},
     mapping::TableMapping,
     plan::{self, OpenRow, PlannedRow, TableContext, Verdict},
     spec::{PluginLimits, PluginSpec, StrategyChoice},
@@ -226,6 +226,11 @@ impl TablePlugin {
             on_error: spec.on_error,
             remarks: Mutex::new(BTreeSet::new()),
         }))
+    }
+
+    /// Asks about conflicts, for the sake of the answers.
+    pub(super) async fn ask(&self, batch: &[Contested]) -> plugin::Answers {
+        self.bound.ask(batch).await
     }
 
     /// Has the plugin decide open rows; plans each by its answer.

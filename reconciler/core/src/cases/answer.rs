@@ -165,6 +165,7 @@ pub fn conflict_json(mapping: &TableMapping, contested: &Contested) -> Json {
 /// # Errors
 /// If a place is not there.
 pub fn with_answers(text: &str, answers: &[(usize, usize, Json)]) -> Result<String, String> {
+    let (mark, text) = text.strip_prefix('\u{feff}').map_or(("", text), |rest| ("\u{feff}", rest));
     let tree = YamlFile::parse(text).tree();
     let documents: Vec<_> =
         tree.documents().filter(|document| document.as_mapping().is_some_and(|mapping| mapping.get("conflicts").is_some())).collect();
@@ -180,7 +181,7 @@ pub fn with_answers(text: &str, answers: &[(usize, usize, Json)]) -> Result<Stri
     for (at, insert) in inserts {
         text.insert_str(at, &insert);
     }
-    Ok(text)
+    Ok(format!("{mark}{text}"))
 }
 
 /// Where an answer goes, and as what: a last line of a mapping in lines, a last entry of one in brackets.

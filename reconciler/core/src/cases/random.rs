@@ -105,6 +105,8 @@ pub fn conflict(mapping: &TableMapping, seed: u64, turn: u64) -> Contested {
         }
         _ => {}
     }
+    // Edits that came to the same are no other conflict.
+    let kind = if has_ancestor && rows.cloud == rows.local { ConflictKind::SameEdit } else { kind };
     let base = (has_ancestor && !dice.once_in(4)).then(|| {
         let altered = if dice.once_in(8) { edited(&mut dice) } else { agreed.clone() };
         Pair::new(agreed.clone(), altered)

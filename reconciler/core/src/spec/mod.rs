@@ -11,6 +11,7 @@ pub(crate) mod check;
 mod fault;
 pub mod file;
 mod mend;
+mod pin;
 mod read;
 mod resolve;
 mod set;
@@ -27,6 +28,7 @@ pub(crate) use self::read::place_all;
 pub use self::{
     fault::{Fault, Position, closest, did_you_mean},
     file::schema,
+    pin::{Pin, pins, with_pins},
     read::{read, read_bytes},
     set::{Clash, PlacedSpec, check_set},
     yaml::MAX_BYTES,

@@ -3,6 +3,8 @@
 mod build;
 mod inspect;
 mod new;
+mod pin;
+mod replay;
 mod test;
 
 use clap::Subcommand;
@@ -16,6 +18,8 @@ pub(super) enum Plugin {
     Build(build::Args),
     Inspect(inspect::Args),
     Test(test::Args),
+    Pin(pin::Args),
+    Replay(replay::Args),
 }
 
 pub(super) async fn run(command: Plugin, session: &Session) -> Result<Exit, EngineError> {
@@ -24,5 +28,7 @@ pub(super) async fn run(command: Plugin, session: &Session) -> Result<Exit, Engi
         Plugin::Build(args) => build::run(&args, session).await,
         Plugin::Inspect(args) => inspect::run(&args, session).await,
         Plugin::Test(args) => test::run(&args, session).await,
+        Plugin::Pin(args) => pin::run(&args, session).await,
+        Plugin::Replay(args) => replay::run(&args, session).await,
     }
 }

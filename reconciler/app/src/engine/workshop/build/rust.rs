@@ -48,7 +48,9 @@ pub(super) async fn build(folder: &Path, progress: &dyn Progress) -> Result<Buil
     let refused = |fault| EngineError::failed(format!("{} was built, and is no strategy", folder.display())).caused_by(fault);
     let component = plugin::component(&bytes).map_err(refused)?;
     let name = module.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Built { name, toolchain: toolchain.version, component })
+    // `rustc 1.96.0`, without commit and day.
+    let toolchain = toolchain.version.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    Ok(Built { name, toolchain, component })
 }
 
 /// The first toolchain that has the target's standard library, else the first that can build it; the one on the path comes before the
