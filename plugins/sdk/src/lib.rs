@@ -66,6 +66,8 @@ pub mod export;
 mod fault;
 mod table;
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use about::About;

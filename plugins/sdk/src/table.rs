@@ -50,6 +50,11 @@ impl Table {
         Table { context }
     }
 
+    #[cfg(test)]
+    pub(crate) fn into_context(self) -> Context {
+        self.context
+    }
+
     /// Its name, as the spec has it.
     #[must_use]
     pub fn name(&self) -> &str {

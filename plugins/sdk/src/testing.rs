@@ -199,6 +199,13 @@ impl<S: Strategy> Trial<S> {
         self.show(&decision)
     }
 
+    /// What the component is called with.
+    #[cfg(test)]
+    pub(crate) fn batch(self, cases: &[Case]) -> (wit::Context, Vec<wit::Conflict>) {
+        let batch = cases.iter().map(|case| self.conflict(case)).collect();
+        (self.table.into_context(), batch)
+    }
+
     fn decision(&self, case: &Case) -> Decision {
         export::decide(&self.strategy, &self.table, &self.conflict(case))
     }

@@ -103,7 +103,7 @@ async fn check(name: &str, config: Json, cases: &[Case<'_>]) {
     assert_eq!(ask(&plugin, &mapping, &config, &batch).await, whole, "{name}, asked again");
     for (conflict, settled) in batch.iter().zip(&whole.settled) {
         let alone = ask(&plugin, &mapping, &config, std::slice::from_ref(conflict)).await;
-        assert_eq!(alone.settled, [settled.clone()], "{name}, asked about one conflict");
+        assert_eq!(alone.settled, std::slice::from_ref(settled), "{name}, asked about one conflict");
     }
     let backwards: Vec<Contested> = batch.iter().rev().cloned().collect();
     let mut answers = ask(&plugin, &mapping, &config, &backwards).await.settled;
@@ -254,7 +254,12 @@ async fn priority_goes_by_the_order() {
     the_higher_value_wins("priority").await;
 }
 
+/// The component holds a whole JavaScript engine, 12 MB: to compile that takes a compiler that is optimised half a minute, and one that is not ten times as long.
 #[tokio::test]
 async fn priority_in_javascript_decides_the_same() {
+    if std::env::var_os("BERQENAS_TEST_JAVASCRIPT").is_none() {
+        eprintln!("SKIPPED: plugins/priority-js; for `cargo test --release`, after `npm ci` there, with BERQENAS_TEST_JAVASCRIPT=1");
+        return;
+    }
     the_higher_value_wins("priority-js").await;
 }

@@ -9,16 +9,12 @@ use std::{
     time::SystemTime,
 };
 
+pub(crate) use super::world::cache;
 use crate::expect::root;
 
 /// What the program says where there is nothing to build with. Anything else that goes wrong is a failure.
 const MISSING: [&str; 4] =
     ["there is no Rust toolchain here", "no Rust toolchain here can compile for", "there is no Node.js here", "is not installed in"];
-
-/// The folder in which compiled plugins are kept, for all tests of a run.
-pub(crate) fn cache() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
-}
 
 /// The component of a folder of `plugins/`, up to date with its sources. `None`, loudly, where the toolchain is missing.
 ///
@@ -54,10 +50,11 @@ fn build(name: &str) -> Option<PathBuf> {
 
 /// Whether a component is younger than all it is made of.
 fn is_current(component: &Path, folder: &Path) -> bool {
+    let is_source = |path: &PathBuf| path.is_file() && path.extension().is_none_or(|end| end != "wasm");
     let changed = |path: PathBuf| fs::metadata(path).and_then(|found| found.modified()).unwrap_or(SystemTime::now());
     let Ok(made) = fs::metadata(component).and_then(|found| found.modified()) else { return false };
     let mut sources: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_source(path)).collect();
     sources.push(root().join("plugins/wit/strategy.wit"));
     sources.into_iter().all(|source| changed(source) < made)
 }

@@ -42,6 +42,11 @@ pub(crate) struct World {
     urls: Pair<String>,
 }
 
+/// The folder in which compiled plugins are kept, for all tests of a run.
+pub(crate) fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
+}
+
 impl World {
     /// Two empty databases.
     pub(crate) async fn empty(kinds: Pair<Kind>) -> World {
@@ -134,7 +139,7 @@ impl World {
 
     /// The engine over this world, as a new process would open it.
     pub(crate) fn engine(&self) -> Engine {
-        Engine::open(EngineOptions { specs: self.folder().join("specs"), state: None, cache: Some(super::guests::cache()) }).unwrap()
+        Engine::open(EngineOptions { specs: self.folder().join("specs"), state: None, cache: Some(cache()) }).unwrap()
     }
 
     /// `sync prepare --apply` on both sides.

@@ -18,6 +18,7 @@ use crate::{
 
 /// What a look at a key comes to.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every key is planned at once; a box for each would be for nothing")]
 pub enum Outlook {
     /// Its plan.
     Planned(PlannedRow),

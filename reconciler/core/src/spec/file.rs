@@ -147,7 +147,7 @@ pub enum TableEntry {
     /// The name alone.
     Short(#[schemars(length(min = 1))] String),
     /// The name and more.
-    Long(TableFields),
+    Long(Box<TableFields>),
 }
 
 /// A table.

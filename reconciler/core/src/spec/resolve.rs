@@ -228,7 +228,7 @@ impl Resolver<'_> {
                 detect: None,
                 bookkeeping: None,
             },
-            TableEntry::Long(fields) => fields,
+            TableEntry::Long(fields) => *fields,
         };
         let columns = fields.columns.unwrap_or_default();
         self.columns(pointer, &columns);
