@@ -34,7 +34,7 @@ fn main() {
     let files: Vec<String> = std::env::args().skip(1).filter(|argument| argument.ends_with(".wasm")).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if std::env::args().any(|argument| argument == "load") {
-        files.iter().for_each(|file| runtime.block_on(load(file, &component(file))));
+        files.iter().for_each(|file| load(&runtime, file, &component(file)));
         return;
     }
     let table = Table::new();
@@ -51,7 +51,7 @@ fn main() {
     }
     println!();
     for (name, wasm) in &guests {
-        runtime.block_on(load(name, wasm));
+        load(&runtime, name, wasm);
     }
 }
 
@@ -160,14 +160,13 @@ async fn plugin(table: &Table, name: &str, wasm: &[u8]) {
 }
 
 /// Cold, on both clocks, and from the cache.
-async fn load(name: &str, wasm: &[u8]) {
+fn load(runtime: &tokio::runtime::Runtime, name: &str, wasm: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
-    let handle = tokio::runtime::Handle::current();
     let host = Host::new(Some(&folder.path().join("cache")));
     let limits = Limits { compile: Duration::from_secs(900), ..Limits::default() };
     let once = |cached: bool| {
         let (begun, before) = (Instant::now(), processor_time());
-        let plugin = tokio::task::block_in_place(|| handle.block_on(host.load(wasm.to_vec(), limits.clone()))).unwrap();
+        let plugin = runtime.block_on(host.load(wasm.to_vec(), limits.clone())).unwrap();
         assert_eq!(plugin.was_cached(), cached);
         (begun.elapsed().as_secs_f64() * 1000.0, (processor_time() - before).as_secs_f64() * 1000.0)
     };
