@@ -9,7 +9,7 @@ mod samples;
 mod shown;
 mod values;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use berqenas::plugin::{Answers, BatchContext, BindError, Bound, Failure, Host, Limits, Plugin, PluginError, Verdict};
 use berqenas_core::{
@@ -17,26 +17,14 @@ use berqenas_core::{
     decision::{Contested, OnError, Settled},
     key::Key,
     mapping::{Row, TableMapping, map_table},
-    shape::{ColumnShape, ColumnType, Engine, TableName, TableShape, TimeStyle},
-    spec::{BookkeepingNames, Detect, HardDeletes, StrategyName, TableSpec},
+    shape::{ColumnShape, ColumnType, Engine, TableShape},
+    spec::{Detect, StrategyName, TableSpec},
     value::{Pair, Side, Value},
 };
 use guest::{WIT, at_key, doing, guest, manual, merge};
 
 fn column(name: &str, declared: &str, kind: ColumnType, nullable: bool) -> ColumnShape {
-    ColumnShape {
-        name: name.into(),
-        declared: declared.into(),
-        kind,
-        dynamic: false,
-        affinity: String::new(),
-        time_style: TimeStyle::Blank,
-        nullable,
-        default: None,
-        computed: false,
-        generated: false,
-        identity_always: false,
-    }
+    ColumnShape { nullable, ..ColumnShape::new(name, declared, kind) }
 }
 
 fn text(max_chars: Option<u32>) -> ColumnType {
@@ -46,28 +34,8 @@ fn text(max_chars: Option<u32>) -> ColumnType {
 /// A table with the key `id` and these columns, the same on both sides.
 fn table(columns: impl IntoIterator<Item = ColumnShape>) -> TableMapping {
     let id = column("id", "bigint", ColumnType::Integer { bits: 64 }, false);
-    let shape = TableShape {
-        engine: Engine::Postgres,
-        name: TableName { schema: "public".into(), name: "things".into() },
-        primary_key: vec!["id".into()],
-        columns: std::iter::once(id).chain(columns).collect(),
-        uniques: Vec::new(),
-        foreign_keys: Vec::new(),
-        referrers: Vec::new(),
-        triggers: Vec::new(),
-        indexed: Vec::new(),
-    };
-    let spec = TableSpec {
-        name: "things".into(),
-        cloud: None,
-        local: None,
-        exclude: Vec::new(),
-        rename: BTreeMap::new(),
-        strategy: StrategyName::CloudWins.into(),
-        hard_deletes: HardDeletes::Restore,
-        detect: Detect::Hash,
-        bookkeeping: BookkeepingNames::default(),
-    };
+    let shape = TableShape::new(Engine::Postgres, "things", std::iter::once(id).chain(columns).collect(), 1);
+    let spec = TableSpec { strategy: StrategyName::CloudWins.into(), detect: Detect::Hash, ..TableSpec::new("things") };
     map_table(&spec, Pair::new(&shape, &shape)).unwrap()
 }
 

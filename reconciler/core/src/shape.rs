@@ -205,7 +205,43 @@ pub struct TableShape {
     pub indexed: Vec<String>,
 }
 
+impl ColumnShape {
+    /// A column that its engine holds to its type and that may be NULL, with nothing more to say of it.
+    #[must_use]
+    pub fn new(name: impl Into<String>, declared: impl Into<String>, kind: ColumnType) -> ColumnShape {
+        ColumnShape {
+            name: name.into(),
+            declared: declared.into(),
+            kind,
+            dynamic: false,
+            affinity: String::new(),
+            time_style: TimeStyle::Blank,
+            nullable: true,
+            default: None,
+            computed: false,
+            generated: false,
+            identity_always: false,
+        }
+    }
+}
+
 impl TableShape {
+    /// A table with these columns, the first `key` of which are its primary key, in the schema `public`; nothing more is known of it.
+    #[must_use]
+    pub fn new(engine: Engine, name: impl Into<String>, columns: Vec<ColumnShape>, key: usize) -> TableShape {
+        TableShape {
+            engine,
+            name: TableName { schema: "public".into(), name: name.into() },
+            primary_key: columns.iter().take(key).map(|column| column.name.clone()).collect(),
+            columns,
+            uniques: Vec::new(),
+            foreign_keys: Vec::new(),
+            referrers: Vec::new(),
+            triggers: Vec::new(),
+            indexed: Vec::new(),
+        }
+    }
+
     /// The column of exactly that name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&ColumnShape> {

@@ -27,6 +27,8 @@ fn on_path(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
+const LATEST_WINS: &str = "strategy: latest_wins\ninitial: cloud";
+
 /// Two databases and how many rows the cloud side began with.
 pub(crate) struct Scene {
     world: World,
@@ -36,7 +38,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// Rows on the cloud side, none on the local one, nothing synced.
     pub(crate) async fn fresh(kinds: Pair<Kind>, rows: usize) -> Scene {
-        let world = World::customers(kinds, "strategy: latest_wins\ninitial: cloud").await;
+        let world = World::customers(kinds, LATEST_WINS).await;
         let fill = format!(
             "INSERT INTO customers (id, name, email, city)
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
@@ -52,6 +54,17 @@ impl Scene {
         scene.sync().await;
         scene.sync().await;
         scene
+    }
+
+    /// What decides conflicts from now on: a plugin under a configuration, or the later edit.
+    pub(crate) fn decide(&self, plugin: Option<(&Vec<u8>, &String)>) {
+        let Some((component, config)) = plugin else {
+            return self.world.spec(&format!("tables: [customers]\n{LATEST_WINS}"));
+        };
+        std::fs::write(self.world.folder().join("specs/plugin.wasm"), component).unwrap();
+        let digest = blake3::hash(component).to_hex();
+        let strategies = format!("strategies:\n  mine: {{wasm: plugin.wasm, blake3: {digest}, config: {config}}}");
+        self.world.spec(&format!("tables: [customers]\nstrategy: mine\ninitial: cloud\n{strategies}"));
     }
 
     /// One run, timed; answers also how many rows it wrote.

@@ -1,6 +1,6 @@
 //! A table of twelve columns, and rows that two sides edited: five columns on one side or on both.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use berqenas_core::{
     access::StoredRow,
@@ -9,8 +9,8 @@ use berqenas_core::{
     key::Key,
     mapping::{Row, TableMapping, map_table},
     plan::{Base, Candidate, TableContext},
-    shape::{ColumnShape, ColumnType, Engine, TableName, TableShape, TimeStyle},
-    spec::{BookkeepingNames, Detect, Direction, HardDeletes, InitialPolicy, StrategyChoice, StrategyName, TableSpec},
+    shape::{ColumnShape, ColumnType, Engine, TableShape},
+    spec::{Direction, HardDeletes, InitialPolicy, StrategyChoice, TableSpec},
     strategy::Chosen,
     value::{Pair, Side, Stored, Value},
 };
@@ -30,45 +30,18 @@ fn column(name: &str) -> ColumnShape {
         "since" | "created_at" | "updated_at" => ("timestamp with time zone", ColumnType::Timestamp { digits: 6, zone: true }),
         _ => ("text", ColumnType::Text { max_chars: None, padded: false }),
     };
-    ColumnShape {
-        name: name.into(),
-        declared: declared.into(),
-        kind,
-        dynamic: false,
-        affinity: String::new(),
-        time_style: TimeStyle::Blank,
-        nullable: name != "id",
-        default: None,
-        computed: false,
-        generated: false,
-        identity_always: false,
-    }
+    ColumnShape { nullable: name != "id", ..ColumnShape::new(name, declared, kind) }
 }
 
 impl Table {
     pub(crate) fn new() -> Table {
-        let shape = TableShape {
-            engine: Engine::Postgres,
-            name: TableName { schema: "public".into(), name: "customers".into() },
-            primary_key: vec!["id".into()],
-            columns: NAMES.iter().chain(&["created_at", "updated_at", "is_deleted"]).map(|name| column(name)).collect(),
-            uniques: Vec::new(),
-            foreign_keys: Vec::new(),
-            referrers: Vec::new(),
-            triggers: Vec::new(),
-            indexed: Vec::new(),
-        };
-        let spec = TableSpec {
-            name: "customers".into(),
-            cloud: None,
-            local: None,
-            exclude: Vec::new(),
-            rename: BTreeMap::new(),
-            strategy: StrategyName::LatestWins.into(),
-            hard_deletes: HardDeletes::Restore,
-            detect: Detect::Timestamp,
-            bookkeeping: BookkeepingNames::default(),
-        };
+        let shape = TableShape::new(
+            Engine::Postgres,
+            "customers",
+            NAMES.iter().chain(&["created_at", "updated_at", "is_deleted"]).map(|name| column(name)).collect(),
+            1,
+        );
+        let spec = TableSpec::new("customers");
         Table { mapping: map_table(&spec, Pair::new(&shape, &shape)).unwrap() }
     }
 

@@ -10,19 +10,7 @@ use crate::{
 };
 
 fn column(declared: &str, kind: K, affinity: &str) -> ColumnShape {
-    ColumnShape {
-        name: "c".into(),
-        declared: declared.into(),
-        kind,
-        dynamic: !affinity.is_empty(),
-        affinity: affinity.into(),
-        time_style: TimeStyle::Blank,
-        nullable: true,
-        default: None,
-        computed: false,
-        generated: false,
-        identity_always: false,
-    }
+    ColumnShape { dynamic: !affinity.is_empty(), affinity: affinity.into(), ..ColumnShape::new("c", declared, kind) }
 }
 
 /// A column by the name of its type: PostgreSQL's in lower case, SQLite's in upper case; `@` names a time style.

@@ -1,12 +1,10 @@
 //! The table of a file of cases: a mapping of two sides that are alike.
 
-use std::collections::BTreeMap;
-
 use super::file::{ColumnEntry, TableEntry, TypeWord};
 use crate::{
     mapping::{MappingFault, TableMapping, map_table},
-    shape::{ColumnShape, ColumnType, Engine, TableName, TableShape, TimeStyle},
-    spec::{BookkeepingNames, Detect, HardDeletes, StrategyName, TableSpec},
+    shape::{ColumnShape, ColumnType, Engine, TableShape},
+    spec::{Detect, StrategyName, TableSpec},
     value::Pair,
 };
 
@@ -23,27 +21,10 @@ pub(super) fn mapping(table: &TableEntry) -> Result<TableMapping, Vec<MappingFau
     }
     let is_key = |column: &&ColumnEntry| column.key == Some(true);
     let shape = TableShape {
-        engine: Engine::Postgres,
-        name: TableName { schema: "public".into(), name: name.into() },
         primary_key: table.columns.iter().filter(is_key).map(|column| column.name.clone()).collect(),
-        columns,
-        uniques: Vec::new(),
-        foreign_keys: Vec::new(),
-        referrers: Vec::new(),
-        triggers: Vec::new(),
-        indexed: Vec::new(),
+        ..TableShape::new(Engine::Postgres, name, columns, 0)
     };
-    let spec = TableSpec {
-        name: name.to_owned(),
-        cloud: None,
-        local: None,
-        exclude: Vec::new(),
-        rename: BTreeMap::new(),
-        strategy: StrategyName::Manual.into(),
-        hard_deletes: HardDeletes::Restore,
-        detect: Detect::Hash,
-        bookkeeping: BookkeepingNames::default(),
-    };
+    let spec = TableSpec { strategy: StrategyName::Manual.into(), detect: Detect::Hash, ..TableSpec::new(name) };
     map_table(&spec, Pair::new(&shape, &shape))
 }
 
@@ -76,17 +57,5 @@ fn shape(name: &str, kind: ColumnType, nullable: bool) -> ColumnShape {
         ColumnType::Text { max_chars: Some(most), .. } => format!("varchar({most})"),
         other => format!("{other:?}").to_lowercase(),
     };
-    ColumnShape {
-        name: name.to_owned(),
-        declared,
-        kind,
-        dynamic: false,
-        affinity: String::new(),
-        time_style: TimeStyle::Blank,
-        nullable,
-        default: None,
-        computed: false,
-        generated: false,
-        identity_always: false,
-    }
+    ColumnShape { nullable, ..ColumnShape::new(name, declared, kind) }
 }

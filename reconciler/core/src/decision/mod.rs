@@ -1,7 +1,7 @@
 //! Decisions: what a strategy that may merge is shown of a conflict and what it answers, both as plain data, and whether the table can
 //! take the answer.
 //!
-//! Such a strategy may be code that nobody here wrote. Its [`Decision`] means nothing before [`settle`] has held it against the
+//! Such a strategy may be code that nobody here wrote. Its [`Decision`] means nothing before [`settle()`] has held it against the
 //! mapping, and what comes out, a [`Settled`], both sides can hold.
 
 mod config;

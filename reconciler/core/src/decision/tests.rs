@@ -3,16 +3,14 @@
 
 mod values;
 
-use std::collections::BTreeMap;
-
 use serde_json::Value as Json;
 
 use super::*;
 use crate::{
     canonical::tests::named,
     mapping::{TableMapping, map_table},
-    shape::{ColumnShape, Engine, TableName, TableShape},
-    spec::{BookkeepingNames, Detect, HardDeletes, StrategyName, TableSpec},
+    shape::{ColumnShape, Engine, TableShape},
+    spec::{Detect, StrategyName, TableSpec},
 };
 
 const POSTGRES_SQLITE: Pair<Engine> = Pair::new(Engine::Postgres, Engine::Sqlite);
@@ -29,29 +27,9 @@ fn table(engines: Pair<Engine>, columns: &[(&str, &str, &str)], flagged: bool) -
         let (key, flag) = if engine == Engine::Sqlite { ("INTEGER!", "BOOLEAN") } else { ("bigint!", "boolean") };
         let given = columns.iter().map(|(name, cloud, local)| column(name, Pair::new(*cloud, *local).get(side)));
         let flag = flagged.then(|| column("is_deleted", flag));
-        TableShape {
-            engine,
-            name: TableName { schema: "public".into(), name: "things".into() },
-            primary_key: vec!["id".into()],
-            columns: std::iter::once(column("id", key)).chain(given).chain(flag).collect(),
-            uniques: Vec::new(),
-            foreign_keys: Vec::new(),
-            referrers: Vec::new(),
-            triggers: Vec::new(),
-            indexed: Vec::new(),
-        }
+        TableShape::new(engine, "things", std::iter::once(column("id", key)).chain(given).chain(flag).collect(), 1)
     };
-    let spec = TableSpec {
-        name: "things".into(),
-        cloud: None,
-        local: None,
-        exclude: Vec::new(),
-        rename: BTreeMap::new(),
-        strategy: StrategyName::CloudWins.into(),
-        hard_deletes: HardDeletes::Restore,
-        detect: Detect::Hash,
-        bookkeeping: BookkeepingNames::default(),
-    };
+    let spec = TableSpec { strategy: StrategyName::CloudWins.into(), detect: Detect::Hash, ..TableSpec::new("things") };
     map_table(&spec, Pair::new(&shape(Side::Cloud), &shape(Side::Local))).unwrap()
 }
 

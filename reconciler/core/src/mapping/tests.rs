@@ -5,8 +5,8 @@ use super::*;
 use crate::{
     access::{Role, StoredRow},
     key::Key,
-    shape::{ColumnType as K, Engine, TableName, TableShape, TimeStyle, TriggerShape, UniqueKey},
-    spec::{BookkeepingNames, Detect, HardDeletes, StrategyName, TableSpec},
+    shape::{ColumnType as K, Engine, TableName, TableShape, TriggerShape, UniqueKey},
+    spec::{Detect, StrategyName, TableSpec},
     value::Stored,
 };
 
@@ -35,19 +35,7 @@ fn column(name: &str, declared: &str) -> ColumnShape {
         "DATETIME" => (K::Timestamp { digits: 3, zone: false }, "NUMERIC"),
         other => panic!("no such type in these tests: {other}"),
     };
-    ColumnShape {
-        name: name.into(),
-        declared: declared.into(),
-        kind,
-        dynamic: !affinity.is_empty(),
-        affinity: affinity.into(),
-        time_style: TimeStyle::Blank,
-        nullable: true,
-        default: None,
-        computed: false,
-        generated: false,
-        identity_always: false,
-    }
+    ColumnShape { dynamic: !affinity.is_empty(), affinity: affinity.into(), ..ColumnShape::new(name, declared, kind) }
 }
 
 /// A table from `name type, name type`; the first `key` columns are the primary key.
@@ -82,17 +70,7 @@ fn lite(key: usize, columns: &str) -> TableShape {
 }
 
 fn spec() -> TableSpec {
-    TableSpec {
-        name: "things".into(),
-        cloud: None,
-        local: None,
-        exclude: Vec::new(),
-        rename: std::collections::BTreeMap::new(),
-        strategy: StrategyName::LatestWins.into(),
-        hard_deletes: HardDeletes::Restore,
-        detect: Detect::Timestamp,
-        bookkeeping: BookkeepingNames::default(),
-    }
+    TableSpec::new("things")
 }
 
 fn map(spec: &TableSpec, cloud: &TableShape, local: &TableShape) -> Result<TableMapping, Vec<MappingFault>> {

@@ -335,6 +335,22 @@ pub struct TableSpec {
 }
 
 impl TableSpec {
+    /// A table of which a spec says its name and nothing else.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> TableSpec {
+        TableSpec {
+            name: name.into(),
+            cloud: None,
+            local: None,
+            exclude: Vec::new(),
+            rename: BTreeMap::new(),
+            strategy: StrategyName::LatestWins.into(),
+            hard_deletes: HardDeletes::Restore,
+            detect: Detect::Timestamp,
+            bookkeeping: BookkeepingNames::default(),
+        }
+    }
+
     /// The name on the cloud side.
     #[must_use]
     pub fn on_cloud(&self) -> &str {

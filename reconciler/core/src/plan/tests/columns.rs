@@ -3,7 +3,7 @@
 use crate::{
     mapping::{TableMapping, map_table},
     shape::{ColumnShape, ColumnType as K, Engine, TableName, TableShape, TimeStyle},
-    spec::{BookkeepingNames, Detect, HardDeletes, StrategyName, TableSpec},
+    spec::TableSpec,
     value::{Pair, Side, Stored},
 };
 
@@ -89,17 +89,10 @@ impl Kind {
             (false, _) => "NUMERIC",
         };
         ColumnShape {
-            name: name.into(),
-            declared: declared.into(),
-            kind,
             dynamic: !strict,
             affinity: affinity.into(),
             time_style: if self == Kind::Seconds && !strict { TimeStyle::UnixSeconds } else { TimeStyle::Blank },
-            nullable: true,
-            default: None,
-            computed: false,
-            generated: false,
-            identity_always: false,
+            ..ColumnShape::new(name, declared, kind)
         }
     }
 
@@ -249,17 +242,7 @@ impl Schema {
     /// The mapping, without the last columns.
     pub(super) fn mapping(&self, without: usize) -> TableMapping {
         let excluded = self.columns.len() - without..self.columns.len();
-        let spec = TableSpec {
-            name: "things".into(),
-            cloud: None,
-            local: None,
-            exclude: excluded.map(Schema::name).collect(),
-            rename: std::collections::BTreeMap::new(),
-            strategy: StrategyName::LatestWins.into(),
-            hard_deletes: HardDeletes::Restore,
-            detect: Detect::Timestamp,
-            bookkeeping: BookkeepingNames::default(),
-        };
+        let spec = TableSpec { exclude: excluded.map(Schema::name).collect(), ..TableSpec::new("things") };
         let shapes = Pair::new(self.shape(Side::Cloud), self.shape(Side::Local));
         map_table(&spec, shapes.as_ref()).unwrap_or_else(|faults| panic!("{self:?}: {faults:?}"))
     }

@@ -4,7 +4,7 @@ use berqenas::endpoint::{Endpoint as _, Scan};
 use berqenas_core::{
     mapping::map_table,
     shape::{Engine, TimeStyle},
-    spec::{BookkeepingNames, Detect, HardDeletes, StrategyName, TableSpec},
+    spec::TableSpec,
     value::{Pair, Side},
 };
 use futures::TryStreamExt as _;
@@ -13,17 +13,7 @@ use super::{database, number, text, values};
 use crate::sim::{Cell, ColumnDef, Kind, Stamping, TableDef};
 
 fn spec() -> TableSpec {
-    TableSpec {
-        name: "t".into(),
-        cloud: None,
-        local: None,
-        exclude: Vec::new(),
-        rename: std::collections::BTreeMap::new(),
-        strategy: StrategyName::LatestWins.into(),
-        hard_deletes: HardDeletes::Restore,
-        detect: Detect::Timestamp,
-        bookkeeping: BookkeepingNames::default(),
-    }
+    TableSpec::new("t")
 }
 
 fn table() -> TableDef {
