@@ -174,7 +174,7 @@ async fn a_decision_that_does_not_fit_is_not_written() {
 #[tokio::test]
 async fn running_out_of_time_leaves_the_row_to_the_next_run() {
     let endless = doing(&at_key(2, "(loop $ever (br $ever))"));
-    let limits = ", limits: {fuel: 1000000000000, timeout: 20ms, timeout_per_conflict: 1ms}";
+    let limits = ", limits: {fuel: 1000000000000, timeout: 500ms, timeout_per_conflict: 1ms}";
     let world = world(FILES, &endless, limits).await;
     contest(&world).await;
     let plan = world.plan().await;

@@ -2,7 +2,10 @@
 //!
 //! Both sides of every key are read by key; that a scan did not come by a row says nothing about it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use berqenas_core::{
     access::StoredRow,
@@ -15,12 +18,19 @@ use berqenas_core::{
     value::{Pair, Side},
 };
 
-use super::session::{Session, SyncTable};
+use super::{
+    environment::Environment,
+    plugins,
+    session::{Session, SyncTable},
+};
 use crate::{
     apply::INITIAL_VALUE,
     error::EngineError,
-    state::{BaseRow, Conflict, Quarantined, State},
+    state::{BaseRow, Conflict, Lease, Quarantined, State},
 };
+
+/// How long plugins are asked before the lease is renewed, which lasts much longer.
+const RENEW: Duration = Duration::from_secs(5);
 
 /// What a run knows of the two clocks.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +66,8 @@ pub(super) struct Decider<'a> {
     pub(super) waiting: HashMap<Vec<u8>, Quarantined>,
     /// Our clock, in microseconds.
     pub(super) now: i64,
+    /// The run's lease, and the clock that it is renewed by; a plan holds none.
+    pub(super) lease: Option<(&'a Lease, &'a dyn Environment)>,
 }
 
 /// One side's answer for one key.
@@ -146,18 +158,31 @@ impl Decider<'_> {
         open: Vec<(usize, OpenRow)>,
         planned: &mut [Option<PlannedRow>],
     ) -> Result<(), EngineError> {
-        let (places, open): (Vec<usize>, Vec<OpenRow>) = open.into_iter().unzip();
-        let closed = match &self.table.plugin {
-            Some(plugin) => plugin.settle(context, open).await?,
-            None => {
-                let later = || Verdict::Later { reason: "it came into conflict since the plan was made: the next run decides it".into() };
-                open.into_iter().map(|row| row.answered(context, later())).collect()
+        let mut open = open.into_iter();
+        let mut renewed = Instant::now();
+        loop {
+            let (places, batch): (Vec<usize>, Vec<OpenRow>) = open.by_ref().take(plugins::BATCH).unzip();
+            if batch.is_empty() {
+                return Ok(());
             }
-        };
-        for (place, row) in places.into_iter().zip(closed) {
-            planned[place] = Some(row);
+            let closed = match &self.table.plugin {
+                Some(plugin) => plugin.settle(context, batch).await?,
+                None => {
+                    let later = "it came into conflict since the plan was made: the next run decides it";
+                    batch.into_iter().map(|row| row.answered(context, Verdict::Later { reason: later.into() })).collect()
+                }
+            };
+            for (place, row) in places.into_iter().zip(closed) {
+                planned[place] = Some(row);
+            }
+            // A slow plugin, or one that fails at many rows, may take longer for all of them than a lease lasts.
+            if let Some((lease, environment)) = self.lease
+                && renewed.elapsed() > RENEW
+            {
+                self.state.renew(lease, environment.now()).await?;
+                renewed = Instant::now();
+            }
         }
-        Ok(())
     }
 
     /// Rows of a saved plan that are no longer as they were planned for: which, and on which side.

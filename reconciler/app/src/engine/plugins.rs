@@ -21,8 +21,8 @@ use crate::{
     specs::LoadedSpec,
 };
 
-/// How many rows a plugin is asked about at a time. More in a batch gains nothing, and takes more of its memory.
-const BATCH: usize = 256;
+/// How many rows a plugin is best asked about at a time. More in a batch gains nothing, and takes more of its memory.
+pub(super) const BATCH: usize = 256;
 /// How much of what plugins say of batches, rather than of rows, is kept for a table.
 const REMARKS: usize = 16;
 
@@ -233,43 +233,35 @@ impl TablePlugin {
         self.bound.ask(batch).await
     }
 
-    /// Has the plugin decide open rows; plans each by its answer.
+    /// Has the plugin decide open rows, at most [`BATCH`] of them; plans each by its answer.
     ///
     /// # Errors
     /// With `on_error: stop`, the first failure.
     pub(super) async fn settle(&self, context: &TableContext<'_>, open: Vec<OpenRow>) -> Result<Vec<PlannedRow>, EngineError> {
-        let mut planned = Vec::with_capacity(open.len());
-        let mut open = open.into_iter();
-        loop {
-            let batch: Vec<OpenRow> = open.by_ref().take(BATCH).collect();
-            if batch.is_empty() {
-                return Ok(planned);
-            }
-            let contested: Vec<_> = batch.iter().map(|row| row.contested.clone()).collect();
-            let answers = self.bound.ask(&contested).await;
-            let said = self.said(&answers, batch.len());
-            let verdicts = answers.under(self.on_error, self.bound.plugin()).map_err(|stopped| {
-                let key = context.mapping.show_key(&contested[stopped.conflict].key);
-                let what = format!("table {}: row {key} is not decided, and nothing of its batch is written", context.mapping.table);
-                EngineError::failed(what)
-                    .caused_by(stopped)
-                    .hint("mend the plugin or the row; or set on_error: manual, and a person decides such rows")
-            })?;
-            for ((row, verdict), said) in batch.into_iter().zip(verdicts).zip(said) {
-                let verdict = match verdict {
-                    plugin::Verdict::Later { reason } => Verdict::Later { reason },
-                    plugin::Verdict::Settled(decision) => {
-                        let reason = self.reason(context.mapping, &row, &decision, &said);
-                        Verdict::Settled { decision, reason }
-                    }
-                };
-                let mut row = row.answered(context, verdict);
-                if let Some(dispute) = &mut row.dispute {
-                    dispute.plugin = Some(Arc::clone(&self.id));
+        let contested: Vec<_> = open.iter().map(|row| row.contested.clone()).collect();
+        let answers = self.bound.ask(&contested).await;
+        let said = self.said(&answers, open.len());
+        let verdicts = answers.under(self.on_error, self.bound.plugin()).map_err(|stopped| {
+            let key = context.mapping.show_key(&contested[stopped.conflict].key);
+            let what = format!("table {}: row {key} is not decided, and nothing of its batch is written", context.mapping.table);
+            let hint = "mend the plugin or the row; or set on_error: manual, and a person decides such rows";
+            EngineError::failed(what).caused_by(stopped).hint(hint)
+        })?;
+        let planned = open.into_iter().zip(verdicts).zip(said).map(|((row, verdict), said)| {
+            let verdict = match verdict {
+                plugin::Verdict::Later { reason } => Verdict::Later { reason },
+                plugin::Verdict::Settled(decision) => {
+                    let reason = self.reason(context.mapping, &row, &decision, &said);
+                    Verdict::Settled { decision, reason }
                 }
-                planned.push(row);
+            };
+            let mut row = row.answered(context, verdict);
+            if let Some(dispute) = &mut row.dispute {
+                dispute.plugin = Some(Arc::clone(&self.id));
             }
-        }
+            row
+        });
+        Ok(planned.collect())
     }
 
     /// What it says of each row of a batch; what it says of the batch is kept apart.

@@ -174,6 +174,8 @@ pub(super) async fn decider<'a>(
         initial: context.initial,
         waiting: waiting.into_iter().map(|row| (row.key.clone(), row)).collect(),
         now: context.environment.now(),
+        // The token of no run is 0.
+        lease: (context.lease.token > 0).then_some((context.lease, context.environment)),
     })
 }
 

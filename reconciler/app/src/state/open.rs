@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use sqlx::{
@@ -224,8 +224,21 @@ fn refuse_what_is_not_ours(path: &Path, content: Content) -> Result<()> {
     }
 }
 
-/// Brings the file to the newest version: all steps in one transaction, or none.
+/// Brings the file to the newest version, as soon as others let go of it: several that make a new file at once are told that it is locked
+/// without being made to wait, since none of them holds it yet when they begin its log.
 async fn migrate(path: &Path, connect: &SqliteConnectOptions) -> Result<()> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let begun = Instant::now();
+    loop {
+        match migrate_now(path, connect).await {
+            Err(StateError::Locked { .. }) if begun.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+/// All steps in one transaction, or none.
+async fn migrate_now(path: &Path, connect: &SqliteConnectOptions) -> Result<()> {
     let fault = |source| StateError::of(path, "migrating it", source);
     let mut connection = connect.connect().await.map_err(fault)?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
