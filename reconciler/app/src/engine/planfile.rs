@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 
 use self::rows::RowFile;
-use super::session::SyncTable;
 use crate::error::{EngineError, ErrorKind};
 
 /// The version of the file's form.
@@ -42,15 +41,17 @@ struct Version {
 
 /// The line before a table's rows.
 #[derive(Debug, Serialize, Deserialize)]
-struct TableLine {
-    table: String,
-    mapping_version: String,
+pub(super) struct TableLine {
+    /// The table.
+    pub(super) table: String,
+    /// The version of the mapping it is planned with.
+    pub(super) mapping_version: String,
     /// The base keeps its rows whole.
     #[serde(default)]
-    keeps_rows: bool,
+    pub(super) keeps_rows: bool,
     /// The plugin that decided its conflicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    plugin: Option<PluginId>,
+    pub(super) plugin: Option<PluginId>,
 }
 
 /// The last line.
@@ -97,14 +98,9 @@ impl PlanWriter {
     }
 
     /// The next table; its rows follow.
-    pub(super) fn table(&mut self, table: &SyncTable) -> Result<(), EngineError> {
+    pub(super) fn table(&mut self, table: &TableLine) -> Result<(), EngineError> {
         self.tables += 1;
-        self.line(&TableLine {
-            table: table.spec.name.clone(),
-            mapping_version: table.mapping.version.clone(),
-            keeps_rows: table.keeps_rows,
-            plugin: table.plugin.as_ref().map(|plugin| PluginId::clone(&plugin.id)),
-        })
+        self.line(table)
     }
 
     /// The next row of the table.

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use berqenas_core::{check::check, key::Key, plan::PlannedRow};
+use berqenas_core::{check::check, decision::PluginId, key::Key, plan::PlannedRow};
 
 use super::{
     outcome::{Counts, Named, Note, NoteKind, PlanReport, PlanSummary},
-    planfile::PlanWriter,
+    planfile::{PlanWriter, TableLine},
     plugins::TablePlugin,
     reading::{Readings, RunContext, TableReading},
     session::SyncTable,
@@ -83,7 +83,12 @@ pub(super) async fn plan(
         let reading = TableReading::open(context, readings, number).await?;
         context.progress.table(&table.spec.name, None);
         if let Some(file) = &mut sinks.file {
-            file.table(table)?;
+            file.table(&TableLine {
+                table: table.spec.name.clone(),
+                mapping_version: table.mapping.version.clone(),
+                keeps_rows: table.keeps_rows,
+                plugin: table.plugin.as_ref().map(|plugin| PluginId::clone(&plugin.id)),
+            })?;
         }
         if let Some(spool) = &mut sinks.spool {
             spool.table(&table.spec.name);
