@@ -128,6 +128,12 @@ async fn what_fails_waits_for_a_person_and_a_mended_plugin_decides_it_anew() {
     assert_eq!(world.lines(Side::Local, NAMES).await, ["1|one above|-", "2|two below|kept?", "3|three above|-"]);
     world.quiet().await;
 
+    // Another one that cannot decide it either: who was asked last stands in the log.
+    let digest = use_plugin(&world, &doing(&at_key(2, &manual(160, 6))), "");
+    assert_eq!(world.sync().await.conflicts_waiting, 1);
+    assert_eq!(told(&parked(&world).await, &digest), [format!("2 None: a text ({LABEL})")]);
+    world.quiet().await;
+
     use_plugin(&world, &doing(""), "");
     assert_eq!(world.sync().await.conflicts_waiting, 0);
     world.both(NAMES, &ABOVE).await;
@@ -181,6 +187,7 @@ async fn running_out_of_time_leaves_the_row_to_the_next_run() {
     assert!(plan.summary.notes.iter().any(|note| note.kind == NoteKind::Skipped && note.reason.contains("asked again")), "{plan:?}");
     let outcome = world.sync().await;
     assert_eq!((outcome.conflicts_waiting, outcome.pending), (0, 1), "{outcome:?}");
+    assert!(outcome.warnings.iter().any(|warning| warning.contains("gave no decision") && warning.contains("asked again")), "{outcome:?}");
     assert_eq!(world.lines(Side::Local, NAMES).await, [ABOVE[0], "2|two below|kept?", ABOVE[2]]);
     use_plugin(&world, &doing(""), "");
     assert_eq!(world.sync().await.pending, 0);

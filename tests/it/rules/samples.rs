@@ -9,7 +9,7 @@ use std::sync::{
 
 use berqenas::engine::{
     outcome::{ConflictEntry, Winner},
-    request::{Step, SyncRequest},
+    request::{PlanRequest, Silent, Step, SyncRequest},
 };
 use berqenas_core::value::{Pair, Side};
 
@@ -103,6 +103,24 @@ async fn a_counter_never_loses_a_movement() {
         world.both(LEVELS, &["a|Pears|1"]).await;
         world.quiet().await;
     }
+}
+
+/// What a saved plan added up is a base to add to: the rows are kept by a run that loads no plugin, too.
+#[tokio::test]
+async fn a_counter_goes_on_from_what_a_saved_plan_wrote() {
+    let Some(world) = stock(MIXED, "{columns: [stock]}").await else { return };
+    moves(&world, Side::Cloud, -3).await;
+    moves(&world, Side::Local, 5).await;
+    let file = world.folder().join("plan.jsonl");
+    world.engine().plan_to_file("test", &PlanRequest::default(), &file).await.unwrap();
+    world.engine().apply(&file, &Silent).await.unwrap();
+    world.both(LEVELS, &["a|Apples|12"]).await;
+    moves(&world, Side::Cloud, -1).await;
+    moves(&world, Side::Local, 2).await;
+    world.sync().await;
+    world.both(LEVELS, &["a|Apples|13"]).await;
+    tells(&world.conflicts().await[0], &["stock"], ("update_update", Winner::Merged, "merged: stock"), ["11", "14", "12"]);
+    world.quiet().await;
 }
 
 /// A run that adds up is killed at every boundary between two effects; users go on meanwhile. Every movement counts, once.

@@ -17,13 +17,13 @@ use berqenas_core::{
 use super::outcome::SpecFault;
 use crate::{
     error::{EngineError, ErrorKind},
-    plugin::{self, BatchContext, BindError, Bound, Host, Limits, Plugin, PluginError},
+    plugin::{self, BatchContext, Bound, Host, Limits, Plugin, PluginError},
     specs::LoadedSpec,
 };
 
 /// How many rows a plugin is best asked about at a time. More in a batch gains nothing, and takes more of its memory.
 pub(super) const BATCH: usize = 256;
-/// How much of what plugins say of batches, rather than of rows, is kept for a table.
+/// How many remarks on a table's plugin are kept.
 const REMARKS: usize = 16;
 
 /// The plugins of all specs, each loaded once.
@@ -185,7 +185,7 @@ pub(super) struct TablePlugin {
     pub(super) needs_base: bool,
     bound: Bound,
     on_error: OnError,
-    /// What it says of batches, rather than of rows.
+    /// What people should know beside its decisions.
     remarks: Mutex<BTreeSet<String>>,
 }
 
@@ -199,19 +199,20 @@ impl TablePlugin {
         plan_time: i64,
     ) -> Result<Option<TablePlugin>, EngineError> {
         let StrategyChoice::Plugin(name) = choice else { return Ok(None) };
-        let about = |hint: &str, fault: EngineError| fault.hint(hint.to_owned());
-        let what = || format!("sync {}: the strategy {name} of table {} cannot be used", loaded.spec.name, mapping.table);
-        let unusable = |fault: Unusable| about(fault.hint(), EngineError::new(ErrorKind::InvalidSpec, what()).caused_by(fault));
-        let spec = loaded.spec.strategies.get(name).ok_or_else(|| EngineError::new(ErrorKind::InvalidSpec, what()))?;
-        let plugin = plugins.load(loaded, spec).await.map_err(unusable)?;
+        let unusable = || {
+            let what = format!("sync {}: the strategy {name} of table {} cannot be used", loaded.spec.name, mapping.table);
+            EngineError::new(ErrorKind::InvalidSpec, what)
+        };
+        let spec = loaded.spec.strategies.get(name).ok_or_else(unusable)?;
+        let plugin = plugins.load(loaded, spec).await.map_err(|fault| {
+            let hint = fault.hint();
+            unusable().caused_by(fault).hint(hint)
+        })?;
         let plan_time = jiff::Timestamp::from_microsecond(plan_time)
             .map_err(|fault| EngineError::failed("this machine's clock shows a time that is none").caused_by(fault))?;
         let context = BatchContext { sync: &loaded.spec.name, mapping: Arc::clone(mapping), config: &spec.config, plan_time };
-        let refused = |fault: BindError| {
-            let hint = "mend its \"config\"; `berqenas plugin inspect` shows the schema of it";
-            about(hint, EngineError::new(ErrorKind::InvalidSpec, what()).caused_by(fault))
-        };
-        let bound = plugin.bind(context).map_err(refused)?;
+        let hint = "mend its \"config\"; `berqenas plugin inspect` shows the schema of it";
+        let bound = plugin.bind(context).map_err(|fault| unusable().caused_by(fault).hint(hint))?;
         let description = plugin.description();
         let id = PluginId {
             strategy: name.clone(),
@@ -249,7 +250,10 @@ impl TablePlugin {
         })?;
         let planned = open.into_iter().zip(verdicts).zip(said).map(|((row, verdict), said)| {
             let verdict = match verdict {
-                plugin::Verdict::Later { reason } => Verdict::Later { reason },
+                plugin::Verdict::Later { reason } => {
+                    self.remark(reason.clone());
+                    Verdict::Later { reason }
+                }
                 plugin::Verdict::Settled(decision) => {
                     let reason = self.reason(context.mapping, &row, &decision, &said);
                     Verdict::Settled { decision, reason }
@@ -267,12 +271,10 @@ impl TablePlugin {
     /// What it says of each row of a batch; what it says of the batch is kept apart.
     fn said(&self, answers: &plugin::Answers, rows: usize) -> Vec<Vec<String>> {
         let mut said = vec![Vec::new(); rows];
-        let mut remarks = self.remarks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for diagnostic in &answers.diagnostics {
             match diagnostic.conflict.and_then(|place| said.get_mut(place)) {
                 Some(said) => said.push(diagnostic.message.clone()),
-                None if remarks.len() < REMARKS => drop(remarks.insert(diagnostic.message.clone())),
-                None => {}
+                None => self.remark(format!("the plugin {} says: {}", self.bound.plugin().label(), diagnostic.message)),
             }
         }
         said
@@ -287,9 +289,15 @@ impl TablePlugin {
         if told.contains(&label) { told } else { format!("{told} ({label})") }
     }
 
-    /// What it said of batches, for people.
+    fn remark(&self, remark: String) {
+        let mut remarks = self.remarks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if remarks.len() < REMARKS {
+            remarks.insert(remark);
+        }
+    }
+
+    /// What it said of batches, and why it gave no decision, each once, for people.
     pub(super) fn remarks(&self) -> Vec<String> {
-        let remarks = self.remarks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        remarks.iter().map(|remark| format!("the plugin {} says: {remark}", self.bound.plugin().label())).collect()
+        self.remarks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned().collect()
     }
 }

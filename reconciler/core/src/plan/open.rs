@@ -183,13 +183,8 @@ impl OpenRow {
     /// has, each keeps its own.
     fn wanted(&self, both: &Pair<&Row>, merged: &Row, side: Side) -> Row {
         let mut wanted = merged.clone();
-        let Some(base) = &self.contested.base else { return wanted };
-        for (column, value) in wanted.values.iter_mut().enumerate() {
-            let unmoved = Side::BOTH.into_iter().all(|side| both.get(side).values[column] == base.get(side).values[column]);
-            let is_theirs = Side::BOTH.into_iter().any(|side| both.get(side).values[column] == *value);
-            if unmoved && is_theirs {
-                value.clone_from(&both.get(side).values[column]);
-            }
+        for (column, value) in wanted.values.iter_mut().enumerate().filter(|(column, _)| stays_apart(&self.contested, merged, *column)) {
+            value.clone_from(&both.get(side).values[column]);
         }
         wanted
     }
@@ -209,6 +204,13 @@ impl OpenRow {
     }
 }
 
+/// Whether a column stays as it is on each side: neither moved from what both agreed on, and it is merged to what one of them has.
+fn stays_apart(contested: &Contested, merged: &Row, column: usize) -> bool {
+    let moved = |side: Side| contested.changed(side, column);
+    let is_theirs = |side: Side| contested.value(side, column) == Some(&merged.values[column]);
+    !Side::BOTH.into_iter().any(moved) && Side::BOTH.into_iter().any(is_theirs)
+}
+
 /// How a decision reads, for people.
 #[must_use]
 pub fn told(mapping: &TableMapping, contested: &Contested, decision: &Settled) -> String {
@@ -221,6 +223,7 @@ pub fn told(mapping: &TableMapping, contested: &Contested, decision: &Settled) -
             let mut columns: Vec<usize> = [names(Side::Cloud), names(Side::Local)].into_iter().flatten().flatten().collect();
             columns.sort_unstable();
             columns.dedup();
+            columns.retain(|column| !stays_apart(contested, row, *column));
             let mut names: Vec<&str> = columns.into_iter().map(|column| mapping.columns[column].name.as_str()).collect();
             let deleted = |side: Side| contested.rows.get(side).as_ref().is_some_and(|own| own.deleted != row.deleted);
             if Side::BOTH.into_iter().any(deleted) {
