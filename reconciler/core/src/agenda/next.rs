@@ -132,22 +132,27 @@ impl Agenda {
         }
     }
 
-    /// When a sync is overdue, if it does not run until then: two ticks after its last run nobody served. `None`: it is never, it runs on
-    /// demand.
+    /// When a sync is overdue unless a run begins before: when the second of two ticks after its last run could have been served, windows
+    /// heeded. `None`: never, since it runs on demand or is suspended.
     #[must_use]
-    pub fn overdue_at(&self, facts: &Facts) -> Option<Timestamp> {
-        self.ticks_after(facts.last.as_ref().map_or(facts.since, |last| last.started), 2)
+    pub fn overdue_at(&self, facts: &Facts, now: Timestamp) -> Option<Timestamp> {
+        if self.suspend || facts.suspension(now).is_some() {
+            return None;
+        }
+        let last = facts.running.as_ref().or(facts.last.as_ref()).map_or(facts.since, |last| last.started);
+        self.ticks_after(last, 2, |tick| self.windows.open_from(tick))
     }
 
     /// Whether something found at a time is too old to be told as if it were so: three ticks have passed. What no schedule renews never is.
     pub(super) fn is_outdated(&self, found: Timestamp, now: Timestamp) -> bool {
-        self.ticks_after(found, 3).is_some_and(|end| end <= now)
+        self.ticks_after(found, 3, Some).is_some_and(|end| end <= now)
     }
 
-    /// The tick that is so many after a time, with all its jitter.
-    fn ticks_after(&self, time: Timestamp, count: usize) -> Option<Timestamp> {
+    /// The tick that is so many after a time, each moved as told, with all its jitter.
+    fn ticks_after(&self, time: Timestamp, count: usize, moved: impl Fn(Timestamp) -> Option<Timestamp>) -> Option<Timestamp> {
         let ticks = self.normal.as_ref().or(self.full.as_ref())?;
-        later((0..count).try_fold(time, |time, _| ticks.after(time))?, self.jitter.unwrap_or_default())
+        let tick = (0..count).try_fold(time, |time, _| moved(ticks.after(time)?))?;
+        moved(later(tick, self.jitter.unwrap_or_default())?)
     }
 
     fn unless_held(&self, facts: &Facts, now: Timestamp, next: Next) -> Next {

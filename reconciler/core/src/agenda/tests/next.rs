@@ -187,8 +187,20 @@ fn it_waits_for_others_and_for_its_window() {
 
 #[test]
 fn two_ticks_that_nobody_served_are_overdue() {
+    let check = |every: &str, terms: &Terms, facts: &Facts, expected: Option<&str>| {
+        assert_eq!(agenda(every, terms).overdue_at(facts, at("10:20")), expected.map(at), "{every} {terms:?} {facts:?}");
+    };
     let facts = after_run("10:00", DONE);
-    assert_eq!(agenda("15m", &exact()).overdue_at(&facts), Some(at("10:30")));
-    assert_eq!(agenda("0 */6 * * * UTC", &exact()).overdue_at(&facts), Some(at("18:00")));
-    assert_eq!(agenda("", &exact()).overdue_at(&facts), None);
+    check("15m", &exact(), &facts, Some("10:30"));
+    check("15m", &Terms { jitter: Some(duration("1m")), ..exact() }, &facts, Some("10:31"));
+    check("0 */6 * * * UTC", &exact(), &facts, Some("18:00"));
+    check("", &exact(), &facts, None);
+    check("", &Terms { full_sync: Some(schedule("1h")), ..exact() }, &facts, Some("12:00"));
+    let mut running = facts.clone();
+    running.running = Some(facts.begin(Pass::Normal, at("10:15")));
+    check("15m", &exact(), &running, Some("10:45"));
+    // Nobody waits for what must not be.
+    check("15m", &Terms { suspend: true, ..exact() }, &facts, None);
+    let window = Window { kind: WindowKind::Allow, cron: "0 14 * * *".into(), duration: duration("2h"), timezone: "UTC".into() };
+    check("15m", &Terms { windows: vec![window], ..exact() }, &facts, Some("14:15"));
 }
