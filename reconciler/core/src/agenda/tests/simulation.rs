@@ -1,6 +1,7 @@
 //! Weeks on a simulated clock: databases go away, the process is killed, specs change, people ask, suspend and resume. Whatever happens,
-//! the rules hold.
-//! A failing seed is printed, and kept under `proptest-regressions`, where the next run of the tests replays it first.
+//! the rules hold. A failing seed is printed, and kept under `proptest-regressions`, where the next run of the tests replays it first.
+
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use proptest::prelude::*;
@@ -8,7 +9,8 @@ use proptest::prelude::*;
 use super::{duration, fault, schedule};
 use crate::{
     agenda::{
-        Agenda, Dependency, Facts, Next, Outcome, Pass, Request, Suspension, Terms, Window, WindowKind, schedule::Ticks, windows::Windows,
+        Agenda, Dependency, Facts, Hold, Next, Outcome, Pass, Request, Suspension, Terms, Window, WindowKind, schedule::Ticks,
+        windows::Windows,
     },
     cases::random::Dice,
     spec::Schedule,
@@ -31,6 +33,8 @@ struct World {
     calm: bool,
     /// Whether what bad things did before is over.
     quiet: bool,
+    /// What was ever to be done.
+    reached: BTreeSet<String>,
 }
 
 impl World {
@@ -60,6 +64,7 @@ impl World {
             runs: Vec::new(),
             calm: false,
             quiet: false,
+            reached: BTreeSet::new(),
             dice,
         }
     }
@@ -159,6 +164,14 @@ impl World {
             let overdue = agenda.overdue_at(&self.facts, self.now).unwrap();
             assert!(overdue > self.now || matches!(next, Next::Run(..)), "overdue at {} since {overdue}", self.now);
         }
+        self.reached.insert(match &next {
+            Next::Run(pass, why) => format!("run {pass:?} {why:?}"),
+            Next::At(_, why) => format!("at {why:?}"),
+            Next::Held { by: Hold::Suspended { by_spec, by_person }, .. } => format!("suspended {by_spec} {}", by_person.is_some()),
+            Next::Held { by, .. } => format!("held {by:?}"),
+            Next::Cancel { .. } => "cancel".into(),
+            Next::Idle => "idle".into(),
+        });
         let wake = match next {
             Next::Run(pass, _) => {
                 self.begin(pass);
@@ -215,7 +228,7 @@ fn window(kind: WindowKind, cron: &str, lasts: &str) -> Window {
     Window { kind, cron: cron.into(), duration: duration(lasts), timezone: "Europe/Berlin".into() }
 }
 
-fn simulate(seed: u64) {
+fn simulate(seed: u64) -> BTreeSet<String> {
     let mut world = World::new(seed);
     let days = |count: i64| SignedDuration::from_hours(24 * count);
     world.run_until(world.now + days(21));
@@ -245,13 +258,40 @@ fn simulate(seed: u64) {
         let due = windows.open_from(Ticks::new(full).unwrap().after(last).unwrap() + jitter).unwrap();
         assert!(due + SignedDuration::from_mins(5) >= world.now, "no full sync since {}", last.to_zoned(TimeZone::UTC));
     }
+    world.reached
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(10))]
 
     #[test]
     fn weeks_go_by_and_the_rules_hold(seed in any::<u64>()) {
         simulate(seed);
     }
+}
+
+#[test]
+fn weeks_have_everything_that_can_be_to_be_done() {
+    let reached: BTreeSet<String> = (0..14).flat_map(simulate).collect();
+    let expected = [
+        "at Retry",
+        "at Tick",
+        "cancel",
+        "held Dependencies([\"stock\"])",
+        "held Running",
+        "held Stalled",
+        "held WindowClosed",
+        "run Full NewGeneration",
+        "run Full Request",
+        "run Full Retry",
+        "run Full Tick",
+        "run Normal NewGeneration",
+        "run Normal Request",
+        "run Normal Retry",
+        "run Normal Tick",
+        "suspended false true",
+        "suspended true false",
+        "suspended true true",
+    ];
+    assert_eq!(reached.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
