@@ -19,11 +19,14 @@
 //!
 //! [`decision`] is what strategies that merge are shown and answer, as data, and whether the table can take it; [`cases`] are what they are tested with.
 //!
+//! Around the way: [`agenda`] says when a sync runs, and what status says of it.
+//!
 //! Beside the way: [`order`] puts parents before children, [`ties`] does so for rows, [`topology`] finds rings of syncs, [`names`] matches names as people write them.
 //!
 //! Whoever applies a plan (the crate `berqenas`) decides nothing any more. ARCHITECTURE.md has the whole picture.
 
 pub mod access;
+pub mod agenda;
 pub mod canonical;
 pub mod cases;
 pub mod check;

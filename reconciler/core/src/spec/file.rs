@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde::Deserialize;
 
-use super::{Detect, Direction, HardDeletes, InitialPolicy, LedgerMode, StrategyName};
-use crate::decision::OnError;
+use super::{Detect, Direction, HardDeletes, InitialPolicy, LedgerMode, Mode, StrategyName};
+use crate::{agenda::WindowKind, decision::OnError};
 
 /// The version of the format that this program reads.
 pub const VERSION: u32 = 1;
@@ -42,9 +42,34 @@ pub struct SpecFile {
     /// When it runs, as a cron expression of five fields; instead of `interval`.
     #[schemars(extend("examples" = ["0 2 * * *"]))]
     pub cron: Option<String>,
-    /// The time zone of `cron`, by its IANA name.
+    /// The time zone of `cron`, here and wherever else one is given without a zone of its own, by its IANA name.
     #[schemars(extend("examples" = ["Europe/Istanbul"], "default" = "UTC"))]
     pub timezone: Option<String>,
+    /// How far, at most, an interval is cut short, or a `cron` time is passed, so that syncs do not all run at once; without it a tenth of the interval.
+    #[schemars(extend("examples" = ["30s"]))]
+    pub jitter: Option<String>,
+    /// When every row is read instead of what changed: an interval, or a mapping with `interval` or `cron`.
+    #[schemars(extend("examples" = ["24h", {"cron": "0 3 * * SUN"}]))]
+    pub full_sync: Option<FullSyncEntry>,
+    /// How failures are waited out.
+    pub retry: Option<RetryEntry>,
+    /// How long a run may take.
+    #[schemars(extend("examples" = ["10m"], "default" = "1h"))]
+    pub run_timeout: Option<String>,
+    /// When runs may start: in no window of the kind `deny`, and in one of the kind `allow` if there is any.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"kind": "allow", "cron": "0 22 * * *", "duration": "8h"}]]))]
+    pub windows: Vec<WindowEntry>,
+    /// The syncs that must be ready before this one runs, by name.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)), extend("examples" = [["stock"]]))]
+    pub depends_on: Vec<String>,
+    /// How far its runs go.
+    #[schemars(extend("default" = "apply"))]
+    pub mode: Option<Mode>,
+    /// Whether it does not run at all, until this is taken out.
+    #[schemars(extend("default" = false))]
+    pub suspend: Option<bool>,
     /// Who wins a conflict, unless a table says otherwise: a name, or a mapping with `name`.
     #[schemars(extend("default" = "latest_wins"))]
     pub strategy: Option<StrategyEntry>,
@@ -72,6 +97,12 @@ pub struct SpecFile {
     /// The largest share of a table's rows, in percent, that a run may delete for good; more is held.
     #[schemars(range(min = 0, max = 100), extend("default" = 10))]
     pub max_delete_percent: Option<u8>,
+    /// The most rows of a table that a run may delete for good; more is held.
+    #[schemars(extend("examples" = [1000]))]
+    pub max_deletes: Option<u64>,
+    /// The largest share of a table's rows, in percent, that a run may change; more is held.
+    #[schemars(range(min = 1, max = 100), extend("examples" = [50]))]
+    pub max_change_percent: Option<u8>,
     /// The difference of the two clocks beyond which `latest_wins` does not trust them.
     #[schemars(extend("examples" = ["5m"], "default" = "5m"))]
     pub max_clock_skew: Option<String>,
@@ -122,6 +153,66 @@ pub struct PasswordEntry {
     /// A file, relative to the spec file; a line end after the password is left out.
     #[schemars(length(min = 1), extend("examples" = ["/run/secrets/cloud"]))]
     pub file: Option<String>,
+}
+
+/// When every row is read: an interval, or a mapping that says more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(extend("examples" = ["24h", {"cron": "0 3 * * SUN"}]))]
+pub enum FullSyncEntry {
+    /// The interval alone.
+    Short(#[schemars(length(min = 1))] String),
+    /// Either, and the zone.
+    Long(FullSyncFields),
+}
+
+/// When every row is read: exactly one of `interval` and `cron`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FullSyncFields {
+    /// How often.
+    #[schemars(extend("examples" = ["24h"]))]
+    pub interval: Option<String>,
+    /// When, as a cron expression of five fields.
+    #[schemars(extend("examples" = ["0 3 * * SUN"]))]
+    pub cron: Option<String>,
+    /// The time zone of `cron`, where it is not that of the sync.
+    #[schemars(extend("examples" = ["Europe/Istanbul"]))]
+    pub timezone: Option<String>,
+}
+
+/// How failures are waited out: longer with each in a row, of which chance takes up to half.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryEntry {
+    /// After the first.
+    #[schemars(extend("examples" = ["5s"], "default" = "5s"))]
+    pub base: Option<String>,
+    /// How many times longer after each further one.
+    #[schemars(range(min = 1, max = 100), extend("default" = 2))]
+    pub factor: Option<u32>,
+    /// At most.
+    #[schemars(extend("examples" = ["5m"], "default" = "5m"))]
+    pub max: Option<String>,
+}
+
+/// A time that comes again and again, in which runs may start, or may not.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{"kind": "allow", "cron": "0 22 * * *", "duration": "8h"}]))]
+pub struct WindowEntry {
+    /// Which of the two.
+    #[schemars(extend("examples" = ["allow"]))]
+    pub kind: WindowKind,
+    /// When it begins, as a cron expression of five fields.
+    #[schemars(extend("examples" = ["0 22 * * *"]))]
+    pub cron: String,
+    /// How long it lasts.
+    #[schemars(extend("examples" = ["8h"]))]
+    pub duration: String,
+    /// The time zone of `cron`, where it is not that of the sync.
+    #[schemars(extend("examples" = ["Europe/Istanbul"]))]
+    pub timezone: Option<String>,
 }
 
 /// The names of the bookkeeping columns; those left out keep their names.

@@ -16,6 +16,7 @@ mod read;
 mod resolve;
 mod set;
 mod strategies;
+mod terms;
 pub mod url;
 pub(crate) mod yaml;
 
@@ -30,10 +31,10 @@ pub use self::{
     file::schema,
     pin::{Pin, pins, with_pins},
     read::{read, read_bytes},
-    set::{Clash, PlacedSpec, check_set},
+    set::{Clash, PlacedSpec, check_dependencies, check_set},
     yaml::MAX_BYTES,
 };
-use crate::decision::OnError;
+use crate::{agenda::Terms, decision::OnError};
 
 /// A pair of databases and the tables that are kept in step between them.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -48,6 +49,12 @@ pub struct SyncSpec {
     pub local: Connection,
     /// When it runs; `None`: on demand only.
     pub schedule: Option<Schedule>,
+    /// What else is said of when it runs.
+    #[serde(skip_serializing_if = "Terms::is_default")] // Specs that never heard of it keep their generation.
+    pub terms: Terms,
+    /// How far its runs go.
+    #[serde(skip_serializing_if = "Mode::is_apply")] // Specs that never heard of it keep their generation.
+    pub mode: Mode,
     /// The default strategy of its tables.
     pub strategy: StrategyChoice,
     /// Its own strategies, by name.
@@ -67,6 +74,12 @@ pub struct SyncSpec {
     pub timeout: Duration,
     /// The largest share of a table's rows, in percent, that a run may delete for good; more is held.
     pub max_delete_percent: u8,
+    /// The most rows of a table that a run may delete for good; more is held.
+    #[serde(skip_serializing_if = "Option::is_none")] // Specs that never heard of it keep their generation.
+    pub max_deletes: Option<u64>,
+    /// The largest share of a table's rows, in percent, that a run may change; more is held.
+    #[serde(skip_serializing_if = "Option::is_none")] // Specs that never heard of it keep their generation.
+    pub max_change_percent: Option<u8>,
     /// The difference of the two clocks beyond which `latest_wins` does not trust them.
     pub max_clock_skew: Duration,
     /// The BLAKE3 digest of the spec's meaning, as hexadecimal digits: its generation.
@@ -116,6 +129,27 @@ pub enum SecretSource {
     Env(String),
     /// A file; relative to the spec file's folder.
     File(String),
+}
+
+/// How far the runs of a sync go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// They report in how many rows the sides differ, and write to neither.
+    Observe,
+    /// They make a plan and keep it, for a person to apply.
+    Plan,
+    /// They apply what they plan.
+    #[default]
+    Apply,
+}
+
+impl Mode {
+    /// Whether runs apply what they plan.
+    #[must_use]
+    pub fn is_apply(&self) -> bool {
+        *self == Mode::Apply
+    }
 }
 
 /// When a sync runs.

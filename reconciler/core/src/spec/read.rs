@@ -81,12 +81,13 @@ fn generation(spec: &SyncSpec) -> String {
 fn placed(spec: SyncSpec, file: &str, text: &str, document: &Document) -> PlacedSpec {
     let at = |pointer: &str| yaml::position(text, document.value_at(pointer));
     let tables_at = (0..spec.tables.len()).map(|index| at(&format!("/tables/{index}"))).collect();
+    let depends_on_at = (0..spec.terms.depends_on.len()).map(|index| at(&format!("/depends_on/{index}"))).collect();
     let mut pointers = Vec::new();
     if let Some(strategies) = document.value.get("strategies") {
         pointers_in("/strategies", strategies, &mut pointers);
     }
     let strategies_at = pointers.into_iter().map(|pointer| (pointer.clone(), at(&pointer))).collect();
-    PlacedSpec { name_at: at("/name"), id_at: at("/id"), tables_at, strategies_at, file: file.to_owned(), spec }
+    PlacedSpec { name_at: at("/name"), id_at: at("/id"), tables_at, depends_on_at, strategies_at, file: file.to_owned(), spec }
 }
 
 /// A value's pointer, and those of all that it holds.

@@ -6,14 +6,12 @@ use std::{
     time::Duration,
 };
 
-use croner::parser::{CronParser, Seconds, Year};
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::SignedDuration;
 
 use super::{
-    BookkeepingNames, Connection, Detect, Direction, HardDeletes, InitialPolicy, Schedule, SecretSource, StrategyChoice, StrategyName,
-    SyncSpec, TableSpec,
+    BookkeepingNames, Connection, Detect, Direction, HardDeletes, InitialPolicy, SecretSource, StrategyChoice, StrategyName, SyncSpec,
+    TableSpec,
     check::brief,
-    fault::did_you_mean,
     file::{BookkeepingEntry, ColumnsEntry, ConnectionEntry, ConnectionFields, PasswordEntry, SpecFile, TableEntry, TableFields},
     url,
     yaml::{Document, OffsetFault, escape},
@@ -44,6 +42,7 @@ impl Resolver<'_> {
     }
 
     fn spec(&mut self, file: SpecFile) -> SyncSpec {
+        let (schedule, terms) = self.agenda(&file);
         let cloud = self.connection("/cloud", file.cloud);
         let local = self.connection("/local", file.local);
         if cloud.url == local.url && cloud.schema == local.schema {
@@ -58,7 +57,9 @@ impl Resolver<'_> {
             id: file.id,
             cloud,
             local,
-            schedule: self.schedule(file.interval.as_deref(), file.cron.as_deref(), file.timezone.as_deref()),
+            schedule,
+            terms,
+            mode: file.mode.unwrap_or_default(),
             strategies,
             direction: file.direction.unwrap_or(Direction::Both),
             initial: file.initial.unwrap_or(InitialPolicy::Manual),
@@ -68,6 +69,8 @@ impl Resolver<'_> {
             overlap: self.duration("/overlap", file.overlap.as_deref(), Duration::from_secs(2), Duration::ZERO),
             timeout: self.duration("/timeout", file.timeout.as_deref(), Duration::from_secs(30), Duration::from_millis(1)),
             max_delete_percent: file.max_delete_percent.unwrap_or(10),
+            max_deletes: file.max_deletes,
+            max_change_percent: file.max_change_percent,
             max_clock_skew: self.duration("/max_clock_skew", file.max_clock_skew.as_deref(), Duration::from_secs(300), Duration::ZERO),
             generation: String::new(),
         }
@@ -105,56 +108,6 @@ impl Resolver<'_> {
             (None, None) | (Some(_), Some(_)) => {
                 self.fault(pointer, "\"password\" must have exactly one of env and file", Some("for example {env: CLOUD_PASSWORD}"));
                 None
-            }
-        }
-    }
-
-    fn schedule(&mut self, interval: Option<&str>, cron: Option<&str>, timezone: Option<&str>) -> Option<Schedule> {
-        if interval.is_some() && cron.is_some() {
-            self.fault("/cron", "\"cron\" and \"interval\" exclude each other", Some("keep one of the two"));
-        }
-        if timezone.is_some() && cron.is_none() {
-            self.fault("/timezone", "\"timezone\" means nothing without \"cron\"", Some("take it out, or add cron"));
-        }
-        let timezone = timezone.map_or("UTC", |name| {
-            self.timezone(name);
-            name
-        });
-        let every = interval.map(|text| self.duration("/interval", Some(text), Duration::ZERO, Duration::from_secs(1)));
-        if let Some(expression) = cron {
-            self.cron(expression);
-            return Some(Schedule::Cron { expression: expression.to_owned(), timezone: timezone.to_owned() });
-        }
-        every.map(Schedule::Interval)
-    }
-
-    fn timezone(&mut self, name: &str) {
-        let zones = jiff::tz::db();
-        if zones.get(name).is_ok() {
-            return;
-        }
-        let pointer = "/timezone";
-        if zones.is_definitively_empty() {
-            self.fault(pointer, "no time zones are known on this machine", Some("install the system's time zone data (tzdata)"));
-            return;
-        }
-        let known: Vec<String> = zones.available().map(|zone| zone.to_string()).collect();
-        let hint = did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| "for example Europe/Istanbul".to_owned());
-        self.fault(pointer, format!("there is no time zone {:?}", brief(name)), Some(&hint));
-    }
-
-    fn cron(&mut self, expression: &str) {
-        let hint = "five fields: minute, hour, day of month, month, day of week; for example 0 2 * * *";
-        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        match parser.parse(expression) {
-            Err(error) => {
-                self.fault("/cron", format!("this is no cron expression: {}", error.to_string().trim_end_matches('.')), Some(hint))
-            }
-            // Any start will do: what never comes after it never comes.
-            Ok(cron) => {
-                if cron.find_next_occurrence(&Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC), false).is_err() {
-                    self.fault("/cron", "this time never comes", Some("that day is not in that month"));
-                }
             }
         }
     }

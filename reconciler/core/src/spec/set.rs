@@ -8,7 +8,10 @@ use super::{
     fault::{Fault, Position},
     url,
 };
-use crate::shape::Engine;
+use crate::{
+    agenda::depends::{DependencyFault, in_order},
+    shape::Engine,
+};
 
 /// A spec and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct PlacedSpec {
     pub id_at: Position,
     /// Where its tables stand, in their order.
     pub tables_at: Vec<Position>,
+    /// Where the names of the syncs that it depends on stand, in their order.
+    pub depends_on_at: Vec<Position>,
     /// Where everything in its strategies stands, by JSON pointer: `/strategies/merge_contact/config/prefer`.
     pub strategies_at: BTreeMap<String, Position>,
 }
@@ -84,6 +89,32 @@ pub fn check_set(specs: &[PlacedSpec]) -> Vec<Clash> {
         }
     }
     clashes
+}
+
+/// What is wrong with who waits for whom: names that no spec has, and rings. It takes all specs: of one alone, those that it depends on
+/// are unknown.
+#[must_use]
+pub fn check_dependencies(specs: &[PlacedSpec]) -> Vec<Clash> {
+    let syncs: Vec<(String, Vec<String>)> =
+        specs.iter().map(|placed| (placed.spec.name.clone(), placed.spec.terms.depends_on.clone())).collect();
+    let index: HashMap<&str, usize> = specs.iter().enumerate().map(|(index, placed)| (placed.spec.name.as_str(), index)).collect();
+    let clash = |fault: DependencyFault| {
+        let message = fault.to_string();
+        let (sync, on, other, hint) = match fault {
+            DependencyFault::Unknown { sync, name, hint } => (sync.clone(), name, sync, hint),
+            DependencyFault::Ring(ring) => {
+                // The last waits for the first: that closes it.
+                let (first, last) = (ring.first().cloned().unwrap_or_default(), ring.last().cloned().unwrap_or_default());
+                (last, first.clone(), first, Some("take one of these dependencies out".to_owned()))
+            }
+        };
+        let (index, other) = (index[sync.as_str()], index[other.as_str()]);
+        let placed = &specs[index];
+        let entry = placed.spec.terms.depends_on.iter().position(|name| *name == on);
+        let at = entry.and_then(|entry| placed.depends_on_at.get(entry)).copied().unwrap_or(placed.name_at);
+        Clash { specs: [other, index], fault: at.fault(&placed.file, message, hint) }
+    };
+    in_order(&syncs).err().into_iter().flatten().map(clash).collect()
 }
 
 fn place(placed: &PlacedSpec, at: Position) -> String {

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{MAX_BYTES, PlacedSpec, check_set, did_you_mean, read, read_bytes};
+use super::{MAX_BYTES, PlacedSpec, check_dependencies, check_set, did_you_mean, read, read_bytes};
 
 const SPEC: &str = "version: 1
 name: shop
@@ -113,6 +113,32 @@ fn a_set_is_checked_in_full() {
     let swapped = [("cloud: {url: 'postgres://erp@db/erp', password: {env: PW}}", "cloud: sqlite://office.db")];
     let swapped = [&renamed[..], &swapped[..], &[("local: sqlite://./office.db", "local: postgres://erp@db/erp")]].concat();
     check(placed("specs/b.yaml", &swapped), &[customers]);
+}
+
+#[test]
+fn who_waits_for_whom_is_checked_over_all_specs() {
+    // Specs written as `shop: stock, prices`, each in a file of its name.
+    let check = |specs: &[&str], expected: &[&str]| {
+        let placed: Vec<PlacedSpec> = specs
+            .iter()
+            .map(|spec| {
+                let (name, on) = spec.split_once(':').unwrap();
+                let text = SPEC.replace("name: shop", &format!("name: {name}")) + &format!("depends_on: [{on}]\n");
+                read_bytes(&format!("{name}.yaml"), text.as_bytes()).unwrap().remove(0)
+            })
+            .collect();
+        let found: Vec<String> = check_dependencies(&placed).iter().map(|clash| format!("{:?} {}", clash.specs, clash.fault)).collect();
+        assert_eq!(found, expected);
+    };
+    check(&["shop:", "stock: shop", "prices: shop, stock"], &[]);
+    check(
+        &["shop: stok", "stock:"],
+        &["[0, 0] shop.yaml:12:15: \"shop\" depends on \"stok\", and there is no such sync\n  hint: did you mean \"stock\"?"],
+    );
+    check(
+        &["prices:", "a: b", "b: prices, c", "c: a"],
+        &["[1, 3] c.yaml:12:15: syncs wait for each other: a → b → c → a\n  hint: take one of these dependencies out"],
+    );
 }
 
 #[test]
