@@ -27,6 +27,7 @@ mod scan;
 mod session;
 mod settle;
 mod spool;
+pub mod standing;
 mod tally;
 mod view;
 pub mod workshop;
