@@ -13,6 +13,7 @@ mod faults;
 mod identity;
 mod inspect;
 mod leased;
+pub mod live;
 mod modes;
 pub mod outcome;
 mod planfile;

@@ -44,6 +44,11 @@ pub(super) async fn gather(state: &State, spec: &SyncSpec, now: i64) -> Result<S
     put_together(spec, standing, wish, goes_on, conflicts, now)
 }
 
+/// Whether somebody lives who holds the sync's lease.
+pub(super) async fn goes_on(state: &State, sync: &str, now: i64) -> Result<bool> {
+    Ok(state.held(sync, now).await?.is_some_and(|held| !super::leased::is_gone(&held.holder)))
+}
+
 /// The same from what was read already: `goes_on` says whether a run that did not end is still alive.
 pub(super) fn put_together(
     spec: &SyncSpec,
