@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How long a lease lasts unless renewed: a minute, in microseconds.
-const LEASE_US: i64 = 60 * 1_000_000;
+pub(super) const LEASE_US: i64 = 60 * 1_000_000;
 /// How often a run that broke on a passing fault is tried again.
 const RETRIES: usize = 3;
 /// The pause before the first of them; each further one is twice as long.
