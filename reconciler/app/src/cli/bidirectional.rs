@@ -52,7 +52,7 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
     }
     let request = SyncRequest { tables: args.tables.clone(), strategy: args.strategy, full_sync: args.full_sync, trust: args.trust };
     let bars = Bars::new(session.screen.is_json(), args.verbose);
-    let outcome = engine.sync(&args.name, &request, &bars).await?;
+    let outcome = engine.sync_until(&args.name, &request, &bars.stop(), &bars).await?;
     drop(bars);
     report(&outcome, session)
 }

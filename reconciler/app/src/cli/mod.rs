@@ -16,6 +16,7 @@ mod prepare;
 mod schema;
 mod screen;
 mod show;
+mod signals;
 mod status;
 mod test_connection;
 mod validate;
