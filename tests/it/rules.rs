@@ -3,7 +3,7 @@
 mod base;
 mod custom;
 mod fields;
-mod lock;
+pub(crate) mod lock;
 mod marks;
 mod modes;
 mod order;

@@ -18,6 +18,7 @@ mod run;
 mod schema;
 mod screen;
 mod show;
+mod signals;
 mod status;
 mod suspend;
 mod test_connection;

@@ -31,6 +31,7 @@ mod spool;
 pub mod standing;
 mod status;
 mod tally;
+mod tenure;
 mod view;
 pub mod workshop;
 
@@ -59,9 +60,10 @@ use self::{
     planner::Sinks,
     plugins::Plugins,
     reading::{Readings, RunContext, read_sides},
-    request::{EngineOptions, PlanRequest, Progress, Silent, SyncRequest},
+    request::{EngineOptions, PlanRequest, Progress, Silent, Stop, SyncRequest},
     session::{Deciding, Narrowing, Session},
     spool::Spool,
+    tenure::Tenure,
 };
 use crate::{
     error::{EngineError, ErrorKind},
@@ -248,6 +250,7 @@ impl Engine {
             deletes_approved: false,
             progress: &Silent,
             environment: self.environment.as_ref(),
+            tenure: &Tenure::default(),
         };
         let readings = read_sides(&session, &state, false, false, self.environment.as_ref()).await?;
         self.check_forest(&state, &session, &readings).await?;
@@ -288,10 +291,18 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Held`] where the spec's `mode` or `suspend` keeps it from writing, before anything is opened; whatever keeps the run from its end; what it did until then is recorded, and the next run goes on from there.
     pub async fn sync(&self, name: &str, request: &SyncRequest, progress: &dyn Progress) -> Result<SyncOutcome> {
+        self.sync_until(name, request, &Stop::default(), progress).await
+    }
+
+    /// [`Engine::sync`], unless it is asked to stop before.
+    ///
+    /// # Errors
+    /// As for [`Engine::sync`], and [`ErrorKind::Stopped`].
+    pub async fn sync_until(&self, name: &str, request: &SyncRequest, stop: &Stop, progress: &dyn Progress) -> Result<SyncOutcome> {
         let loaded = self.find(name)?;
         modes::may_sync(&loaded.spec).map_err(|fault| fault.about(name))?;
         let state = self.environment.open_state(&self.state).await?;
-        let outcome = leased::run(self, loaded, &state, &Work::Sync(request), progress).await;
+        let outcome = leased::run(self, loaded, &state, &Work::Sync(request), stop, progress).await;
         self.environment.close_state(state).await;
         outcome
     }
@@ -302,6 +313,14 @@ impl Engine {
     /// [`ErrorKind::Stale`] with the rows that moved, before anything is written; [`ErrorKind::Held`] where the spec's `mode` or `suspend`
     /// keeps it from writing.
     pub async fn apply(&self, file: &Path, progress: &dyn Progress) -> Result<SyncOutcome> {
+        self.apply_until(file, &Stop::default(), progress).await
+    }
+
+    /// [`Engine::apply`], unless it is asked to stop before.
+    ///
+    /// # Errors
+    /// As for [`Engine::apply`], and [`ErrorKind::Stopped`].
+    pub async fn apply_until(&self, file: &Path, stop: &Stop, progress: &dyn Progress) -> Result<SyncOutcome> {
         let plan = PlanFile::open(file)?;
         let loaded = self.find(&plan.sync)?;
         if loaded.spec.generation != plan.generation {
@@ -313,7 +332,7 @@ impl Engine {
         }
         modes::may_apply(&loaded.spec).map_err(|fault| fault.about(&plan.sync))?;
         let state = self.environment.open_state(&self.state).await?;
-        let outcome = leased::run(self, loaded, &state, &Work::Apply(&plan), progress).await;
+        let outcome = leased::run(self, loaded, &state, &Work::Apply(&plan), stop, progress).await;
         self.environment.close_state(state).await;
         outcome
     }

@@ -106,6 +106,7 @@ pub(super) async fn plan(
                 let reason = format!("a row on {} is left out: {}", row.side, row.message);
                 sinks.note(&mut notes, warning(Some(&table.spec.name), reason))?;
             }
+            context.tenure.go_on().await?;
             done += batch.rows_read;
             let keys = reading.keys(context, batch.sightings).await?;
             let keys: Vec<Key> = keys.into_iter().filter(|key| !seen.contains(&key.to_bytes())).collect();

@@ -17,6 +17,7 @@ use super::{
     request::Progress,
     scan::{Sighting, TableScan},
     session::{Session, SyncTable},
+    tenure::Tenure,
 };
 use crate::{
     endpoint::{Endpoint, Floor, Scan},
@@ -60,6 +61,8 @@ pub(super) struct RunContext<'a> {
     pub(super) progress: &'a dyn Progress,
     /// Our clock.
     pub(super) environment: &'a dyn Environment,
+    /// Whether the run goes on.
+    pub(super) tenure: &'a Tenure<'a>,
 }
 
 /// A reading of both sides' clocks, floors and identities.
@@ -115,9 +118,7 @@ impl<'a> TableReading<'a> {
 
     /// Opens the scan.
     pub(super) async fn scan(&self, context: &RunContext<'a>) -> Result<TableScan<'a>, EngineError> {
-        let session = context.session;
-        let table = self.decider.table;
-        TableScan::open(&session.spec.name, context.state, table, &session.endpoints, self.scans, session.spec.batch_rows).await
+        TableScan::open(context, self.decider.table, self.scans).await
     }
 
     /// The keys among those a scan came by that have to be looked at.
@@ -174,8 +175,7 @@ pub(super) async fn decider<'a>(
         initial: context.initial,
         waiting: waiting.into_iter().map(|row| (row.key.clone(), row)).collect(),
         now: context.environment.now(),
-        // The token of no run is 0.
-        lease: (context.lease.token > 0).then_some((context.lease, context.environment)),
+        tenure: context.tenure,
     })
 }
 

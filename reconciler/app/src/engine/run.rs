@@ -60,8 +60,6 @@ pub(super) struct Run<'a> {
     deletes: BTreeMap<usize, BTreeMap<Vec<u8>, Key>>,
     /// The number of the last run whose end each side recorded: a run that was taken over may have recorded its own until the token kept it out.
     recorded: Pair<i64>,
-    /// When the lease was last renewed, in microseconds.
-    renewed: i64,
 }
 
 impl<'a> Run<'a> {
@@ -106,7 +104,6 @@ impl<'a> Run<'a> {
             merged: BTreeMap::new(),
             deletes: BTreeMap::new(),
             recorded: readings.recorded,
-            renewed: 0,
         })
     }
 
@@ -144,7 +141,7 @@ impl<'a> Run<'a> {
             while let Some(rows) = batches.next(&table.mapping)? {
                 self.apply(number, rows, OnRefusal::TryLater).await?;
                 self.finish_merges().await?;
-                self.renew().await?;
+                self.context.tenure.go_on().await?;
             }
         }
         self.try_again().await?;
@@ -175,7 +172,7 @@ impl<'a> Run<'a> {
             let mut batches = plan.batches(planned, self.context.session.spec.batch_rows)?;
             while let Some(rows) = batches.next(&table.mapping)? {
                 found(decider.moved(&rows).await?);
-                self.renew().await?;
+                self.context.tenure.go_on().await?;
             }
         }
         if stale == 0 {
@@ -233,6 +230,7 @@ impl<'a> Run<'a> {
         }
         for keys in reading.extra.chunks(context.session.spec.batch_rows) {
             self.carry(number, &reading, keys).await?;
+            context.tenure.go_on().await?;
         }
         let mut scan = reading.scan(context).await?;
         let mut unreadable = Vec::new();
@@ -241,7 +239,7 @@ impl<'a> Run<'a> {
             unreadable.append(&mut batch.unreadable);
             let keys = reading.keys(context, batch.sightings).await?;
             self.carry(number, &reading, &keys).await?;
-            self.renew().await?;
+            self.context.tenure.go_on().await?;
             done += batch.rows_read;
             context.progress.rows(done);
         }
@@ -254,17 +252,6 @@ impl<'a> Run<'a> {
         let (state, name, version) = (self.context.state, &table.spec.name, &table.mapping.version);
         if state.mapping_columns(self.sync(), name, version).await?.is_none() {
             state.remember_mapping(self.context.lease, name, version, &table.mapping.columns_for_state()).await?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the lease, which lasts much longer than this: each renewal waits for the disk.
-    async fn renew(&mut self) -> Result<(), EngineError> {
-        const RENEW_US: i64 = 5 * 1_000_000;
-        let now = self.now();
-        if !(self.renewed..self.renewed + RENEW_US).contains(&now) {
-            self.context.state.renew(self.context.lease, now).await?;
-            self.renewed = now;
         }
         Ok(())
     }

@@ -14,7 +14,8 @@ use super::{
     leased::{LEASE_US, acquire},
     outcome::SpecFault,
     planner::Sinks,
-    request::{Cause, PlanRequest, Silent, Stop, SyncRequest, Urgency},
+    request::{Cause, PlanRequest, Silent, Stop, SyncRequest},
+    tenure::{Brake, Ended},
 };
 use crate::{
     endpoint::EndpointError,
@@ -152,15 +153,16 @@ pub(super) async fn end(state: &State, lease: &Lease, attempt: Attempt, outcome:
     Ok(state.end_attempt(lease, &end).await?)
 }
 
-/// What an error means for when to try again.
-pub(super) fn outcome_of(error: &EngineError) -> Outcome {
+/// What an error means for when to try again. `None`: the run was asked to end, which is no failure.
+pub(super) fn outcome_of(error: &EngineError) -> Option<Outcome> {
     let causes = error.causes();
     let message = if causes.is_empty() { error.to_string() } else { format!("{error}: {}", causes.join(": ")) };
     let fault = Fault { reason: reason_of(error).to_owned(), message };
     match error.kind() {
-        ErrorKind::Held | ErrorKind::Stale => Outcome::Blocked(fault),
-        ErrorKind::InvalidSpec | ErrorKind::Usage => Outcome::Stuck(fault),
-        ErrorKind::Failed | ErrorKind::Busy => Outcome::Failed(fault),
+        ErrorKind::Held | ErrorKind::Stale => Some(Outcome::Blocked(fault)),
+        ErrorKind::InvalidSpec | ErrorKind::Usage => Some(Outcome::Stuck(fault)),
+        ErrorKind::Failed | ErrorKind::Busy => Some(Outcome::Failed(fault)),
+        ErrorKind::Stopped => None,
     }
 }
 
@@ -183,12 +185,15 @@ fn reason_of(error: &EngineError) -> &'static str {
     if error.origin::<StateError>().is_some() {
         return "StateFailed";
     }
+    if error.origin::<Ended>().is_some_and(Ended::is_too_long) {
+        return "RunTimeout";
+    }
     match error.kind() {
         ErrorKind::Held => "Held",
         ErrorKind::Stale => "PlanStale",
         ErrorKind::InvalidSpec | ErrorKind::Usage => "SpecInvalid",
         ErrorKind::Busy => "LockedByAnotherRun",
-        ErrorKind::Failed => "RunFailed",
+        ErrorKind::Failed | ErrorKind::Stopped => "RunFailed",
     }
 }
 
@@ -215,26 +220,22 @@ impl Engine {
         let (spec, environment) = (&loaded.spec, self.environment.as_ref());
         let lease = acquire(state, &spec.name, environment, LEASE_US).await?;
         let attempt = begin(state, &lease, spec, pass, revision.as_deref(), environment.now()).await?;
-        let limit = tokio::time::Instant::now() + spec.terms.run_timeout.unwrap_or(Terms::RUN_TIMEOUT);
+        let brake = Brake::new(stop, spec.terms.run_timeout.unwrap_or(Terms::RUN_TIMEOUT));
         let request = PlanRequest { full_sync: pass == Pass::Full, row_limit: Some(0), ..PlanRequest::default() };
         let mut planning = Box::pin(self.compare(loaded, &request));
         let looked = loop {
             tokio::select! {
-                looked = &mut planning => break Some(looked),
-                () = stop.asked(Urgency::AtBoundary) => break None,
-                () = tokio::time::sleep_until(limit) => {
-                    break Some(Err(EngineError::failed(format!("the comparison of sync {} took longer than run_timeout", spec.name))
-                        .hint("set a longer run_timeout in the spec")));
-                }
+                looked = &mut planning => break looked,
+                // It only reads: any place is a boundary.
+                ended = brake.at_boundary() => break Err(ended.into()),
                 () = tokio::time::sleep(RENEW) => state.renew(&lease, environment.now()).await?,
             }
         };
         drop(planning);
         let now = environment.now();
         let (outcome, found, result) = match looked {
-            None => (None, Found { differing: None, plan: None }, Ok(())),
-            Some(Ok(found)) => (Some(Outcome::Done), found, Ok(())),
-            Some(Err(fault)) => (Some(outcome_of(&fault)), Found { differing: None, plan: None }, Err(fault)),
+            Ok(found) => (Some(Outcome::Done), found, Ok(())),
+            Err(fault) => (outcome_of(&fault), Found { differing: None, plan: None }, Err(fault)),
         };
         end(state, &lease, attempt, outcome, found, now).await?;
         state.release(&lease, now).await?;

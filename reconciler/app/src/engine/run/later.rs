@@ -26,6 +26,7 @@ impl Run<'_> {
             for keys in keys.chunks(self.context.session.spec.batch_rows) {
                 let planned = self.plan_again(number, keys).await?;
                 self.apply(number, planned, OnRefusal::TryLater).await?;
+                self.context.tenure.go_on().await?;
             }
         }
         self.merged.clear();
@@ -73,7 +74,7 @@ impl Run<'_> {
         let mut planned = Vec::with_capacity(keys.len());
         for keys in keys.chunks(context.session.spec.batch_rows) {
             planned.extend(decider.plan(keys).await?);
-            self.renew().await?;
+            self.context.tenure.go_on().await?;
         }
         Ok(planned)
     }
@@ -93,7 +94,7 @@ impl Run<'_> {
                 }
             }
             self.write(side, tables, true, on_refusal).await?;
-            self.renew().await?;
+            self.context.tenure.go_on().await?;
         }
         Ok(())
     }
@@ -114,7 +115,7 @@ impl Run<'_> {
                 let planned = decider.plan(&keys).await?;
                 let refused = planned.into_iter().zip(refused.iter().map(|(_, refusal)| refusal));
                 clash::settle_refusals(self.context, &mut self.applier, &mut self.tally, table, refused).await?;
-                self.renew().await?;
+                self.context.tenure.go_on().await?;
             }
         }
         Ok(())
@@ -145,7 +146,7 @@ impl Run<'_> {
                         self.write(side, vec![(number, rows)], false, OnRefusal::TryLater).await?;
                     }
                 }
-                self.renew().await?;
+                self.context.tenure.go_on().await?;
             }
         }
         self.delete_together().await
