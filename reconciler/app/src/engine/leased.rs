@@ -8,7 +8,7 @@ use std::{
 };
 
 use berqenas_core::{
-    agenda::Terms,
+    agenda::{Attempt, Fault, Outcome, Pass, Suspension, Terms},
     spec::{InitialPolicy, StrategyChoice, StrategyName},
     value::{Pair, Side},
 };
@@ -23,6 +23,7 @@ use super::{
     request::{Progress, Stop, SyncRequest},
     run::Run,
     session::{Deciding, Narrowing, Session},
+    standing::{self, Found},
     tally::RunTally,
     tenure::{Brake, Ended, Tenure},
 };
@@ -79,8 +80,25 @@ impl Work<'_> {
 
     fn trigger(&self) -> &'static str {
         match self {
-            Work::Sync(_) => "command",
+            Work::Sync(request) => request.cause.as_str(),
             Work::Apply(_) => "plan",
+        }
+    }
+
+    /// Which rows it reads, if it does all that the spec asks for: then it counts when the next run is due.
+    fn pass(&self) -> Option<Pass> {
+        match self {
+            Work::Sync(request) if request.tables.is_empty() && request.strategy.is_none() => {
+                Some(if self.is_full() { Pass::Full } else { Pass::Normal })
+            }
+            Work::Sync(_) | Work::Apply(_) => None,
+        }
+    }
+
+    fn revision(&self) -> Option<&str> {
+        match self {
+            Work::Sync(request) => request.revision.as_deref(),
+            Work::Apply(_) => None,
         }
     }
 }
@@ -94,7 +112,12 @@ pub(super) async fn run(
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<SyncOutcome> {
-    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref()).await?;
+    refuse_suspended(state, loaded, engine.environment.now()).await?;
+    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref(), LEASE_US).await?;
+    let attempt = match work.pass() {
+        Some(pass) => Some(standing::begin(state, &lease, &loaded.spec, pass, work.revision(), engine.environment.now()).await?),
+        None => None,
+    };
     let strategy = work.strategy().map_or_else(|| loaded.spec.strategy.clone(), StrategyChoice::from);
     let decides_anew = engine.decides_anew(state, loaded, work.strategy()).await?;
     let new = NewRun {
@@ -118,20 +141,61 @@ pub(super) async fn run(
     let concluded = if in_haste {
         let concluded = async {
             leased.close().await;
-            leased.conclude(&mut lease, &result).await
+            leased.conclude(&mut lease, attempt, &result).await
         };
         tokio::time::timeout(CONCLUSION, concluded).await.unwrap_or_else(|_| {
             let what = format!("the end of run {run} could not be recorded within {} s", CONCLUSION.as_secs());
             Err(EngineError::failed(what))
         })
     } else {
-        leased.conclude(&mut lease, &result).await
+        leased.conclude(&mut lease, attempt, &result).await
     };
     let tally = result.map_err(|fault| match &concluded {
         Err(unrecorded) => fault.about(&loaded.spec.name).hint(unrecorded.to_string()),
         Ok(_) => fault.about(&loaded.spec.name),
     })?;
     outcome(loaded, state, &run, tally, concluded? - new.started).await
+}
+
+/// Records what came of the attempt that the run was.
+async fn record_attempt(
+    state: &State,
+    lease: &Lease,
+    loaded: &LoadedSpec,
+    attempt: Attempt,
+    result: &Result<RunTally>,
+    finished: i64,
+) -> Result<()> {
+    let (outcome, differing) = match result {
+        // Who was asked to end was not kept from anything.
+        Err(fault) if fault.kind() == ErrorKind::Stopped => (None, None),
+        Err(fault) => (Some(standing::outcome_of(fault)), None),
+        Ok(tally) => {
+            let waits = inspect::waiting(state, loaded).await?;
+            let outcome = match tally.held.as_slice() {
+                [] => Outcome::Done,
+                held => Outcome::Blocked(Fault { reason: "Held".to_owned(), message: held.join("; ") }),
+            };
+            (Some(outcome), Some(waits.pending + waits.quarantined))
+        }
+    };
+    standing::end(state, lease, attempt, outcome, Found { differing, plan: None }, finished).await
+}
+
+/// A sync that a person suspended does not run, whoever asks.
+async fn refuse_suspended(state: &State, loaded: &LoadedSpec, now: i64) -> Result<()> {
+    let name = &loaded.spec.name;
+    let now = inspect::time(now)?;
+    let holds = |suspension: &Suspension| suspension.until.is_none_or(|until| now < until);
+    match state.wish(name).await?.and_then(|wish| wish.suspended).filter(holds) {
+        None => Ok(()),
+        Some(suspension) => {
+            let why = suspension.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            let until = suspension.until.map_or(String::new(), |until| format!(" until {until}"));
+            let what = format!("sync {name} is suspended{until} by {} since {}{why}", suspension.by, suspension.since);
+            Err(EngineError::new(ErrorKind::Held, what).hint(format!("`berqenas sync resume {name}` lets it run again")))
+        }
+    }
 }
 
 /// A run that holds the lease.
@@ -187,7 +251,7 @@ impl Leased<'_> {
     }
 
     /// Records the end of the run and gives the lease back; answers when that was.
-    async fn conclude(&self, lease: &mut Lease, result: &Result<RunTally>) -> Result<i64> {
+    async fn conclude(&self, lease: &mut Lease, attempt: Option<Attempt>, result: &Result<RunTally>) -> Result<i64> {
         let (status, error) = match result {
             Ok(tally) if !tally.held.is_empty() => (RunStatus::Held, Some(tally.held.join("; "))),
             Ok(_) => (RunStatus::Success, None),
@@ -204,6 +268,10 @@ impl Leased<'_> {
             // It was given up just when it had raised its own token.
             lease.token = held;
             ended = self.state.finish_run(lease, self.run, &end).await;
+        }
+        let mut ended = ended.map_err(EngineError::from);
+        if let (Some(attempt), Ok(())) = (attempt, &ended) {
+            ended = record_attempt(self.state, lease, self.loaded, attempt, result, finished).await;
         }
         let released = self.state.release(lease, finished).await;
         ended?;
@@ -273,18 +341,26 @@ impl Leased<'_> {
 }
 
 /// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
-async fn acquire(state: &State, sync: &str, environment: &dyn Environment) -> Result<Lease> {
-    let host =
-        std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned());
+pub(super) async fn acquire(state: &State, sync: &str, environment: &dyn Environment, ttl_us: i64) -> Result<Lease> {
+    let host = host();
     let holder = format!("process {} on {host} ({})", std::process::id(), uuid::Uuid::new_v4().simple());
-    match state.acquire(sync, &holder, environment.now(), LEASE_US).await {
+    match state.acquire(sync, &holder, environment.now(), ttl_us).await {
         Err(StateError::Busy { holder: other, until, .. }) if is_dead(&other, &host) => {
-            let lease = state.acquire(sync, &holder, until.saturating_add(1), LEASE_US).await?;
+            let lease = state.acquire(sync, &holder, until.saturating_add(1), ttl_us).await?;
             state.renew(&lease, environment.now()).await?;
             Ok(lease)
         }
         taken => Ok(taken?),
     }
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned())
+}
+
+/// Whether the holder of a lease is a process of this machine that is no more.
+pub(super) fn is_gone(holder: &str) -> bool {
+    is_dead(holder, &host())
 }
 
 /// Whether a holder was a process of this machine that is no more.
