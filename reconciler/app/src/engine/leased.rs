@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// How long a lease lasts unless renewed: a minute, in microseconds.
-const LEASE_US: i64 = 60 * 1_000_000;
+pub(super) const LEASE_US: i64 = 60 * 1_000_000;
 /// How often a run that broke on a passing fault is tried again.
 const RETRIES: usize = 3;
 /// The pause before the first of them; each further one is twice as long.
@@ -131,7 +131,8 @@ pub(super) async fn run(
     let run = state.start_run(&lease, &new).await?;
     let brake = Brake::new(stop, loaded.spec.terms.run_timeout.unwrap_or(Terms::RUN_TIMEOUT));
     let opened = Mutex::new(None);
-    let leased = Leased { engine, loaded, state, run: &run, work, decides_anew, progress, brake: &brake, opened: &opened };
+    let attempt = attempt.as_ref();
+    let leased = Leased { engine, loaded, state, run: &run, attempt, work, decides_anew, progress, brake: &brake, opened: &opened };
     let (result, in_haste) = tokio::select! {
         biased;
         result = leased.until_done(&mut lease) => (result, false),
@@ -141,45 +142,20 @@ pub(super) async fn run(
     let concluded = if in_haste {
         let concluded = async {
             leased.close().await;
-            leased.conclude(&mut lease, attempt, &result).await
+            leased.conclude(&mut lease, &result).await
         };
         tokio::time::timeout(CONCLUSION, concluded).await.unwrap_or_else(|_| {
             let what = format!("the end of run {run} could not be recorded within {} s", CONCLUSION.as_secs());
             Err(EngineError::failed(what))
         })
     } else {
-        leased.conclude(&mut lease, attempt, &result).await
+        leased.conclude(&mut lease, &result).await
     };
     let tally = result.map_err(|fault| match &concluded {
         Err(unrecorded) => fault.about(&loaded.spec.name).hint(unrecorded.to_string()),
         Ok(_) => fault.about(&loaded.spec.name),
     })?;
     outcome(loaded, state, &run, tally, concluded? - new.started).await
-}
-
-/// Records what came of the attempt that the run was.
-async fn record_attempt(
-    state: &State,
-    lease: &Lease,
-    loaded: &LoadedSpec,
-    attempt: Attempt,
-    result: &Result<RunTally>,
-    finished: i64,
-) -> Result<()> {
-    let (outcome, differing) = match result {
-        // Who was asked to end was not kept from anything.
-        Err(fault) if fault.kind() == ErrorKind::Stopped => (None, None),
-        Err(fault) => (Some(standing::outcome_of(fault)), None),
-        Ok(tally) => {
-            let waits = inspect::waiting(state, loaded).await?;
-            let outcome = match tally.held.as_slice() {
-                [] => Outcome::Done,
-                held => Outcome::Blocked(Fault { reason: "Held".to_owned(), message: held.join("; ") }),
-            };
-            (Some(outcome), Some(waits.pending + waits.quarantined))
-        }
-    };
-    standing::end(state, lease, attempt, outcome, Found { differing, plan: None }, finished).await
 }
 
 /// A sync that a person suspended does not run, whoever asks.
@@ -204,6 +180,8 @@ struct Leased<'a> {
     loaded: &'a LoadedSpec,
     state: &'a State,
     run: &'a str,
+    /// What the run counts as, when it is decided when the next one is due.
+    attempt: Option<&'a Attempt>,
     work: &'a Work<'a>,
     decides_anew: bool,
     progress: &'a dyn Progress,
@@ -251,7 +229,7 @@ impl Leased<'_> {
     }
 
     /// Records the end of the run and gives the lease back; answers when that was.
-    async fn conclude(&self, lease: &mut Lease, attempt: Option<Attempt>, result: &Result<RunTally>) -> Result<i64> {
+    async fn conclude(&self, lease: &mut Lease, result: &Result<RunTally>) -> Result<i64> {
         let (status, error) = match result {
             Ok(tally) if !tally.held.is_empty() => (RunStatus::Held, Some(tally.held.join("; "))),
             Ok(_) => (RunStatus::Success, None),
@@ -269,18 +247,35 @@ impl Leased<'_> {
             lease.token = held;
             ended = self.state.finish_run(lease, self.run, &end).await;
         }
-        let mut ended = ended.map_err(EngineError::from);
-        if let (Some(attempt), Ok(())) = (attempt, &ended) {
-            ended = record_attempt(self.state, lease, self.loaded, attempt, result, finished).await;
-        }
+        let counted = match self.attempt {
+            Some(attempt) if ended.is_ok() => self.count(lease, attempt, result, finished).await,
+            Some(_) | None => Ok(()),
+        };
         let released = self.state.release(lease, finished).await;
         ended?;
+        counted?;
         released?;
         Ok(finished)
     }
 
+    /// Records what came of the attempt that the run was.
+    async fn count(&self, lease: &Lease, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<()> {
+        let (outcome, differing) = match result {
+            Err(fault) => (standing::outcome_of(fault), None),
+            Ok(tally) => {
+                let waits = inspect::waiting(self.state, self.loaded).await?;
+                let outcome = match tally.held.as_slice() {
+                    [] => Outcome::Done,
+                    held => Outcome::Blocked(Fault { reason: "Held".to_owned(), message: held.join("; ") }),
+                };
+                (Some(outcome), Some(waits.pending + waits.quarantined))
+            }
+        };
+        standing::end(self.state, lease, attempt.clone(), outcome, Found { differing, plan: None }, finished).await
+    }
+
     async fn once(&self, lease: &mut Lease) -> Result<RunTally> {
-        let Leased { engine, loaded, state, run, work, decides_anew, progress, brake, opened } = *self;
+        let Leased { engine, loaded, state, run, attempt: _, work, decides_anew, progress, brake, opened } = *self;
         brake.look()?;
         let narrowing = Narrowing { tables: work.tables(), strategy: work.strategy() };
         let deciding = match work {

@@ -29,6 +29,7 @@ mod session;
 mod settle;
 mod spool;
 pub mod standing;
+mod status;
 mod tally;
 mod tenure;
 mod view;
@@ -88,6 +89,17 @@ pub fn schema() -> serde_json::Value {
     berqenas_core::spec::schema()
 }
 
+/// The file that holds the state.
+///
+/// # Errors
+/// If the state's URL is no path.
+pub fn state_path(options: &EngineOptions) -> Result<PathBuf> {
+    match &options.state {
+        Some(url) => Ok(State::path_of(url)?),
+        None => Ok(beside(&options.specs).join("berqenas.db")),
+    }
+}
+
 fn spec_fault(fault: &berqenas_core::spec::Fault) -> SpecFault {
     SpecFault {
         file: fault.file.clone(),
@@ -107,10 +119,7 @@ impl Engine {
         let specs = specs::load(&options.specs).map_err(|fault| {
             EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
         })?;
-        let state = match &options.state {
-            Some(url) => State::path_of(url)?,
-            None => beside(&options.specs).join("berqenas.db"),
-        };
+        let state = state_path(&options)?;
         // Without plugins nothing is kept, and no folder made for it.
         let has_plugins = specs.specs.iter().any(|loaded| !loaded.spec.strategies.is_empty());
         let plugins = Arc::new(Plugins::new(options.cache.as_deref().filter(|_| has_plugins)));

@@ -35,6 +35,13 @@ pub(super) enum Ended {
     },
 }
 
+impl Ended {
+    /// Whether its time was up.
+    pub(super) fn is_too_long(&self) -> bool {
+        matches!(self, Ended::TooLong { .. })
+    }
+}
+
 fn told(limit: Duration) -> String {
     jiff::SignedDuration::try_from(limit).map_or_else(|_| format!("{limit:?}"), |limit| format!("{limit:#}"))
 }
