@@ -13,6 +13,8 @@ use berqenas_core::{
     value::{Pair, Side},
 };
 
+use tracing::Instrument as _;
+
 use super::{
     Engine, Result,
     environment::Environment,
@@ -135,12 +137,18 @@ pub(super) async fn run(
     let opened = Mutex::new(None);
     let attempt = attempt.as_ref();
     let leased = Leased { engine, loaded, state, run: &run, attempt, work, decides_anew, progress, brake: &brake, opened: &opened };
-    let (result, in_haste) = tokio::select! {
-        biased;
-        result = leased.until_done(&mut lease) => (result, false),
-        // What was under way is dropped, wherever it is.
-        ended = brake.at_once() => (Err(ended.into()), true),
+    // Whatever is logged of the run bears its id and the sync's.
+    let span = tracing::info_span!("run", sync = %loaded.spec.name, sync_id = %run);
+    span.in_scope(|| tracing::info!(cause = new.trigger, full = work.is_full(), "the run begins"));
+    let worked = async {
+        tokio::select! {
+            biased;
+            result = leased.until_done(&mut lease) => (result, false),
+            // What was under way is dropped, wherever it is.
+            ended = brake.at_once() => (Err(ended.into()), true),
+        }
     };
+    let (result, in_haste) = worked.instrument(span.clone()).await;
     let concluded = if in_haste {
         let concluded = async {
             leased.close().await;
@@ -153,11 +161,27 @@ pub(super) async fn run(
     } else {
         leased.conclude(&mut lease, &result).await
     };
-    let tally = result.map_err(|fault| match &concluded {
-        Err(unrecorded) => fault.about(&loaded.spec.name).hint(unrecorded.to_string()),
-        Ok(_) => fault.about(&loaded.spec.name),
-    })?;
-    outcome(loaded, state, &run, tally, concluded? - new.started).await
+    let tally = match (result, &concluded) {
+        (Ok(tally), _) => tally,
+        (Err(fault), concluded) => {
+            let fault = fault.about(&loaded.spec.name);
+            span.in_scope(|| {
+                tracing::warn!("the run failed: {fault}{}", fault.causes().iter().map(|cause| format!(": {cause}")).collect::<String>())
+            });
+            return Err(match concluded {
+                Err(unrecorded) => fault.hint(unrecorded.to_string()),
+                Ok(_) => fault,
+            });
+        }
+    };
+    let told = outcome(loaded, state, &run, tally, concluded? - new.started).await;
+    span.in_scope(|| match &told {
+        Ok(SyncOutcome { report, conflicts_waiting, quarantined, .. }) => {
+            tracing::info!(total = report.total_synced, conflicts_waiting, quarantined, seconds = report.duration_seconds, "the run ended");
+        }
+        Err(held) => tracing::warn!("the run was held: {held}"),
+    });
+    told
 }
 
 /// A sync that a person suspended does not run, whoever asks.

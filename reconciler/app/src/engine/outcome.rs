@@ -383,10 +383,10 @@ pub struct StatusReport {
     pub waits: Option<String>,
     /// Its schedule, as the spec gives it; null: on demand only.
     pub schedule: Option<String>,
-    /// Which way rows go: `both`, `cloud_to_local`, `local_to_cloud`.
-    pub direction: String,
-    /// How far its runs go: `observe`, `plan`, `apply`.
-    pub mode: String,
+    /// Which way rows go: `both`, `cloud_to_local`, `local_to_cloud`; null: its spec cannot be read.
+    pub direction: Option<String>,
+    /// How far its runs go: `observe`, `plan`, `apply`; null: its spec cannot be read.
+    pub mode: Option<String>,
     /// Its default strategy.
     pub strategy: String,
     /// What its last run did; null: never run.
@@ -401,6 +401,8 @@ pub struct StatusReport {
     pub conditions: Vec<Condition>,
     /// The newest generation of which it is known what becomes of it.
     pub observed_generation: Option<String>,
+    /// The generation of the last run.
+    pub last_generation: Option<String>,
     /// The revisions of the source that matter.
     pub revisions: Revisions,
     /// The plan that waits for an approval.
@@ -409,6 +411,35 @@ pub struct StatusReport {
     pub reconciler: Option<ReconcilerReport>,
     /// What is not as it should be, for people, each with what mends it.
     pub warnings: Vec<String>,
+}
+
+impl StatusReport {
+    /// Of a sync of which nothing else is known.
+    #[must_use]
+    pub fn of(sync: &str, generation: &str) -> StatusReport {
+        StatusReport {
+            sync: sync.to_owned(),
+            generation: generation.to_owned(),
+            last_sync: None,
+            next_sync: None,
+            waits: None,
+            schedule: None,
+            direction: None,
+            mode: None,
+            strategy: String::new(),
+            last_run: None,
+            conflicts_waiting: 0,
+            quarantined: 0,
+            pending: 0,
+            conditions: Vec::new(),
+            observed_generation: None,
+            last_generation: None,
+            revisions: Revisions::default(),
+            plan: None,
+            reconciler: None,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// Revisions of the source of a spec: commits. Folders have none.

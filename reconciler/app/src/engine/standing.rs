@@ -252,21 +252,23 @@ impl Engine {
     /// # Errors
     /// If the sync is not known or the state cannot be written.
     pub async fn request_run(&self, name: &str, request: &Request) -> Result<()> {
-        let sync = self.find(name)?.spec.name.clone();
         let state = self.environment.open_state(&self.state).await?;
-        let asked = state.set_request(&sync, request).await;
+        let asked = async {
+            self.known_name(name, &state).await?;
+            Ok(state.set_request(name, request).await?)
+        };
+        let asked = asked.await;
         self.environment.close_state(state).await;
-        Ok(asked?)
+        asked
     }
 
     /// The run that heard of a request, once it is over.
     ///
     /// # Errors
-    /// If the sync is not known or the state cannot be read.
+    /// If the state cannot be read.
     pub async fn heard(&self, name: &str, token: &str) -> Result<Option<Attempt>> {
-        let sync = &self.find(name)?.spec.name;
         let Some(state) = self.environment.read_state(&self.state).await? else { return Ok(None) };
-        let standing = state.standing(sync).await;
+        let standing = state.standing(name).await;
         self.environment.close_state(state).await;
         Ok(standing?.and_then(|standing| standing.last).filter(|last| last.token.as_deref() == Some(token) && last.end.is_some()))
     }
@@ -276,17 +278,19 @@ impl Engine {
     /// # Errors
     /// If the sync is not known, the time is over, or the state cannot be written.
     pub async fn suspend(&self, name: &str, by: String, until: Option<Timestamp>, why: Option<String>) -> Result<Suspension> {
-        let sync = self.find(name)?.spec.name.clone();
         let since = time(self.environment.now())?;
         if let Some(until) = until.filter(|until| *until <= since) {
             return Err(EngineError::new(ErrorKind::Usage, format!("{until} is over: a suspension lasts until a time to come")));
         }
         let suspension = Suspension { by, since, until, why };
         let state = self.environment.open_state(&self.state).await?;
-        let asked = state.set_suspended(&sync, Some(&suspension)).await;
+        let asked = async {
+            self.known_name(name, &state).await?;
+            Ok(state.set_suspended(name, Some(&suspension)).await?)
+        };
+        let asked = asked.await;
         self.environment.close_state(state).await;
-        asked?;
-        Ok(suspension)
+        asked.map(|()| suspension)
     }
 
     /// Ends a suspension by a person. Answers it, if there was one, and whether the spec still says `suspend: true`.
@@ -294,17 +298,27 @@ impl Engine {
     /// # Errors
     /// If the sync is not known or the state cannot be written.
     pub async fn resume(&self, name: &str) -> Result<(Option<Suspension>, bool)> {
-        let spec = &self.find(name)?.spec;
         let state = self.environment.open_state(&self.state).await?;
         let asked = async {
-            let before = state.wish(&spec.name).await?.and_then(|wish| wish.suspended);
+            self.known_name(name, &state).await?;
+            let before = state.wish(name).await?.and_then(|wish| wish.suspended);
             if before.is_some() {
-                state.set_suspended(&spec.name, None).await?;
+                state.set_suspended(name, None).await?;
             }
-            Ok::<_, StateError>(before)
+            Ok(before)
         };
         let asked = asked.await;
         self.environment.close_state(state).await;
-        Ok((asked?, spec.terms.suspend))
+        let by_spec = self.specs.find(name).is_ok_and(|loaded| loaded.spec.terms.suspend);
+        asked.map(|before| (before, by_spec))
+    }
+
+    /// Whether there is such a sync: one whose spec is broken now, or elsewhere, may be known from before.
+    async fn known_name(&self, name: &str, state: &State) -> Result<()> {
+        match self.find(name) {
+            Ok(_) => Ok(()),
+            Err(_) if state.standing(name).await?.is_some() => Ok(()),
+            Err(unknown) => Err(unknown),
+        }
     }
 }

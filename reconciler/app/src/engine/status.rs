@@ -26,55 +26,86 @@ impl Engine {
     /// # Errors
     /// If the sync is not known or the state cannot be read.
     pub async fn status(&self, name: &str) -> Result<StatusReport> {
-        let loaded = self.find(name)?;
-        let spec = &loaded.spec;
-        let mut report = StatusReport {
-            sync: spec.name.clone(),
-            generation: spec.generation.clone(),
-            last_sync: None,
-            next_sync: None,
-            waits: None,
-            schedule: spec.schedule.as_ref().map(show_schedule),
-            direction: direction_name(spec.direction).to_owned(),
-            mode: mode_name(spec.mode).to_owned(),
-            strategy: spec.strategy.as_str().to_owned(),
-            last_run: None,
-            conflicts_waiting: 0,
-            quarantined: 0,
-            pending: 0,
-            conditions: Vec::new(),
-            observed_generation: None,
-            revisions: Revisions::default(),
-            plan: None,
-            reconciler: None,
-            warnings: locked_sides(spec).map(weaker_guarantee).collect(),
-        };
-        let now = self.environment.now();
-        let agenda = Agenda::new(&spec.name, spec.schedule.as_ref(), &spec.terms)
-            .map_err(|fault| EngineError::failed(format!("sync {name}: its schedule cannot be followed")).caused_by(fault))?;
         let state = self.environment.read_state(&self.state).await?;
+        let report = match (self.find(name), &state) {
+            (Ok(loaded), state) => self.status_of(loaded, state.as_ref()).await,
+            // Its text is broken, or gone, and whoever reconciles may go on by the last good one.
+            (Err(unknown), Some(state)) => match state.report(name).await? {
+                Some(said) => self.status_as_said(said, state, &unknown).await,
+                None => Err(unknown),
+            },
+            (Err(unknown), None) => Err(unknown),
+        };
+        if let Some(state) = state {
+            self.environment.close_state(state).await;
+        }
+        report
+    }
+
+    async fn status_of(&self, loaded: &LoadedSpec, state: Option<&State>) -> Result<StatusReport> {
+        let spec = &loaded.spec;
+        let name = &spec.name;
+        let mut report = StatusReport {
+            schedule: spec.schedule.as_ref().map(show_schedule),
+            direction: Some(direction_name(spec.direction).to_owned()),
+            mode: Some(mode_name(spec.mode).to_owned()),
+            strategy: spec.strategy.as_str().to_owned(),
+            warnings: locked_sides(spec).map(weaker_guarantee).collect(),
+            ..StatusReport::of(name, &spec.generation)
+        };
+        let now = time(self.environment.now())?;
+        let agenda = Agenda::new(name, spec.schedule.as_ref(), &spec.terms)
+            .map_err(|fault| EngineError::failed(format!("sync {name}: its schedule cannot be followed")).caused_by(fault))?;
         let Some(state) = state else {
-            let gathered = SyncFacts::unknown(spec, time(now)?);
-            report.conditions = agenda.conditions(&gathered.facts, &gathered.known, &[], time(now)?);
-            report.waits = Some(nobody_reconciles());
+            let gathered = SyncFacts::unknown(spec, now);
+            report.conditions = agenda.conditions(&gathered.facts, &gathered.known, &[], now);
+            let is_scheduled = spec.schedule.is_some() || spec.terms.full_sync.is_some();
+            (report.next_sync, report.waits) = next_run(&agenda.next(&gathered.facts, now), false, is_scheduled, now);
             return Ok(report);
         };
-        let waits = waiting(&state, loaded).await?;
+        let waits = waiting(state, loaded).await?;
         (report.conflicts_waiting, report.quarantined, report.pending) = (waits.conflicts, waits.quarantined, waits.pending);
-        let said = state.report(&spec.name).await?;
-        report.reconciler = reconciler(&state, now).await?;
-        self.judge(loaded, &state, &agenda, said.as_ref(), &mut report).await?;
-        if let Some(run) = state.last_run(name).await? {
-            report.last_sync = Some(time(run.started)?);
-            if run.generation != spec.generation {
-                report.warnings.push("the spec has changed since the last run".into());
-            }
-            report.last_run = Some(last_run(&run));
-        }
-        for row in state.quarantined(name, None).await? {
-            report.warnings.push(format!("table {}: row {} was refused by {}: {}", row.table, row.key_json, row.side, row.message));
+        let said = state.report(name).await?;
+        self.tell_runs(state, &mut report).await?;
+        self.judge(loaded, state, &agenda, said.as_ref(), &mut report).await?;
+        if report.last_generation.as_ref().is_some_and(|last| *last != spec.generation) {
+            report.warnings.push("the spec has changed since the last run".into());
         }
         Ok(report)
+    }
+
+    /// Of a sync whose spec cannot be read here: what whoever reconciles says of the one that is in force.
+    async fn status_as_said(&self, said: Report, state: &State, unknown: &EngineError) -> Result<StatusReport> {
+        let mut report = StatusReport::of(&said.sync, &said.generation);
+        self.tell_runs(state, &mut report).await?;
+        report.conflicts_waiting = state.conflict_counts(&said.sync).await?.pending;
+        report.revisions.live.clone_from(&said.revision);
+        report.waits = Some("unknown: its spec cannot be read".to_owned());
+        let running = report.reconciler.as_ref().is_some_and(|reconciler| reconciler.running);
+        let told = unknown.faults().iter().map(ToString::to_string);
+        report.warnings.extend(told.chain(unknown.faults().is_empty().then(|| unknown.to_string())));
+        if running {
+            report.warnings.push(format!("the reconciler goes by the last good text of {}", said.file));
+            report.conditions = said.conditions;
+        }
+        Ok(report)
+    }
+
+    /// What is told of the last run, of refused rows, and of whoever reconciles.
+    async fn tell_runs(&self, state: &State, report: &mut StatusReport) -> Result<()> {
+        report.reconciler = reconciler(state, self.environment.now()).await?;
+        if let Some(run) = state.last_run(&report.sync).await? {
+            report.last_sync = Some(time(run.started)?);
+            report.last_run = Some(last_run(&run));
+            if report.strategy.is_empty() {
+                report.strategy.clone_from(&run.strategy);
+            }
+            report.last_generation = Some(run.generation);
+        }
+        for row in state.quarantined(&report.sync, None).await? {
+            report.warnings.push(format!("table {}: row {} was refused by {}: {}", row.table, row.key_json, row.side, row.message));
+        }
+        Ok(())
     }
 
     /// Conditions, and when the sync runs next: decided here as whoever reconciles decides it, so that nothing is told that only was so.

@@ -82,8 +82,7 @@ pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<()
         Some(live) => live,
         None => return Ok(()),
     };
-    let source = Source::open(options.source.clone(), options.rescan)
-        .map_err(|fault| EngineError::new(ErrorKind::Usage, "the repository cannot be followed").caused_by(fault))?;
+    let source = Source::open(options.source.clone(), options.rescan).map_err(|fault| EngineError::of(ErrorKind::Usage, fault))?;
     let mut reconciler = Reconciler {
         before: live.reported().await?,
         live,

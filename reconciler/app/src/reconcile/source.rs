@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::watch::{
     FolderWatch,
-    git::{GitError, GitOptions, GitSource},
+    git::{Checkout, GitError, GitOptions, GitSource},
 };
 
 /// Where specs come from.
@@ -71,15 +71,23 @@ impl Polled {
         let poll_now = Arc::new(Notify::new());
         let asked = Arc::clone(&poll_now);
         let poll = async move {
+            let place = |checkout: Checkout| Place { folder: checkout.folder, revision: Some(checkout.commit) };
+            // What an earlier process had is in force until the remote says more, however long that takes.
+            match source.last_good().await {
+                Ok(Some(checkout)) => drop(sender.send_replace(Ok(place(checkout)))),
+                Ok(None) => {}
+                Err(fault) => tracing::warn!("the working tree cannot be used as it is: {}", told(&fault)),
+            }
             let mut failures: u32 = 0;
             loop {
-                let place = source.update().await.map(|checkout| Place { folder: checkout.folder, revision: Some(checkout.commit) });
+                let place = source.update().await.map(place);
                 failures = if place.is_ok() { 0 } else { failures.saturating_add(1) };
-                let place = place.map_err(|fault| Trouble { reason: "SourceFailed", message: told(&fault) });
+                let place =
+                    place.map_err(|fault| Trouble { reason: "SourceFailed", message: format!("{}; {}", told(&fault), fault.hint()) });
                 if let Err(trouble) = &place {
                     tracing::warn!(failures, "the source cannot be read: {}", trouble.message);
                 }
-                sender.send_replace(place);
+                drop(sender.send_replace(place));
                 tokio::select! {
                     () = tokio::time::sleep(source.pause(failures)) => {}
                     () = asked.notified() => {}
