@@ -100,7 +100,7 @@ mod tests {
 
     fn limits(limits: &str) -> SyncSpec {
         let text = format!("version: 1\nname: test\nid: 1\ncloud: sqlite://./a.db\nlocal: sqlite://./b.db\ntables: [items]\n{limits}\n");
-        spec::read("test.yaml", &text).unwrap().remove(0).spec
+        spec::read("test.yaml", &text).unwrap().remove(0)
     }
 
     #[test]
