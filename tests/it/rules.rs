@@ -3,6 +3,7 @@
 mod base;
 mod custom;
 mod fields;
+mod guards;
 pub(crate) mod lock;
 mod marks;
 mod modes;

@@ -18,9 +18,11 @@ use tracing::Instrument as _;
 use super::{
     Engine, Result,
     environment::Environment,
+    guards::TooMuch,
     inspect,
     outcome::{Named, SyncOutcome, SyncReport, TableResult},
     planfile::PlanFile,
+    planner,
     reading::{RunContext, read_sides},
     request::{Progress, Stop, SyncRequest},
     run::Run,
@@ -258,6 +260,7 @@ impl Leased<'_> {
             Ok(tally) if !tally.held.is_empty() => (RunStatus::Held, Some(tally.held.join("; "))),
             Ok(_) => (RunStatus::Success, None),
             Err(fault) if fault.kind() == ErrorKind::Stopped => (RunStatus::Interrupted, Some(fault.to_string())),
+            Err(fault) if fault.origin::<TooMuch>().is_some() => (RunStatus::Held, Some(fault.to_string())),
             Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
         };
         let finished = self.engine.environment.now();
@@ -338,7 +341,7 @@ impl Leased<'_> {
             full: work.is_full(),
             decides_anew,
             trusts: trust.is_some(),
-            deletes_approved: matches!(work, Work::Apply(_)),
+            approved: matches!(work, Work::Apply(_)),
             progress,
             environment: engine.environment.as_ref(),
             tenure: &Tenure::of(state, lease, engine.environment.as_ref(), brake),
@@ -349,13 +352,19 @@ impl Leased<'_> {
         if !pairs.iter().all(|pair| known.contains(pair)) {
             state.set_table_pairs(lease, &pairs).await?;
         }
-        let run = Run::begin(&context, &readings).await?;
-        let tally = match work {
-            Work::Sync(_) => run.execute().await,
-            Work::Apply(plan) => run.execute_plan(plan).await,
+        let done = async {
+            let run = Run::begin(&context, &readings).await?;
+            match work {
+                Work::Sync(_) => {
+                    planner::look_ahead(&context, &readings).await?;
+                    run.execute().await
+                }
+                Work::Apply(plan) => run.execute_plan(plan).await,
+            }
         };
+        let done = done.await;
         session.close().await;
-        tally
+        done
     }
 }
 

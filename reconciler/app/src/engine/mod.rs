@@ -10,6 +10,7 @@ mod decide;
 mod demo;
 pub mod environment;
 mod faults;
+mod guards;
 mod identity;
 mod inspect;
 mod leased;
@@ -198,7 +199,7 @@ impl Engine {
     pub async fn plan_listed(&self, name: Option<&str>, request: &PlanRequest, file: Option<&Path>) -> Result<Vec<ListedPlan>> {
         let mut plans = Vec::new();
         for loaded in self.chosen(name)? {
-            let mut sinks = Sinks { spool: Some(Spool::begin()?), file: None };
+            let mut sinks = Sinks { spool: Some(Spool::begin()?), ..Sinks::default() };
             let planned = self.plan_one(loaded, request, &mut sinks, file).await;
             let report = planned.map_err(|fault| fault.about(&loaded.spec.name))?;
             if let Some(spool) = sinks.spool {
@@ -247,7 +248,7 @@ impl Engine {
             full: request.full_sync,
             decides_anew: self.decides_anew(&state, loaded, request.strategy).await?,
             trusts: false,
-            deletes_approved: false,
+            approved: false,
             progress: &Silent,
             environment: self.environment.as_ref(),
             tenure: &Tenure::default(),

@@ -38,6 +38,7 @@ const FOREIGN_TRIGGER_OVERLAP_US: i64 = 26 * 3600 * 1_000_000;
 /// What the version of a table's state ends with, where its base keeps rows whole.
 const KEEPS_ROWS: &str = ":rows";
 /// What a run reads and writes with.
+#[derive(Clone, Copy)]
 pub(super) struct RunContext<'a> {
     /// The open sync.
     pub(super) session: &'a Session,
@@ -55,8 +56,8 @@ pub(super) struct RunContext<'a> {
     pub(super) decides_anew: bool,
     /// A person said which side is right: the run begins anew on both sides, whatever they recorded.
     pub(super) trusts: bool,
-    /// Hard deletes beyond the safety limit are allowed: a person has seen the plan.
-    pub(super) deletes_approved: bool,
+    /// The safety limits do not hold: a person has seen the plan.
+    pub(super) approved: bool,
     /// Hears how far the run is.
     pub(super) progress: &'a dyn Progress,
     /// Our clock.

@@ -8,10 +8,8 @@
 mod ending;
 mod later;
 
-pub(super) use later::exceeds;
-
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -24,6 +22,7 @@ use berqenas_core::{
 };
 
 use super::{
+    guards::ChangeCount,
     identity,
     planfile::PlanFile,
     plugins::TablePlugin,
@@ -58,6 +57,9 @@ pub(super) struct Run<'a> {
     merged: BTreeMap<usize, Vec<Key>>,
     /// Keys to delete for good, by table number and key's bytes: a key that waited is looked at, and then seen again by the scan.
     deletes: BTreeMap<usize, BTreeMap<Vec<u8>, Key>>,
+    /// The changes of the table at work, where they are counted, and the keys of it that were looked at before the scan.
+    changes: Option<ChangeCount>,
+    seen: HashSet<Vec<u8>>,
     /// The number of the last run whose end each side recorded: a run that was taken over may have recorded its own until the token kept it out.
     recorded: Pair<i64>,
 }
@@ -103,6 +105,8 @@ impl<'a> Run<'a> {
             waiting: BTreeMap::new(),
             merged: BTreeMap::new(),
             deletes: BTreeMap::new(),
+            changes: None,
+            seen: HashSet::new(),
             recorded: readings.recorded,
         })
     }
@@ -224,6 +228,7 @@ impl<'a> Run<'a> {
         let table = &context.session.tables[number];
         let reading = TableReading::open(context, self.readings, number).await?;
         context.progress.table(&table.spec.name, reading.expected_rows);
+        (self.changes, self.seen) = (Some(ChangeCount::begin(context, &table.spec.name).await?), HashSet::new());
         self.remember_mapping(table).await?;
         if keeps_in_vain(table, reading.known.as_ref()) {
             context.state.drop_kept_rows(context.lease, &table.spec.name).await?;
@@ -232,6 +237,7 @@ impl<'a> Run<'a> {
             self.carry(number, &reading, keys).await?;
             context.tenure.go_on().await?;
         }
+        self.seen = reading.extra.iter().map(Key::to_bytes).collect();
         let mut scan = reading.scan(context).await?;
         let mut unreadable = Vec::new();
         let mut done = 0;
@@ -289,9 +295,18 @@ impl<'a> Run<'a> {
         if !reading.something_waits {
             rows.retain(|row| !row.is_nothing());
         }
+        self.guard(&rows).await?;
         self.context.progress.step(Boundary::Planned);
         self.apply(number, rows, OnRefusal::TryLater).await?;
         self.finish_merges().await
+    }
+
+    /// Stops the run where more is to be changed than may be, by what came after it had looked ahead: nothing of the batch is written.
+    async fn guard(&mut self, rows: &[PlannedRow]) -> Result<(), EngineError> {
+        let Some(changes) = &mut self.changes else { return Ok(()) };
+        let seen = &self.seen;
+        changes.add(self.context, rows.iter().filter(|row| !seen.contains(&row.key.to_bytes()))).await?;
+        changes.hold(&self.context.session.spec)
     }
 
     async fn apply(&mut self, number: usize, rows: Vec<PlannedRow>, on_refusal: OnRefusal) -> Result<(), EngineError> {
