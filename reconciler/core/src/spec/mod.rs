@@ -8,6 +8,7 @@
 //! faults of type and faults of meaning are told together, with stand-ins (`mend`) for values whose type is wrong.
 
 pub(crate) mod check;
+pub mod edit;
 mod fault;
 pub mod file;
 mod mend;
