@@ -1,5 +1,7 @@
 //! A folder of specs: read, checked as a set, found by name; and connections with their variables and secrets filled in.
 
+pub mod edit;
+
 use std::{
     collections::{BTreeMap, HashSet},
     fmt, fs,
@@ -97,16 +99,10 @@ impl LoadedSpecs {
 /// # Errors
 /// [`LoadError`], where there is nothing to read.
 pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
-    let mut files = Vec::new();
-    collect(folder, &mut HashSet::new(), &mut files)?;
-    if files.is_empty() {
-        return Err(LoadError::Empty { folder: folder.to_owned() });
-    }
-    files.sort();
     let mut faults = Vec::new();
     let mut paths = Vec::new();
     let mut placed: Vec<PlacedSpec> = Vec::new();
-    for path in files {
+    for path in files(folder)? {
         match read_file(&path) {
             Ok(specs) => {
                 paths.extend(specs.iter().map(|_| path.clone()));
@@ -124,6 +120,14 @@ pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
         placed.into_iter().zip(paths).map(|(placed, path)| LoadedSpec { spec: placed.spec, path, strategies_at: placed.strategies_at });
     let specs = specs.enumerate().filter(|(index, _)| !clashing.contains(index)).map(|(_, loaded)| loaded).collect();
     Ok(LoadedSpecs { specs, faults })
+}
+
+/// The files of a folder, in the order of their paths.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let mut files = Vec::new();
+    collect(folder, &mut HashSet::new(), &mut files)?;
+    files.sort();
+    if files.is_empty() { Err(LoadError::Empty { folder: folder.to_owned() }) } else { Ok(files) }
 }
 
 /// Files that hold specs, links followed; `seen` keeps a ring of linked folders from going on for ever.
@@ -147,6 +151,10 @@ fn collect(folder: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<PathBuf>)
 }
 
 fn read_file(path: &Path) -> Result<Vec<PlacedSpec>, Vec<Fault>> {
+    spec::read_bytes(&path.display().to_string(), &read_bytes(path)?)
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Vec<Fault>> {
     let label = path.display().to_string();
     let mut bytes = Vec::new();
     // One byte more than is allowed tells a file that is too large, however large it is.
@@ -154,7 +162,7 @@ fn read_file(path: &Path) -> Result<Vec<PlacedSpec>, Vec<Fault>> {
     fs::File::open(path)
         .and_then(|file| file.take(limit).read_to_end(&mut bytes))
         .map_err(|error| vec![Position::START.fault(&label, format!("the file cannot be read: {error}"), None)])?;
-    spec::read_bytes(&label, &bytes)
+    Ok(bytes)
 }
 
 /// A connection that is ready to be opened. Its `Debug` shows no secret.

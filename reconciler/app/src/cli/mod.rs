@@ -7,12 +7,14 @@
 mod apply;
 mod bars;
 mod bidirectional;
+mod configure;
 mod conflicts;
 mod demo;
 mod history;
 mod plan;
 mod plugin;
 mod prepare;
+mod schedule;
 mod schema;
 mod screen;
 mod show;
@@ -91,6 +93,8 @@ enum Sync {
     Conflicts(conflicts::Args),
     TestConnection(test_connection::Args),
     Prepare(prepare::Args),
+    Schedule(schedule::Args),
+    Configure(configure::Args),
 }
 
 /// How a command that did not fail ends.
@@ -188,6 +192,8 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineErr
         Command::Sync(Sync::Conflicts(args)) => conflicts::run(&args, session).await,
         Command::Sync(Sync::TestConnection(args)) => test_connection::run(&args, session).await,
         Command::Sync(Sync::Prepare(args)) => prepare::run(&args, session).await,
+        Command::Sync(Sync::Schedule(args)) => schedule::run(&args, session),
+        Command::Sync(Sync::Configure(args)) => configure::run(&args, session),
     }
 }
 

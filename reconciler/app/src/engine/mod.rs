@@ -8,6 +8,7 @@
 mod clash;
 mod decide;
 mod demo;
+pub mod edit;
 pub mod environment;
 mod faults;
 mod identity;
@@ -83,6 +84,10 @@ pub fn schema() -> serde_json::Value {
     berqenas_core::spec::schema()
 }
 
+fn unreadable(fault: specs::LoadError) -> EngineError {
+    EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
+}
+
 fn spec_fault(fault: &berqenas_core::spec::Fault) -> SpecFault {
     SpecFault {
         file: fault.file.clone(),
@@ -99,9 +104,7 @@ impl Engine {
     /// # Errors
     /// If the folder cannot be read, or the state's URL is no path.
     pub fn open(options: EngineOptions) -> Result<Engine> {
-        let specs = specs::load(&options.specs).map_err(|fault| {
-            EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
-        })?;
+        let specs = specs::load(&options.specs).map_err(unreadable)?;
         let state = match &options.state {
             Some(url) => State::path_of(url)?,
             None => beside(&options.specs).join("berqenas.db"),
