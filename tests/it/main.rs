@@ -20,4 +20,5 @@ mod stories;
 mod support;
 mod tidy;
 mod topology;
+mod watch;
 mod workshop;

@@ -5,6 +5,7 @@ mod custom;
 mod fields;
 mod lock;
 mod marks;
+mod modes;
 mod order;
 mod rings;
 mod samples;

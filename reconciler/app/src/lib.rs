@@ -13,6 +13,8 @@
 //! 6. [`apply`] carries a planned batch out: into the journal, into the database, into the state, in this order.
 //! 7. [`state`] keeps what must be known between runs: what both sides agreed on, marks, the journal, conflicts, leases.
 //!
+//! [`watch`] tells when specs may have changed; it knows nothing of what is in them.
+//!
 //! What leaves the engine when something goes wrong is an [`error::EngineError`]. ARCHITECTURE.md has the whole picture, and which
 //! crash leaves what.
 
@@ -24,3 +26,4 @@ pub mod error;
 pub mod plugin;
 pub mod specs;
 pub mod state;
+pub mod watch;

@@ -265,7 +265,7 @@ fn lack(message: &str, hint: &str) -> String {
     }
 }
 
-fn time(micros: i64) -> Result<Timestamp> {
+pub(super) fn time(micros: i64) -> Result<Timestamp> {
     Timestamp::from_microsecond(micros)
         .map_err(|fault| EngineError::failed(format!("the state holds the time {micros}, which is none")).caused_by(fault))
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use berqenas_core::{
+    agenda::{Attempt, Fault, Outcome, Pass, Suspension},
     spec::{InitialPolicy, StrategyChoice, StrategyName},
     value::Side,
 };
@@ -18,6 +19,7 @@ use super::{
     request::{Progress, SyncRequest},
     run::Run,
     session::{Deciding, Narrowing, Session},
+    standing::{self, Found},
     tally::RunTally,
 };
 use crate::{
@@ -69,8 +71,25 @@ impl Work<'_> {
 
     fn trigger(&self) -> &'static str {
         match self {
-            Work::Sync(_) => "command",
+            Work::Sync(request) => request.cause.as_str(),
             Work::Apply(_) => "plan",
+        }
+    }
+
+    /// Which rows it reads, if it does all that the spec asks for: then it counts when the next run is due.
+    fn pass(&self) -> Option<Pass> {
+        match self {
+            Work::Sync(request) if request.tables.is_empty() && request.strategy.is_none() => {
+                Some(if self.is_full() { Pass::Full } else { Pass::Normal })
+            }
+            Work::Sync(_) | Work::Apply(_) => None,
+        }
+    }
+
+    fn revision(&self) -> Option<&str> {
+        match self {
+            Work::Sync(request) => request.revision.as_deref(),
+            Work::Apply(_) => None,
         }
     }
 }
@@ -83,7 +102,12 @@ pub(super) async fn run(
     work: &Work<'_>,
     progress: &dyn Progress,
 ) -> Result<SyncOutcome> {
-    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref()).await?;
+    refuse_suspended(state, loaded, engine.environment.now()).await?;
+    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref(), LEASE_US).await?;
+    let attempt = match work.pass() {
+        Some(pass) => Some(standing::begin(state, &lease, &loaded.spec, pass, work.revision(), engine.environment.now()).await?),
+        None => None,
+    };
     let strategy = work.strategy().map_or_else(|| loaded.spec.strategy.clone(), StrategyChoice::from);
     let decides_anew = engine.decides_anew(state, loaded, work.strategy()).await?;
     let new = NewRun {
@@ -104,12 +128,55 @@ pub(super) async fn run(
     };
     let finished = engine.environment.now();
     // The counts stand in the state already: each batch added its own.
-    let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables: Vec::new(), error }).await;
+    let mut ended =
+        state.finish_run(&lease, &run, &RunEnd { finished, status, tables: Vec::new(), error }).await.map_err(EngineError::from);
+    if let (Some(attempt), Ok(())) = (attempt, &ended) {
+        ended = record_attempt(state, &lease, loaded, attempt, &result, finished).await;
+    }
     let released = state.release(&lease, finished).await;
     let tally = result.map_err(|fault| fault.about(&loaded.spec.name))?;
     ended?;
     released?;
     outcome(loaded, state, &run, tally, finished - new.started).await
+}
+
+/// Records what came of the attempt that the run was.
+async fn record_attempt(
+    state: &State,
+    lease: &Lease,
+    loaded: &LoadedSpec,
+    attempt: Attempt,
+    result: &Result<RunTally>,
+    finished: i64,
+) -> Result<()> {
+    let (outcome, differing) = match result {
+        Err(fault) => (standing::outcome_of(fault), None),
+        Ok(tally) => {
+            let waits = inspect::waiting(state, loaded).await?;
+            let outcome = match tally.held.as_slice() {
+                [] => Outcome::Done,
+                held => Outcome::Blocked(Fault { reason: "Held".to_owned(), message: held.join("; ") }),
+            };
+            (outcome, Some(waits.pending + waits.quarantined))
+        }
+    };
+    standing::end(state, lease, attempt, Some(outcome), Found { differing, plan: None }, finished).await
+}
+
+/// A sync that a person suspended does not run, whoever asks.
+async fn refuse_suspended(state: &State, loaded: &LoadedSpec, now: i64) -> Result<()> {
+    let name = &loaded.spec.name;
+    let now = inspect::time(now)?;
+    let holds = |suspension: &Suspension| suspension.until.is_none_or(|until| now < until);
+    match state.wish(name).await?.and_then(|wish| wish.suspended).filter(holds) {
+        None => Ok(()),
+        Some(suspension) => {
+            let why = suspension.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            let until = suspension.until.map_or(String::new(), |until| format!(" until {until}"));
+            let what = format!("sync {name} is suspended{until} by {} since {}{why}", suspension.by, suspension.since);
+            Err(EngineError::new(ErrorKind::Held, what).hint(format!("`berqenas sync resume {name}` lets it run again")))
+        }
+    }
 }
 
 /// A run that holds the lease.
@@ -199,18 +266,26 @@ impl Leased<'_> {
 }
 
 /// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
-async fn acquire(state: &State, sync: &str, environment: &dyn Environment) -> Result<Lease> {
-    let host =
-        std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned());
+pub(super) async fn acquire(state: &State, sync: &str, environment: &dyn Environment, ttl_us: i64) -> Result<Lease> {
+    let host = host();
     let holder = format!("process {} on {host} ({})", std::process::id(), uuid::Uuid::new_v4().simple());
-    match state.acquire(sync, &holder, environment.now(), LEASE_US).await {
+    match state.acquire(sync, &holder, environment.now(), ttl_us).await {
         Err(StateError::Busy { holder: other, until, .. }) if is_dead(&other, &host) => {
-            let lease = state.acquire(sync, &holder, until.saturating_add(1), LEASE_US).await?;
+            let lease = state.acquire(sync, &holder, until.saturating_add(1), ttl_us).await?;
             state.renew(&lease, environment.now()).await?;
             Ok(lease)
         }
         taken => Ok(taken?),
     }
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned())
+}
+
+/// Whether the holder of a lease is a process of this machine that is no more.
+pub(super) fn is_gone(holder: &str) -> bool {
+    is_dead(holder, &host())
 }
 
 /// Whether a holder was a process of this machine that is no more.

@@ -1,7 +1,7 @@
 //! The façade: plain data in, plain data out. What `cli`, and later `api` and `reconcile`, may use.
 //!
 //! Rooms behind it: [`leased`] takes a sync's lease and records the run, [`session`] opens both sides, [`reading`] reads what a run starts
-//! from, [`scan`] finds keys, [`decide`] plans them,
+//! from, [`scan`] finds keys, [`decide`] plans them, [`modes`] says whether a spec lets its sync write,
 //! [`run`] carries plans out through [`crate::apply`], [`planner`] only shows them, [`settle`] and [`identity`] put right or refuse what
 //! an earlier run or a restored backup left.
 
@@ -14,6 +14,8 @@ mod faults;
 mod identity;
 mod inspect;
 mod leased;
+pub mod live;
+mod modes;
 pub mod outcome;
 mod planfile;
 mod planner;
@@ -27,6 +29,7 @@ mod scan;
 mod session;
 mod settle;
 mod spool;
+pub mod standing;
 mod tally;
 mod view;
 pub mod workshop;
@@ -277,9 +280,10 @@ impl Engine {
     /// Runs a sync.
     ///
     /// # Errors
-    /// Whatever keeps the run from its end; what it did until then is recorded, and the next run goes on from there.
+    /// [`ErrorKind::Held`] where the spec's `mode` or `suspend` keeps it from writing, before anything is opened; whatever keeps the run from its end; what it did until then is recorded, and the next run goes on from there.
     pub async fn sync(&self, name: &str, request: &SyncRequest, progress: &dyn Progress) -> Result<SyncOutcome> {
         let loaded = self.find(name)?;
+        modes::may_sync(&loaded.spec).map_err(|fault| fault.about(name))?;
         let state = self.environment.open_state(&self.state).await?;
         let outcome = leased::run(self, loaded, &state, &Work::Sync(request), progress).await;
         self.environment.close_state(state).await;
@@ -289,7 +293,8 @@ impl Engine {
     /// Applies a saved plan exactly, or refuses it as stale.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] with the rows that moved, before anything is written.
+    /// [`ErrorKind::Stale`] with the rows that moved, before anything is written; [`ErrorKind::Held`] where the spec's `mode` or `suspend`
+    /// keeps it from writing.
     pub async fn apply(&self, file: &Path, progress: &dyn Progress) -> Result<SyncOutcome> {
         let plan = PlanFile::open(file)?;
         let loaded = self.find(&plan.sync)?;
@@ -300,6 +305,7 @@ impl Engine {
             )
             .hint("plan again"));
         }
+        modes::may_apply(&loaded.spec).map_err(|fault| fault.about(&plan.sync))?;
         let state = self.environment.open_state(&self.state).await?;
         let outcome = leased::run(self, loaded, &state, &Work::Apply(&plan), progress).await;
         self.environment.close_state(state).await;

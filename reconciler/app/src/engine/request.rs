@@ -40,6 +40,40 @@ pub struct SyncRequest {
     pub full_sync: bool,
     /// After a restored or swapped database was detected: the side that is right.
     pub trust: Option<Side>,
+    /// What started it: it stands in the audit log.
+    pub cause: Cause,
+    /// The revision of the source that the spec was read from, where it has any.
+    pub revision: Option<String>,
+}
+
+/// What started a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// A person, on the command line.
+    #[default]
+    Command,
+    /// Its schedule.
+    Schedule,
+    /// A new generation of its spec.
+    Spec,
+    /// The failure of the run before.
+    Retry,
+    /// Somebody who asked the reconciler for it.
+    Request,
+}
+
+impl Cause {
+    /// The word in the audit log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Command => "command",
+            Cause::Schedule => "schedule",
+            Cause::Spec => "spec",
+            Cause::Retry => "retry",
+            Cause::Request => "request",
+        }
+    }
 }
 
 /// Which entries of the conflict log to list.

@@ -9,7 +9,7 @@ use std::{
 
 use berqenas_core::spec::{self, Fault, edit};
 
-use super::{LoadError, UnknownSpec, files, read_bytes, read_file};
+use super::{LoadError, Reader, UnknownSpec, files, read_bytes};
 
 /// The name of the file by which a checkout of ours says so; it holds the repository's URL as it is shown.
 pub const CHECKOUT_MARKER: &str = ".berqenas-checkout";
@@ -50,11 +50,11 @@ pub fn find(folder: &Path, sync: &str) -> Result<SpecText, FindError> {
     let (mut known, mut faults) = (Vec::new(), Vec::new());
     for path in files(folder)? {
         let label = path.display().to_string();
-        let read = read_bytes(&path).and_then(|bytes| Ok((edit::names(&label, &bytes).map_err(|fault| vec![fault])?, bytes)));
+        let read = read_bytes(&path).and_then(|bytes| Ok((edit::names(&label, &bytes)?, bytes)));
         match read {
             Ok((names, bytes)) if names.iter().any(|name| name == sync) => return Ok(SpecText { path, bytes }),
             Ok((names, _)) => known.extend(names),
-            Err(more) => faults.extend(more),
+            Err(fault) => faults.push(fault),
         }
     }
     if !faults.is_empty() {
@@ -78,7 +78,8 @@ pub fn faults_with(folder: &Path, path: &Path, text: &str) -> Result<Vec<Fault>,
     };
     let own = 0..placed.len();
     // Files that cannot be read have no specs to clash with.
-    placed.extend(files(folder)?.iter().filter(|file| *file != path).filter_map(|file| read_file(file).ok()).flatten());
+    let others = Reader::default().read(folder)?.into_iter().filter(|other| other.file != label);
+    placed.extend(others.filter_map(|other| other.specs.ok()).flatten());
     let clashes = spec::check_set(&placed);
     Ok(clashes.into_iter().filter(|clash| clash.specs.iter().any(|index| own.contains(index))).map(|clash| clash.fault).collect())
 }

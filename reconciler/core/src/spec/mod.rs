@@ -11,6 +11,7 @@ pub(crate) mod check;
 pub mod edit;
 mod fault;
 pub mod file;
+mod live;
 mod mend;
 mod pin;
 mod read;
@@ -30,6 +31,7 @@ pub(crate) use self::read::place_all;
 pub use self::{
     fault::{Fault, Position, closest, did_you_mean},
     file::schema,
+    live::{FileReading, Selection, select},
     pin::{Pin, pins, with_pins},
     read::{read, read_bytes},
     set::{Clash, PlacedSpec, check_dependencies, check_set},

@@ -1,0 +1,3 @@
+//! What tells that specs may have changed: real files.
+
+mod folder;
