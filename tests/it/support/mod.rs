@@ -6,4 +6,5 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod shell;
+pub(crate) mod webhook;
 pub(crate) mod world;
