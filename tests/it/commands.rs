@@ -10,6 +10,7 @@ mod logs;
 mod memory;
 mod plan;
 mod prepare;
+mod signals;
 mod story;
 
 use berqenas_core::value::{Pair, Side};

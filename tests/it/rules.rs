@@ -3,7 +3,8 @@
 mod base;
 mod custom;
 mod fields;
-mod lock;
+mod guards;
+pub(crate) mod lock;
 mod marks;
 mod modes;
 mod order;

@@ -58,7 +58,7 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
         ..SyncRequest::default()
     };
     let bars = Bars::new(session.screen.is_json(), args.verbose);
-    let outcome = engine.sync(&args.name, &request, &bars).await?;
+    let outcome = engine.sync_until(&args.name, &request, &bars.stop(), &bars).await?;
     drop(bars);
     report(&outcome, session)
 }

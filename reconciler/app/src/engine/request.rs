@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use berqenas_core::{spec::StrategyName, value::Side};
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 /// Where the engine finds its specs and keeps its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,54 @@ pub struct ConflictFilter {
     pub table: Option<String>,
     /// Asked of this strategy, by its full name.
     pub strategy: Option<String>,
+}
+
+/// Asks a run to end before it is done. Clones ask, and are asked, as one.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Sender<Option<Urgency>>);
+
+/// How soon a run is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// At the next boundary between batches.
+    AtBoundary,
+    /// Wherever it is: what it has not committed is rolled back.
+    AtOnce,
+}
+
+impl Default for Stop {
+    /// Nobody has asked yet.
+    fn default() -> Stop {
+        Stop(watch::Sender::new(None))
+    }
+}
+
+impl Stop {
+    /// Asks. What was asked for more urgently stays.
+    pub fn ask(&self, urgency: Urgency) {
+        self.0.send_if_modified(|asked| {
+            let more = *asked < Some(urgency);
+            if more {
+                *asked = Some(urgency);
+            }
+            more
+        });
+    }
+
+    /// Whether it was asked so urgently, or more.
+    #[must_use]
+    pub fn asks(&self, urgency: Urgency) -> bool {
+        *self.0.borrow() >= Some(urgency)
+    }
+
+    /// Waits until it is asked so urgently, or more.
+    pub async fn asked(&self, urgency: Urgency) {
+        let mut asked = self.0.subscribe();
+        if asked.wait_for(|asked| *asked >= Some(urgency)).await.is_err() {
+            // The sender lives as long as this does: nobody is left who could ask.
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// A boundary between two effects of a run: whatever happened before it is done, whatever comes after has not begun.
