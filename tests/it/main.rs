@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agreements;
+mod alerts;
 mod bad_input;
 mod cli;
 mod cli_reference;

@@ -188,14 +188,15 @@ fn core_is_pure() {
 
 #[test]
 fn rooms_keep_their_doors_shut() {
-    const ROOMS: [&str; 10] = ["api", "apply", "cli", "endpoint", "engine", "plugin", "reconcile", "specs", "state", "watch"];
+    const ROOMS: [&str; 11] = ["alerts", "api", "apply", "cli", "endpoint", "engine", "plugin", "reconcile", "specs", "state", "watch"];
     // Who, of the rooms above, may know whom. `engine` knows everyone but those who use it.
     let may_know = |room: &str, other: &str| match room {
         "cli" => matches!(other, "engine" | "api" | "reconcile" | "watch"),
-        "api" | "reconcile" => other == "engine",
-        "endpoint" | "plugin" | "specs" | "state" | "watch" => false,
+        "api" => other == "engine",
+        "reconcile" => matches!(other, "engine" | "watch"),
+        "alerts" | "endpoint" | "plugin" | "specs" | "state" | "watch" => false,
         "apply" => matches!(other, "endpoint" | "state"),
-        "engine" => !matches!(other, "cli" | "api" | "reconcile"),
+        "engine" => !matches!(other, "cli" | "api" | "reconcile" | "watch"),
         _ => true,
     };
     let mut findings = Vec::new();
@@ -229,6 +230,14 @@ fn the_wasm_engine_stays_in_its_room() {
     let strangers = sources().into_iter().filter(|source| source.in_core() || source.room() != "plugin");
     let knows = strangers.filter(|source| ["wasmtime", "wasmparser", "wit_component"].iter().any(|engine| source.mentions(engine)));
     none("only plugin/ knows the WASM engine:", &knows.map(|source| source.path).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_http_client_stays_in_its_room() {
+    let strangers = sources().into_iter().filter(|source| source.in_core() || source.room() != "alerts");
+    let is_named = |line: &String| line.contains("ureq::");
+    let knows = strangers.filter(|source| source.uses.iter().chain(&source.code).any(is_named));
+    none("only alerts/ posts to the world:", &knows.map(|source| source.path).collect::<Vec<_>>());
 }
 
 #[test]

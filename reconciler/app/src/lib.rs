@@ -21,6 +21,7 @@
 //! What leaves the engine when something goes wrong is an [`error::EngineError`]. ARCHITECTURE.md has the whole picture, and which
 //! crash leaves what.
 
+pub mod alerts;
 pub(crate) mod apply;
 pub mod cli;
 pub mod endpoint;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use berqenas_core::{
+    agenda::alerts::Webhook,
     shape::Engine,
     spec::{
         self, Connection, Fault, FileReading, PlacedSpec, Position, SecretSource, SyncSpec,
@@ -230,8 +231,8 @@ pub enum ConnectionError {
         /// Its name.
         name: String,
     },
-    /// A password file cannot be read.
-    #[error("cannot read the password file {}", path.display())]
+    /// A file with a password, or another secret, cannot be read.
+    #[error("cannot read the file {}", path.display())]
     PasswordFile {
         /// The file.
         path: PathBuf,
@@ -239,8 +240,8 @@ pub enum ConnectionError {
         #[source]
         source: io::Error,
     },
-    /// A password file holds nothing.
-    #[error("the password file {} is empty", path.display())]
+    /// A file with a password, or another secret, holds nothing.
+    #[error("the file {} is empty", path.display())]
     PasswordEmpty {
         /// The file.
         path: PathBuf,
@@ -284,6 +285,21 @@ pub fn resolve_connection(
     };
     let ca_file = connection.ca_file.as_ref().map(|path| folder.join(path));
     Ok(ResolvedConnection { engine, url, display, user, schema: connection.schema.clone(), ca_file })
+}
+
+/// Fills in the URL of a webhook: its variables, or what is kept in its place.
+///
+/// # Errors
+/// [`ConnectionError`]; it names variables and files, never what they hold.
+pub fn resolve_webhook(
+    webhook: &Webhook,
+    spec_folder: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<SecretString, ConnectionError> {
+    match webhook {
+        Webhook::Url(url) => fill(url, env),
+        Webhook::Kept(source) => secret(source, spec_folder, env),
+    }
 }
 
 fn variable(name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<SecretString, ConnectionError> {

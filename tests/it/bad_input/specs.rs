@@ -57,7 +57,7 @@ async fn a_table_that_is_not_in_the_spec() {
 async fn a_password_that_cannot_be_found() {
     let world = world(USUAL).await;
     fs::remove_file(world.folder().join("cloud.password")).unwrap();
-    let parts = ["sync test: the cloud side cannot be opened", "cannot read the password file", "cloud.password", "No such file"];
+    let parts = ["sync test: the cloud side cannot be opened", "cannot read the file", "cloud.password", "No such file"];
     check(&world, SYNC, Expected { code: 1, parts: &parts }).await;
 }
 

@@ -7,4 +7,5 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod reconciler;
 pub(crate) mod shell;
+pub(crate) mod webhook;
 pub(crate) mod world;

@@ -16,6 +16,7 @@ mod identity;
 mod inspect;
 mod leased;
 pub mod live;
+pub mod mail;
 mod modes;
 pub mod outcome;
 mod planfile;

@@ -2,10 +2,13 @@
 
 use std::{error::Error, fs, path::Path};
 
-use berqenas_core::spec::{Connection, LedgerMode, SecretSource};
+use berqenas_core::{
+    agenda::alerts::Webhook,
+    spec::{Connection, LedgerMode, SecretSource},
+};
 use secrecy::ExposeSecret;
 
-use super::{LoadError, load, resolve_connection};
+use super::{LoadError, load, resolve_connection, resolve_webhook};
 
 fn spec(name: &str, id: u32) -> String {
     format!("version: 1\nname: {name}\nid: {id}\ncloud: ${{CLOUD}}\nlocal: sqlite://{name}.db\ntables: [customers]\n")
@@ -93,7 +96,7 @@ fn what_is_missing_is_named_and_no_secret_is() {
     check("${EMPTY}", None, "variable EMPTY is not set");
     check("${BAD}", None, "this is no database URL");
     check("postgres://erp@db/erp", Some(SecretSource::Env("NOPE".to_owned())), "variable NOPE is not set");
-    check("postgres://erp@db/erp", Some(SecretSource::File("nope.txt".to_owned())), "password file /specs/nope.txt");
+    check("postgres://erp@db/erp", Some(SecretSource::File("nope.txt".to_owned())), "the file /specs/nope.txt");
     check("${WHOLE}", Some(SecretSource::Env("PW".to_owned())), "given twice");
 }
 
@@ -107,4 +110,21 @@ fn a_password_file_is_read_beside_the_spec() {
     assert_eq!(resolved.user.as_deref(), Some("erp"));
     fs::write(folder.path().join("pw"), "\n").unwrap();
     assert!(resolve_connection(&from_file, folder.path(), &env).unwrap_err().to_string().contains("is empty"));
+}
+
+#[test]
+fn webhooks_are_filled_in() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("hook"), "https://hooks.example.com/s3cret\n").unwrap();
+    let check = |webhook: Webhook, expected: &str| {
+        let found = resolve_webhook(&webhook, folder.path(), &env);
+        let found = found.map_or_else(|fault| fault.to_string(), |url| url.expose_secret().to_owned());
+        assert_eq!(found, expected.replace("<folder>", folder.path().to_str().unwrap()));
+    };
+    check(Webhook::Url("https://${HOST}/${BAD}".into()), "https://db.example.com/s3cret");
+    check(Webhook::Url("https://erp:${PW}@${HOST}/".into()), "https://erp:p%40ss%2Fw%3Ard%23@db.example.com/");
+    check(Webhook::Kept(SecretSource::Env("BAD".into())), "s3cret");
+    check(Webhook::Kept(SecretSource::File("hook".into())), "https://hooks.example.com/s3cret");
+    check(Webhook::Kept(SecretSource::File("none".into())), "cannot read the file <folder>/none");
+    check(Webhook::Url("${NOPE}".into()), "the environment variable NOPE is not set");
 }

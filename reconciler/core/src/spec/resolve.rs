@@ -44,6 +44,11 @@ impl Resolver<'_> {
         self.faults.push(OffsetFault { offset, message: message.into(), hint: hint.map(str::to_owned) });
     }
 
+    /// What the document itself says at a place.
+    pub(super) fn written(&self, pointer: &str) -> Option<&serde_json::Value> {
+        self.document.value.pointer(pointer)
+    }
+
     fn spec(&mut self, file: SpecFile) -> SyncSpec {
         let (schedule, terms) = self.agenda(&file);
         let cloud = self.connection("/cloud", file.cloud);

@@ -62,6 +62,8 @@ fn the_generation_follows_the_meaning_alone() {
         SPEC.to_owned() + "strategy: latest_wins\n",
         SPEC.replace("interval: 15m", "interval: 900 s"),
         SPEC.replace("version: 1\nname: shop\n", "name: shop\nversion: 1\n"),
+        // Who is told of a run is nothing to the run.
+        SPEC.to_owned() + "alerts: [{url: '${HOOK}', format: slack, on: [failure], repeat: 24h}]\n",
     ];
     for text in same {
         assert_eq!(generation(SPEC), generation(&text), "{text}");

@@ -28,6 +28,7 @@ pub const ATTEMPTS: u32 = 3;
 /// What there is to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(extend("examples" = ["failure"]))]
 pub enum Event {
     /// Runs fail.
     Failure,
