@@ -1,6 +1,9 @@
 //! Planner: what a run would do, found the same way and with nothing written to either side or the state.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use berqenas_core::{check::check, decision::PluginId, key::Key, plan::PlannedRow};
 
@@ -24,6 +27,8 @@ pub(super) struct Sinks {
     pub(super) file: Option<PlanWriter>,
     /// For programs: every row that the report tells of, which then lists none.
     pub(super) spool: Option<Spool>,
+    /// Where that one is, once it is whole.
+    pub(super) saved: Option<PathBuf>,
     /// For the guard of changes: what a run would be held for.
     pub(super) too_much: Vec<String>,
 }
@@ -73,7 +78,7 @@ pub(super) async fn look_ahead(context: &RunContext<'_>, readings: &Readings) ->
     plan(&RunContext { progress: &Silent, ..*context }, readings, Some(0), &mut sinks).await?;
     match sinks.too_much {
         held if held.is_empty() => Ok(()),
-        held => Err(TooMuch { sync: spec.name.clone(), held }.into()),
+        held => Err(TooMuch { sync: spec.name.clone(), held, kept: None }.into()),
     }
 }
 
