@@ -4,6 +4,7 @@
 
 mod apply;
 mod concurrent;
+mod edit;
 mod killed;
 mod logs;
 mod memory;

@@ -1,5 +1,7 @@
 //! A folder of specs: read, checked as a set, found by name; and connections with their variables and secrets filled in.
 
+pub mod edit;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt, fs,
@@ -134,12 +136,7 @@ impl Reader {
     /// # Errors
     /// [`LoadError`], where there is nothing to read.
     pub fn read(&mut self, folder: &Path) -> Result<Vec<FileReading>, LoadError> {
-        let mut files = Vec::new();
-        collect(folder, &mut HashSet::new(), &mut files)?;
-        if files.is_empty() {
-            return Err(LoadError::Empty { folder: folder.to_owned() });
-        }
-        files.sort();
+        let files = files(folder)?;
         let mut before = std::mem::take(&mut self.read);
         for path in &files {
             let read = read_file(path, before.remove(path));
@@ -147,6 +144,14 @@ impl Reader {
         }
         Ok(files.iter().filter_map(|path| self.read.get(path)).map(|(_, reading)| reading.clone()).collect())
     }
+}
+
+/// The files of a folder, in the order of their paths.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let mut files = Vec::new();
+    collect(folder, &mut HashSet::new(), &mut files)?;
+    files.sort();
+    if files.is_empty() { Err(LoadError::Empty { folder: folder.to_owned() }) } else { Ok(files) }
 }
 
 /// Files that hold specs, links followed; `seen` keeps a ring of linked folders from going on for ever.
@@ -172,20 +177,25 @@ fn collect(folder: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<PathBuf>)
 /// Reads a file; what its bytes mean is known where they are what they were.
 fn read_file(path: &Path, before: Option<(blake3::Hash, FileReading)>) -> (blake3::Hash, FileReading) {
     let file = path.display().to_string();
-    let mut bytes = Vec::new();
-    // One byte more than is allowed tells a file that is too large, however large it is.
-    let limit = spec::MAX_BYTES as u64 + 1;
-    let read = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        let specs = Err(vec![Position::START.fault(&file, format!("the file cannot be read: {error}"), None)]);
+    let bytes = match read_bytes(path) {
+        Ok(bytes) => bytes,
         // Nothing has this digest: it is read again next time.
-        return (blake3::Hash::from_bytes([0; 32]), FileReading { file, specs });
-    }
+        Err(fault) => return (blake3::Hash::from_bytes([0; 32]), FileReading { file, specs: Err(vec![fault]) }),
+    };
     let digest = blake3::hash(&bytes);
     match before {
         Some((known, reading)) if known == digest => (known, reading),
         _ => (digest, FileReading { specs: spec::read_bytes(&file, &bytes), file }),
     }
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    // One byte more than is allowed tells a file that is too large, however large it is.
+    let limit = spec::MAX_BYTES as u64 + 1;
+    let read = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let unreadable = |error| Position::START.fault(&path.display().to_string(), format!("the file cannot be read: {error}"), None);
+    read.map(|_| bytes).map_err(unreadable)
 }
 
 /// A connection that is ready to be opened. Its `Debug` shows no secret.

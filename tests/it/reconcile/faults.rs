@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{customer, every_second, has, never_two_at_once, runs};
-use crate::support::{reconciler::Reconciler, world::World};
+use crate::support::reconciler::Reconciler;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_is_tried_again_until_it_is_back() {

@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berqenas::engine::{Engine, outcome::StatusReport, request::EngineOptions};
-use serde_json::Value;
-
 use super::{process::command, world::World};
+use berqenas::engine::{Engine, outcome::StatusReport, request::EngineOptions};
 
 /// How long anything may take on a machine that is busy with everything else. Nothing waits for it that has come to pass.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,7 +26,7 @@ impl<'w> Reconciler<'w> {
         static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let log = world.folder().join(format!("reconciler-{number}.log"));
-        let arguments = [&["run", "--log-format", "json", "--rescan", "5s"][..], more].concat();
+        let arguments = [&["run", "--log-format", "json"][..], more].concat();
         let mut command = command(world, &arguments);
         command.env_remove("BERQENAS_LOG_FORMAT").stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
         Reconciler { world, process: command.spawn().unwrap(), log }
@@ -39,10 +37,11 @@ impl<'w> Reconciler<'w> {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The logged lines, as JSON.
-    pub(crate) fn entries(&self) -> Vec<Value> {
-        // The last line may be half written.
-        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    /// The end of what it has logged, for messages.
+    fn last(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
     }
 
     /// Its process id.
@@ -70,7 +69,7 @@ impl<'w> Reconciler<'w> {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(begun.elapsed() < DEADLINE, "it does not end:\n{}", self.log());
+            assert!(begun.elapsed() < DEADLINE, "it does not end:\n{}", self.last());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -93,7 +92,7 @@ impl<'w> Reconciler<'w> {
                 if let Some(found) = is_so().await {
                     return found;
                 }
-                assert!(begun.elapsed() < DEADLINE, "{what}: not so, asked at {place}; the log:\n{}", self.log());
+                assert!(begun.elapsed() < DEADLINE, "{what}: not so, asked at {place}; the log:\n{}", self.last());
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }

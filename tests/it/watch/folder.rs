@@ -423,35 +423,87 @@ impl Dice {
     }
 }
 
+/// Edits come at any time, also between a reading and the refresh after it: the reader always gets to see what is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_any_storm_of_edits_the_reader_sees_what_is_there() {
-    for seed in 0..12 {
+    let storm = async |seed: u64| {
         let outer = outer();
         let root = outer.path().join("specs");
         let mut reader = Reader::new(&root, &[outer.path().join("aside/p/note")]);
-        let folder = outer.path().to_owned();
-        let storm = tokio::task::spawn_blocking(move || {
-            let mut dice = Dice(seed);
-            for number in 0..400 {
-                dice.edit(&folder, number);
-                // Some edits meet a reading, some come between.
-                std::thread::sleep(Duration::from_micros(dice.below(4) as u64 * 500));
+        let mut dice = Dice(seed);
+        for round in 0..60 {
+            for _ in 0..=dice.below(12) {
+                dice.edit(outer.path(), round);
             }
-        });
-        tokio::pin!(storm);
-        loop {
-            tokio::select! {
-                () = reader.watch.changed() => reader.read(),
-                over = &mut storm => break over.unwrap(),
+            let mut meddled = 0;
+            while reader.seen != read(&root) {
+                let hint = timeout(DEADLINE, reader.watch.changed()).await;
+                assert!(hint.is_ok(), "seed {seed}, round {round}: no hint");
+                reader.seen = read(&root);
+                if meddled < 3 && dice.below(2) == 0 {
+                    meddled += 1;
+                    dice.edit(outer.path(), round + 100);
+                }
+                reader.watch.refresh(&mut reader.more.iter().cloned());
             }
         }
-        let begun = Instant::now();
-        while timeout(LONG_ENOUGH, reader.watch.changed()).await.is_ok() {
-            assert!(begun.elapsed() < DEADLINE, "seed {seed}: hints without end");
-            reader.read();
-        }
+        reader.settle().await;
         assert_eq!(reader.seen, read(&root), "seed {seed}");
+    };
+    futures::future::join_all((0..12).map(storm)).await;
+}
+
+/// What changes between a reading and the refresh after it, in a place that is not watched yet, is a hint.
+async fn check_between(what: &str, first: impl FnOnce(&Path), unseen: impl FnOnce(&Path)) {
+    let outer = outer();
+    let root = outer.path().join("specs");
+    let mut reader = Reader::new(&root, &[]);
+    first(outer.path());
+    timeout(DEADLINE, reader.watch.changed()).await.unwrap_or_else(|_| panic!("{what}: no hint"));
+    reader.seen = read(&root);
+    unseen(outer.path());
+    reader.watch.refresh(&mut std::iter::empty());
+    while reader.seen != read(&root) {
+        reader.next(what).await;
     }
+}
+
+#[tokio::test]
+async fn what_changes_between_a_reading_and_its_refresh_is_not_lost() {
+    check_between(
+        "a file in a new folder",
+        |outer| fs::create_dir(outer.join("specs/new")).unwrap(),
+        |outer| fs::write(outer.join("specs/new/x.yaml"), "x: 1").unwrap(),
+    )
+    .await;
+    check_between(
+        "a file in a folder that went and came back",
+        |outer| {
+            fs::rename(outer.join("specs/more"), outer.join("specs/other")).unwrap();
+            fs::rename(outer.join("specs/other"), outer.join("specs/more")).unwrap();
+        },
+        |outer| append(&outer.join("specs/more/deep/b.yml")),
+    )
+    .await;
+    check_between(
+        "a file that a new link leads to, in a folder where other things were watched",
+        |outer| {
+            fs::write(outer.join("file"), "x: 1").unwrap();
+            symlink("../file", outer.join("specs/x.yaml")).unwrap();
+        },
+        |outer| append(&outer.join("file")),
+    )
+    .await;
+    check_between(
+        "a link that goes before anybody knew of it",
+        |outer| {
+            fs::create_dir(outer.join("aside")).unwrap();
+            fs::write(outer.join("aside/x.yaml"), "x: 1").unwrap();
+            symlink("../aside", outer.join("specs/aside")).unwrap();
+        },
+        |outer| fs::remove_file(outer.join("specs/aside")).unwrap(),
+    )
+    .await;
 }
 
 /// How long an edit takes to become a hint, over 200 of them: told, not asserted.

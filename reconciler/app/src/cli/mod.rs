@@ -7,6 +7,7 @@
 mod apply;
 mod bars;
 mod bidirectional;
+mod configure;
 mod conflicts;
 mod demo;
 mod history;
@@ -15,6 +16,7 @@ mod plugin;
 mod prepare;
 mod reconcile;
 mod run;
+mod schedule;
 mod schema;
 mod screen;
 mod show;
@@ -102,6 +104,8 @@ enum Sync {
     Resume(suspend::ResumeArgs),
     TestConnection(test_connection::Args),
     Prepare(prepare::Args),
+    Schedule(schedule::Args),
+    Configure(configure::Args),
 }
 
 /// How a command that did not fail ends.
@@ -203,6 +207,8 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineErr
         Command::Sync(Sync::Resume(args)) => suspend::resume(&args, session).await,
         Command::Sync(Sync::TestConnection(args)) => test_connection::run(&args, session).await,
         Command::Sync(Sync::Prepare(args)) => prepare::run(&args, session).await,
+        Command::Sync(Sync::Schedule(args)) => schedule::run(&args, session),
+        Command::Sync(Sync::Configure(args)) => configure::run(&args, session),
     }
 }
 

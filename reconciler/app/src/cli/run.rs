@@ -76,6 +76,7 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
                 poll: args.poll,
                 timeout: Duration::from_secs(60),
                 checkout: checkout.into(),
+                environment: Vec::new(),
             })
         }
     };

@@ -51,6 +51,16 @@ pub(super) fn value(value: &Value) -> String {
     format!("{kept}…")
 }
 
+/// A unified diff of a file, without a line end after it.
+pub(super) fn unified(diff: &str, look: &Look) -> String {
+    let line = |line: &str| match line.as_bytes().first() {
+        Some(b'+') => look.paint.green(line),
+        Some(b'-') => look.paint.red(line),
+        _ => line.to_owned(),
+    };
+    diff.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// `customer_id = 123`, joined with commas where a key has several columns.
 pub(super) fn key(key: &Row, equals: &str) -> String {
     let bare = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

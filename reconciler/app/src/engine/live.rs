@@ -373,12 +373,12 @@ impl Live {
         Ok(facts)
     }
 
-    /// A number that grows whenever a person asks for something.
+    /// The syncs of which something was recorded or asked, by whichever process, since a number was told; and the number to ask with next.
     ///
     /// # Errors
     /// If the state cannot be read.
-    pub async fn wishes(&self) -> Result<i64> {
-        Ok(self.state().wishes_number().await?)
+    pub async fn changed_since(&self, number: i64) -> Result<(i64, Vec<String>)> {
+        Ok(self.state().changed_since(number).await?)
     }
 
     /// Says how syncs are, and no longer how those are that are gone.

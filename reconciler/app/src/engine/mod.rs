@@ -8,6 +8,7 @@
 mod clash;
 mod decide;
 mod demo;
+pub mod edit;
 pub mod environment;
 mod faults;
 mod guards;
@@ -102,6 +103,10 @@ pub fn state_path(options: &EngineOptions) -> Result<PathBuf> {
     }
 }
 
+fn unreadable(fault: specs::LoadError) -> EngineError {
+    EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
+}
+
 fn spec_fault(fault: &berqenas_core::spec::Fault) -> SpecFault {
     SpecFault {
         file: fault.file.clone(),
@@ -118,9 +123,7 @@ impl Engine {
     /// # Errors
     /// If the folder cannot be read, or the state's URL is no path.
     pub fn open(options: EngineOptions) -> Result<Engine> {
-        let specs = specs::load(&options.specs).map_err(|fault| {
-            EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
-        })?;
+        let specs = specs::load(&options.specs).map_err(unreadable)?;
         let state = state_path(&options)?;
         // Without plugins nothing is kept, and no folder made for it.
         let has_plugins = specs.specs.iter().any(|loaded| !loaded.spec.strategies.is_empty());

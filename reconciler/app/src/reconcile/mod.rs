@@ -38,8 +38,8 @@ use crate::{
     error::{EngineError, ErrorKind},
 };
 
-/// How often people's wishes are looked for, which other processes leave in the state.
-const WISHES: Duration = Duration::from_secs(1);
+/// How often it is looked what other processes left in the state: what people ask for, what runs from the command line did.
+const OTHERS: Duration = Duration::from_secs(1);
 /// How often the right to reconcile is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often a second instance looks whether the first is gone.
@@ -91,7 +91,7 @@ pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<()
         queue: Queue::default(),
         work: Work::new(options.parallel),
         admissions: JoinSet::new(),
-        wishes: 0,
+        heard: 0,
         trouble: None,
         watching: None,
         refused: Vec::new(),
@@ -139,7 +139,8 @@ struct Reconciler {
     admissions: JoinSet<Admitted>,
     /// What an earlier process said of syncs, until it is said anew.
     before: BTreeMap<String, Vec<berqenas_core::agenda::Condition>>,
-    wishes: i64,
+    /// Up to where it was heard what other processes did.
+    heard: i64,
     /// Why the source cannot be read.
     trouble: Option<Trouble>,
     /// Why changes of it may be seen late.
@@ -161,9 +162,9 @@ impl Reconciler {
     }
 
     async fn until_stopped(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Result<(), EngineError> {
-        let mut wishes = tokio::time::interval(WISHES);
+        let mut others = tokio::time::interval(OTHERS);
         let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-        for interval in [&mut wishes, &mut heartbeat] {
+        for interval in [&mut others, &mut heartbeat] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         self.reload().await?;
@@ -179,7 +180,7 @@ impl Reconciler {
                 }
                 // By the clock of people, which may be set: it is looked at anew at each of these.
                 () = pause(self.queue.next_time()) => {}
-                _ = wishes.tick() => self.hear_wishes().await?,
+                _ = others.tick() => self.hear_others().await?,
                 _ = heartbeat.tick() => self.heartbeat(false).await?,
                 signal = signals.recv() => match signal {
                     Some(Signal::Reload) => {
@@ -354,14 +355,14 @@ impl Reconciler {
         self.look_at(touched).await
     }
 
-    /// Looks whether anybody asked for something.
-    async fn hear_wishes(&mut self) -> Result<(), EngineError> {
-        let wishes = self.live.wishes().await?;
-        if wishes == self.wishes {
-            return Ok(());
-        }
-        self.wishes = wishes;
-        self.look_at(self.live.syncs().keys().cloned().collect()).await
+    /// Looks what other processes did: people who ask for something, runs from the command line.
+    async fn hear_others(&mut self) -> Result<(), EngineError> {
+        let (number, mut changed) = self.live.changed_since(self.heard).await?;
+        self.heard = number;
+        let waiting: Vec<String> = changed.iter().flat_map(|name| self.desk.waiting_for(name, self.live.syncs())).collect();
+        changed.extend(waiting);
+        changed.retain(|name| self.live.syncs().contains_key(name));
+        if changed.is_empty() { Ok(()) } else { self.look_at(changed).await }
     }
 
     /// Has the runs under way come to an end, and says that nobody reconciles any more.

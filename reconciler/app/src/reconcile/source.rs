@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::watch::{
-    FolderWatch,
+    folder::FolderWatch,
     git::{Checkout, GitError, GitOptions, GitSource},
 };
 

@@ -83,6 +83,9 @@ impl FromRow<'_, SqliteRow> for Wish {
     }
 }
 
+/// Makes the number of the change that follows in the same transaction.
+const NEXT: &str = "UPDATE changes SET number = number + 1";
+
 /// JSON as the text of a column; NULL stays NULL.
 fn json<T: Serialize + DeserializeOwned>(of: Option<&T>) -> Option<String> {
     of.map(|value| serde_json::json!(value).to_string())
@@ -112,7 +115,8 @@ impl State {
     pub async fn note_syncs(&self, lease: &Lease, syncs: &[(String, i64)], now: i64) -> Result<()> {
         let mut change = self.change(lease, "recording new syncs").await?;
         for (sync, id) in syncs {
-            let query = sqlx::query("INSERT INTO standings (sync, remote_db_id, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
+            let query =
+                sqlx::query("INSERT INTO standings (sync, remote_db_id, since, changed) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING");
             change.run(query.bind(sync).bind(id).bind(now)).await?;
         }
         change.commit().await
@@ -124,9 +128,12 @@ impl State {
     /// Those of every write.
     pub async fn begin_attempt(&self, lease: &Lease, remote_db_id: i64, attempt: &Attempt, revision: Option<&str>) -> Result<()> {
         let mut change = self.change(lease, "recording the start of an attempt").await?;
+        change.run(sqlx::query(NEXT)).await?;
         let query = sqlx::query(
-            "INSERT INTO standings (sync, remote_db_id, since, running, attempted_revision) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET remote_db_id = ?2, last = coalesce(running, last), running = ?4, attempted_revision = ?5",
+            "INSERT INTO standings (sync, remote_db_id, since, running, attempted_revision, changed)
+             SELECT ?1, ?2, ?3, ?4, ?5, number FROM changes WHERE true
+             ON CONFLICT (sync) DO UPDATE SET remote_db_id = ?2, last = coalesce(running, last), running = ?4,
+                 attempted_revision = ?5, changed = excluded.changed",
         );
         let query = query.bind(&lease.sync).bind(remote_db_id).bind(attempt.started.as_microsecond());
         change.run(query.bind(json(Some(attempt))).bind(revision)).await?;
@@ -139,11 +146,12 @@ impl State {
     /// Those of every write.
     pub async fn end_attempt(&self, lease: &Lease, end: &AttemptEnd) -> Result<()> {
         let mut change = self.change(lease, "recording the end of an attempt").await?;
+        change.run(sqlx::query(NEXT)).await?;
         let query = sqlx::query(
             "UPDATE standings SET running = NULL, last = coalesce(?2, last), last_full = coalesce(?3, last_full),
                  applied_generation = coalesce(?4, applied_generation),
                  applied_revision = CASE WHEN ?4 IS NULL THEN applied_revision ELSE attempted_revision END,
-                 verdict = coalesce(?5, verdict), plan = ?6
+                 verdict = coalesce(?5, verdict), plan = ?6, changed = (SELECT number FROM changes)
              WHERE sync = ?1",
         );
         let query = query.bind(&lease.sync).bind(json(end.last.as_ref())).bind(end.last_full).bind(&end.applied);
@@ -167,13 +175,16 @@ impl State {
         self.first("reading what is asked for", sqlx::query_as("SELECT * FROM wishes WHERE sync = ?").bind(sync)).await
     }
 
-    /// A number that grows whenever somebody asks for something.
+    /// The syncs of which something was recorded or asked since a number was told, and the number to ask with next.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn wishes_number(&self) -> Result<i64> {
-        let number = self.first("looking for requests", sqlx::query_as("SELECT coalesce(max(changed), 0) FROM wishes")).await?;
-        Ok(number.map_or(0, |(number,): (i64,)| number))
+    pub async fn changed_since(&self, number: i64) -> Result<(i64, Vec<String>)> {
+        const CHANGED: &str = "SELECT number, sync FROM changes LEFT JOIN
+                 (SELECT sync FROM standings WHERE changed > ?1 UNION SELECT sync FROM wishes WHERE changed > ?1) ON true";
+        let lines: Vec<(i64, Option<String>)> = self.all("looking for what changed", sqlx::query_as(CHANGED).bind(number)).await?;
+        let next = lines.first().map_or(number, |(number, _)| *number);
+        Ok((next, lines.into_iter().filter_map(|(_, sync)| sync).collect()))
     }
 
     /// Asks for a run.
@@ -182,7 +193,7 @@ impl State {
     /// Those of every write.
     pub async fn set_request(&self, sync: &str, request: &Request) -> Result<()> {
         let query = sqlx::query(
-            "INSERT INTO wishes (sync, request, changed) SELECT ?1, ?2, coalesce(max(changed), 0) + 1 FROM wishes WHERE true
+            "INSERT INTO wishes (sync, request, changed) SELECT ?1, ?2, number FROM changes WHERE true
              ON CONFLICT (sync) DO UPDATE SET request = ?2, changed = excluded.changed",
         );
         self.ask(sync, "asking for a run", query.bind(sync).bind(json(Some(request)))).await
@@ -194,7 +205,7 @@ impl State {
     /// Those of every write.
     pub async fn set_suspended(&self, sync: &str, suspended: Option<&Suspension>) -> Result<()> {
         let query = sqlx::query(
-            "INSERT INTO wishes (sync, suspended, changed) SELECT ?1, ?2, coalesce(max(changed), 0) + 1 FROM wishes WHERE true
+            "INSERT INTO wishes (sync, suspended, changed) SELECT ?1, ?2, number FROM changes WHERE true
              ON CONFLICT (sync) DO UPDATE SET suspended = ?2, changed = excluded.changed",
         );
         self.ask(sync, "suspending or resuming a sync", query.bind(sync).bind(json(suspended))).await
@@ -203,6 +214,7 @@ impl State {
     /// A person's wish is written whoever holds which lease.
     async fn ask(&self, sync: &str, doing: &'static str, query: super::Statement<'_>) -> Result<()> {
         let mut change = self.unfenced_change(sync, doing).await?;
+        change.run(sqlx::query(NEXT)).await?;
         change.run(query).await?;
         change.commit().await
     }

@@ -7,7 +7,9 @@
 //! [`read()`] goes that way for one file and reports all its faults at once: a fault of syntax ends the reading; duplicate keys,
 //! faults of type and faults of meaning are told together, with stand-ins (`mend`) for values whose type is wrong.
 
+mod alerts;
 pub(crate) mod check;
+pub mod edit;
 mod fault;
 pub mod file;
 mod live;
@@ -36,7 +38,10 @@ pub use self::{
     set::{Clash, PlacedSpec, check_dependencies, check_set},
     yaml::MAX_BYTES,
 };
-use crate::{agenda::Terms, decision::OnError};
+use crate::{
+    agenda::{Terms, alerts::Target},
+    decision::OnError,
+};
 
 /// A pair of databases and the tables that are kept in step between them.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -54,6 +59,9 @@ pub struct SyncSpec {
     /// What else is said of when it runs.
     #[serde(skip_serializing_if = "Terms::is_default")] // Specs that never heard of it keep their generation.
     pub terms: Terms,
+    /// Who is told of what. A run depends on none of it: it is left out of the generation.
+    #[serde(skip)]
+    pub alerts: Vec<Target>,
     /// How far its runs go.
     #[serde(skip_serializing_if = "Mode::is_apply")] // Specs that never heard of it keep their generation.
     pub mode: Mode,

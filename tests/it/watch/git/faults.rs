@@ -137,6 +137,20 @@ async fn a_lock_that_was_left_is_removed() {
 }
 
 #[tokio::test]
+async fn a_lock_is_no_reason_to_fetch_all_again() {
+    let (bench, source) = followed().await;
+    drop(source);
+    let repository = bench.path("checkout/repository");
+    for file in ["index.lock", "shallow.lock", "refs/berqenas/live.lock", "objects/pack/tmp_pack_x", "still_the_same"] {
+        fs::write(repository.join(file), "").unwrap();
+    }
+    next(&bench);
+    bench.source().update().await.unwrap();
+    bench.assert_files("after another process", &[("a.yaml", "a: 2"), ("erp.db", "rows")]);
+    assert!(repository.join("still_the_same").exists() && !repository.join("objects/pack/tmp_pack_x").exists());
+}
+
+#[tokio::test]
 async fn a_broken_repository_is_made_anew() {
     fn each_object(folder: &Path, deed: &dyn Fn(&Path)) {
         for entry in fs::read_dir(folder).unwrap() {

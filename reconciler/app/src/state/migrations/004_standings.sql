@@ -15,16 +15,21 @@ CREATE TABLE standings (
     applied_revision   TEXT,
     -- The last comparison of the sides, and the plan that waits for an approval.
     verdict            TEXT,
-    plan               TEXT
+    plan               TEXT,
+    changed            INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What people ask for beside the spec. `changed` grows with each change of any line.
+-- What people ask for beside the spec.
 CREATE TABLE wishes (
     sync      TEXT PRIMARY KEY,
     request   TEXT,
     suspended TEXT,
-    changed   INTEGER NOT NULL UNIQUE
+    changed   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Grows with each change of a line of these two, which then bears it: so whoever reconciles hears of what other processes do.
+CREATE TABLE changes (number INTEGER NOT NULL) STRICT;
+INSERT INTO changes VALUES (0);
 
 -- What the reconciler says of each sync that is live.
 CREATE TABLE reports (
