@@ -24,7 +24,7 @@ use super::{
     planfile::PlanFile,
     planner::{self, Sinks},
     reading::{Readings, RunContext, read_sides},
-    request::{PlanRequest, Progress, Silent, Stop, SyncRequest},
+    request::{Cause, PlanRequest, Progress, Silent, Stop, SyncRequest},
     run::Run,
     session::{Deciding, Narrowing, Session},
     standing::{self, Found},
@@ -86,6 +86,14 @@ impl Work<'_> {
         match self {
             Work::Sync(request) => request.cause.as_str(),
             Work::Apply(_) => "plan",
+        }
+    }
+
+    /// Whether a person waits for it at a terminal.
+    fn is_typed(&self) -> bool {
+        match self {
+            Work::Sync(request) => request.cause == Cause::Command,
+            Work::Apply(_) => true,
         }
     }
 
@@ -161,27 +169,31 @@ pub(super) async fn run(
     } else {
         leased.conclude(&mut lease, &result).await
     };
-    let tally = match (result, &concluded) {
-        (Ok(tally), _) => tally,
-        (Err(fault), concluded) => {
-            let fault = fault.about(&loaded.spec.name);
-            span.in_scope(|| {
-                tracing::warn!("the run failed: {fault}{}", fault.causes().iter().map(|cause| format!(": {cause}")).collect::<String>())
-            });
-            return Err(match concluded {
-                Err(unrecorded) => fault.hint(unrecorded.to_string()),
-                Ok(_) => fault,
-            });
-        }
+    let told = match (result, concluded) {
+        (Ok(tally), Ok(finished)) => outcome(loaded, state, &run, tally, finished - new.started).await,
+        (Ok(_), Err(unrecorded)) => Err(unrecorded),
+        (Err(fault), Ok(_)) => Err(fault.about(&loaded.spec.name)),
+        (Err(fault), Err(unrecorded)) => Err(fault.about(&loaded.spec.name).hint(unrecorded.to_string())),
     };
-    let told = outcome(loaded, state, &run, tally, concluded? - new.started).await;
-    span.in_scope(|| match &told {
+    span.in_scope(|| log_end(work, &told));
+    told
+}
+
+/// Logs how a run ended. Whoever typed it is told at the terminal.
+fn log_end(work: &Work<'_>, told: &Result<SyncOutcome>) {
+    let fault = match told {
         Ok(SyncOutcome { report, conflicts_waiting, quarantined, .. }) => {
             tracing::info!(total = report.total_synced, conflicts_waiting, quarantined, seconds = report.duration_seconds, "the run ended");
+            return;
         }
-        Err(held) => tracing::warn!("the run was held: {held}"),
-    });
-    told
+        Err(fault) => fault,
+    };
+    let ended = if fault.kind() == ErrorKind::Held { "was held" } else { "failed" };
+    if work.is_typed() {
+        tracing::info!("the run {ended}: {fault}");
+    } else {
+        tracing::warn!("the run {ended}: {fault}{}", fault.causes().iter().map(|cause| format!(": {cause}")).collect::<String>());
+    }
 }
 
 /// A sync that a person suspended does not run, whoever asks.
