@@ -4,11 +4,13 @@
 
 mod apply;
 mod concurrent;
+mod edit;
 mod killed;
 mod logs;
 mod memory;
 mod plan;
 mod prepare;
+mod signals;
 mod story;
 
 use berqenas_core::value::{Pair, Side};

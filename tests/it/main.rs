@@ -13,6 +13,7 @@ mod examples;
 mod expect;
 mod northwind;
 mod plugins;
+mod reconcile;
 mod rules;
 mod spec_files;
 mod state;

@@ -3,8 +3,10 @@
 mod base;
 mod custom;
 mod fields;
-mod lock;
+mod guards;
+pub(crate) mod lock;
 mod marks;
+mod modes;
 mod order;
 mod rings;
 mod samples;

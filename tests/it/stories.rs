@@ -22,6 +22,7 @@ mod marks;
 mod merges;
 mod people;
 mod settled;
+mod stops;
 pub(crate) mod triggers;
 
 /// The pairs that a story with many runs is told over: different engines, and the same engine twice.

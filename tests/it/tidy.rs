@@ -78,7 +78,8 @@ fn uses(code: &str) -> Vec<String> {
     let mut paths = Vec::new();
     let mut rest = code;
     while let Some(at) = rest.find("use ") {
-        let begins_statement = rest[..at].lines().next_back().is_none_or(|line| line.trim().is_empty() || line.trim().starts_with("pub"));
+        let begins_statement =
+            rest[..at].lines().next_back().is_none_or(|line| line.trim().is_empty() || line.starts_with("pub") && line.ends_with(' '));
         rest = &rest[at + 4..];
         if let (true, Some(end)) = (begins_statement, rest.find(';')) {
             expand("", &rest[..end].split_whitespace().collect::<String>(), &mut paths);
@@ -325,7 +326,7 @@ fn use_trees_are_spelled_out() {
     let check = |code: &str, expected: &[&str]| assert_eq!(uses(code), expected, "{code}");
     check("use crate::engine;", &["crate::engine"]);
     check("pub use crate::{\n    a::{B, c::D},\n    e,\n};\nlet because = 1;", &["crate::a::B", "crate::a::c::D", "crate::e"]);
-    check("fn cause() {}", &[]);
+    check("fn cause() {}\npub enum Cause {\n    One,\n}\nlet a = 1;", &[]);
 }
 
 /// `cargo run`, the README's first command, names no program: among the default members there is one only.

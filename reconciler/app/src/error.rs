@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Stale,
     /// A safety limit, or a person's decision that is still open, keeps the run from going on.
     Held,
+    /// It was asked to stop before it was done.
+    Stopped,
 }
 
 impl ErrorKind {
@@ -32,7 +34,7 @@ impl ErrorKind {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            ErrorKind::Failed | ErrorKind::Busy => 1,
+            ErrorKind::Failed | ErrorKind::Busy | ErrorKind::Stopped => 1,
             ErrorKind::Usage | ErrorKind::InvalidSpec => 2,
             ErrorKind::Stale => 3,
             ErrorKind::Held => 4,
@@ -195,6 +197,7 @@ mod tests {
         let check = |kind: ErrorKind, code| assert_eq!(kind.exit_code(), code, "{kind:?}");
         check(ErrorKind::Failed, 1);
         check(ErrorKind::Busy, 1);
+        check(ErrorKind::Stopped, 1);
         check(ErrorKind::Usage, 2);
         check(ErrorKind::InvalidSpec, 2);
         check(ErrorKind::Stale, 3);

@@ -15,6 +15,9 @@
 //!
 //! [`watch`] tells when specs may have changed; it knows nothing of what is in them.
 //!
+//! What `berqenas run` does beside: [`watch`] says that specs may have changed, [`reconcile`] decides anew whose turn it is, and has the engine
+//! run it.
+//!
 //! What leaves the engine when something goes wrong is an [`error::EngineError`]. ARCHITECTURE.md has the whole picture, and which
 //! crash leaves what.
 
@@ -24,6 +27,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod error;
 pub mod plugin;
+pub mod reconcile;
 pub mod specs;
 pub mod state;
 pub mod watch;

@@ -1,7 +1,9 @@
 //! A folder of specs: read, checked as a set, found by name; and connections with their variables and secrets filled in.
 
+pub mod edit;
+
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -10,7 +12,7 @@ use std::{
 use berqenas_core::{
     shape::Engine,
     spec::{
-        self, Connection, Fault, PlacedSpec, Position, SecretSource, SyncSpec,
+        self, Connection, Fault, FileReading, PlacedSpec, Position, SecretSource, SyncSpec,
         url::{self as spec_url, Piece, UrlError},
     },
 };
@@ -46,6 +48,12 @@ pub struct LoadedSpec {
     pub path: PathBuf,
     /// Where everything in its strategies stands, by JSON pointer.
     pub strategies_at: BTreeMap<String, Position>,
+}
+
+impl From<PlacedSpec> for LoadedSpec {
+    fn from(placed: PlacedSpec) -> LoadedSpec {
+        LoadedSpec { spec: placed.spec, path: PathBuf::from(placed.file), strategies_at: placed.strategies_at }
+    }
 }
 
 impl LoadedSpec {
@@ -97,21 +105,11 @@ impl LoadedSpecs {
 /// # Errors
 /// [`LoadError`], where there is nothing to read.
 pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
-    let mut files = Vec::new();
-    collect(folder, &mut HashSet::new(), &mut files)?;
-    if files.is_empty() {
-        return Err(LoadError::Empty { folder: folder.to_owned() });
-    }
-    files.sort();
     let mut faults = Vec::new();
-    let mut paths = Vec::new();
     let mut placed: Vec<PlacedSpec> = Vec::new();
-    for path in files {
-        match read_file(&path) {
-            Ok(specs) => {
-                paths.extend(specs.iter().map(|_| path.clone()));
-                placed.extend(specs);
-            }
+    for reading in Reader::default().read(folder)? {
+        match reading.specs {
+            Ok(specs) => placed.extend(specs),
             Err(more) => faults.extend(more),
         }
     }
@@ -120,10 +118,39 @@ pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
     let clashing: HashSet<usize> = clashes.iter().flat_map(|clash| clash.specs).collect();
     faults.extend(clashes.into_iter().map(|clash| clash.fault));
     faults.sort();
-    let specs =
-        placed.into_iter().zip(paths).map(|(placed, path)| LoadedSpec { spec: placed.spec, path, strategies_at: placed.strategies_at });
+    let specs = placed.into_iter().map(LoadedSpec::from);
     let specs = specs.enumerate().filter(|(index, _)| !clashing.contains(index)).map(|(_, loaded)| loaded).collect();
     Ok(LoadedSpecs { specs, faults })
+}
+
+/// Reads folders of specs again and again: a file is taken apart anew only when its bytes are others.
+#[derive(Debug, Default)]
+pub struct Reader {
+    read: HashMap<PathBuf, (blake3::Hash, FileReading)>,
+}
+
+impl Reader {
+    /// All files of a folder and its subfolders that hold specs, hidden ones left out, in the order of their paths.
+    ///
+    /// # Errors
+    /// [`LoadError`], where there is nothing to read.
+    pub fn read(&mut self, folder: &Path) -> Result<Vec<FileReading>, LoadError> {
+        let files = files(folder)?;
+        let mut before = std::mem::take(&mut self.read);
+        for path in &files {
+            let read = read_file(path, before.remove(path));
+            self.read.insert(path.clone(), read);
+        }
+        Ok(files.iter().filter_map(|path| self.read.get(path)).map(|(_, reading)| reading.clone()).collect())
+    }
+}
+
+/// The files of a folder, in the order of their paths.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let mut files = Vec::new();
+    collect(folder, &mut HashSet::new(), &mut files)?;
+    files.sort();
+    if files.is_empty() { Err(LoadError::Empty { folder: folder.to_owned() }) } else { Ok(files) }
 }
 
 /// Files that hold specs, links followed; `seen` keeps a ring of linked folders from going on for ever.
@@ -146,15 +173,28 @@ fn collect(folder: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<PathBuf>)
     Ok(())
 }
 
-fn read_file(path: &Path) -> Result<Vec<PlacedSpec>, Vec<Fault>> {
-    let label = path.display().to_string();
+/// Reads a file; what its bytes mean is known where they are what they were.
+fn read_file(path: &Path, before: Option<(blake3::Hash, FileReading)>) -> (blake3::Hash, FileReading) {
+    let file = path.display().to_string();
+    let bytes = match read_bytes(path) {
+        Ok(bytes) => bytes,
+        // Nothing has this digest: it is read again next time.
+        Err(fault) => return (blake3::Hash::from_bytes([0; 32]), FileReading { file, specs: Err(vec![fault]) }),
+    };
+    let digest = blake3::hash(&bytes);
+    match before {
+        Some((known, reading)) if known == digest => (known, reading),
+        _ => (digest, FileReading { specs: spec::read_bytes(&file, &bytes), file }),
+    }
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     // One byte more than is allowed tells a file that is too large, however large it is.
     let limit = spec::MAX_BYTES as u64 + 1;
-    fs::File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| vec![Position::START.fault(&label, format!("the file cannot be read: {error}"), None)])?;
-    spec::read_bytes(&label, &bytes)
+    let read = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let unreadable = |error| Position::START.fault(&path.display().to_string(), format!("the file cannot be read: {error}"), None);
+    read.map(|_| bytes).map_err(unreadable)
 }
 
 /// A connection that is ready to be opened. Its `Debug` shows no secret.

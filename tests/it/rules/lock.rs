@@ -39,7 +39,7 @@ fn spec(world: &World, sides: &[Side], rest: &str) {
 }
 
 /// Two databases with customers, prepared; locks on both sides.
-pub(super) async fn world(kinds: Pair<Kind>, rest: &str) -> World {
+pub(crate) async fn world(kinds: Pair<Kind>, rest: &str) -> World {
     let world = World::empty(kinds).await;
     for side in Side::BOTH {
         world.sql(side, CUSTOMERS).await;

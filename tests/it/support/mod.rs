@@ -5,5 +5,6 @@ pub(crate) mod markdown;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod reconciler;
 pub(crate) mod shell;
 pub(crate) mod world;

@@ -1,6 +1,9 @@
 //! The real binary over a world, run as a shell runs it; and what the world held before and after.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::{
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
 
 use berqenas_core::value::Side;
 use serde_json::Value;
@@ -68,12 +71,18 @@ impl Ran {
 
 /// The binary over a world, with none of the caller's settings, in the zone UTC.
 pub(crate) fn command(world: &World, arguments: &[&str]) -> Command {
+    let mut command = command_in(world.folder(), arguments);
+    command.env("BERQENAS_SPECS", world.folder().join("specs"));
+    command
+}
+
+/// The binary in a folder, with none of the caller's settings, in the zone UTC.
+pub(crate) fn command_in(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berqenas"));
-    for name in ["BERQENAS_STATE", "BERQENAS_LOG", "NO_COLOR", "RUST_BACKTRACE"] {
+    for name in ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_LOG", "NO_COLOR", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
-    command.env("BERQENAS_CACHE", super::guests::cache());
-    command.env("BERQENAS_SPECS", world.folder().join("specs")).env("TZ", "UTC").current_dir(world.folder()).args(arguments);
+    command.env("BERQENAS_CACHE", super::guests::cache()).env("TZ", "UTC").current_dir(folder).args(arguments);
     command
 }
 

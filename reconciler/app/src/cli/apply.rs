@@ -15,7 +15,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineError> {
     let engine = session.engine()?;
     let bars = Bars::new(session.screen.is_json(), false);
-    let outcome = engine.apply(&args.file, &bars).await?;
+    let outcome = engine.apply_until(&args.file, &bars.stop(), &bars).await?;
     drop(bars);
     bidirectional::report(&outcome, session)
 }

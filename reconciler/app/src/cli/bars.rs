@@ -4,7 +4,8 @@ use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::request::Progress;
+use super::signals;
+use crate::engine::request::{Progress, Stop};
 
 /// A bar for the table at work; silent where standard error is no terminal.
 pub(super) struct Bars {
@@ -18,6 +19,12 @@ impl Bars {
         let shown = !json && std::io::stderr().is_terminal();
         let bar = if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         Bars { bar, verbose }
+    }
+
+    /// What ends the run when this process is asked to end, and tells so.
+    pub(super) fn stop(&self) -> Stop {
+        let bar = self.bar.clone();
+        signals::stop(move |text| bar.suspend(|| eprintln!("{text}")))
     }
 
     fn style(template: &str) -> ProgressStyle {

@@ -50,9 +50,15 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
     if args.dry_run {
         return dry_run(args, &engine, session).await;
     }
-    let request = SyncRequest { tables: args.tables.clone(), strategy: args.strategy, full_sync: args.full_sync, trust: args.trust };
+    let request = SyncRequest {
+        tables: args.tables.clone(),
+        strategy: args.strategy,
+        full_sync: args.full_sync,
+        trust: args.trust,
+        ..SyncRequest::default()
+    };
     let bars = Bars::new(session.screen.is_json(), args.verbose);
-    let outcome = engine.sync(&args.name, &request, &bars).await?;
+    let outcome = engine.sync_until(&args.name, &request, &bars.stop(), &bars).await?;
     drop(bars);
     report(&outcome, session)
 }

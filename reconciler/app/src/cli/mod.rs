@@ -7,16 +7,22 @@
 mod apply;
 mod bars;
 mod bidirectional;
+mod configure;
 mod conflicts;
 mod demo;
 mod history;
 mod plan;
 mod plugin;
 mod prepare;
+mod reconcile;
+mod run;
+mod schedule;
 mod schema;
 mod screen;
 mod show;
+mod signals;
 mod status;
+mod suspend;
 mod test_connection;
 mod validate;
 
@@ -24,7 +30,10 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use self::screen::{ColorChoice, Screen};
+use self::{
+    run::LogFormat,
+    screen::{ColorChoice, Screen},
+};
 use crate::{
     engine::{Engine, request::EngineOptions},
     error::{EngineError, ErrorKind},
@@ -74,6 +83,7 @@ enum Command {
     Schema(schema::Args),
     Plan(plan::Args),
     Apply(apply::Args),
+    Run(run::Args),
     /// Run a sync, and see how it is doing
     #[command(subcommand)]
     Sync(Sync),
@@ -89,8 +99,13 @@ enum Sync {
     Status(status::Args),
     History(history::Args),
     Conflicts(conflicts::Args),
+    Reconcile(reconcile::Args),
+    Suspend(suspend::Args),
+    Resume(suspend::ResumeArgs),
     TestConnection(test_connection::Args),
     Prepare(prepare::Args),
+    Schedule(schedule::Args),
+    Configure(configure::Args),
 }
 
 /// How a command that did not fail ends.
@@ -147,7 +162,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(usage) => return report_usage(&usage, arguments.iter().any(|argument| argument == "--json")),
     };
     let screen = Screen::new(cli.global.json, cli.global.color);
-    start_logging(matches!(&cli.command, Command::Sync(Sync::Bidirectional(args)) if args.verbose), &screen);
+    start_logging(&cli.command, &screen);
     let program = arguments.first().map_or("berqenas".into(), |program| program.to_string_lossy().into_owned());
     let cache = cli.global.cache.or_else(default_cache);
     let session = Session { program, options: EngineOptions { specs: cli.global.specs, state: cli.global.state, cache }, screen };
@@ -180,14 +195,20 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, EngineErr
         Command::Schema(args) => schema::run(&args, session),
         Command::Plan(args) => plan::run(&args, session).await,
         Command::Apply(args) => apply::run(&args, session).await,
+        Command::Run(args) => run::run(&args, session).await,
         Command::Demo(args) => demo::run(&args, session).await,
         Command::Plugin(command) => plugin::run(command, session).await,
         Command::Sync(Sync::Bidirectional(args)) => bidirectional::run(&args, session).await,
         Command::Sync(Sync::Status(args)) => status::run(&args, session).await,
         Command::Sync(Sync::History(args)) => history::run(&args, session).await,
         Command::Sync(Sync::Conflicts(args)) => conflicts::run(&args, session).await,
+        Command::Sync(Sync::Reconcile(args)) => reconcile::run(&args, session).await,
+        Command::Sync(Sync::Suspend(args)) => suspend::suspend(&args, session).await,
+        Command::Sync(Sync::Resume(args)) => suspend::resume(&args, session).await,
         Command::Sync(Sync::TestConnection(args)) => test_connection::run(&args, session).await,
         Command::Sync(Sync::Prepare(args)) => prepare::run(&args, session).await,
+        Command::Sync(Sync::Schedule(args)) => schedule::run(&args, session),
+        Command::Sync(Sync::Configure(args)) => configure::run(&args, session),
     }
 }
 
@@ -208,13 +229,17 @@ fn report_usage(usage: &clap::Error, json: bool) -> ExitCode {
     }
 }
 
-fn start_logging(verbose: bool, screen: &Screen) {
-    let fallback = if verbose { "warn,berqenas=debug" } else { "warn" };
+/// Logs go to standard error; `BERQENAS_LOG` says what of, else the command does.
+fn start_logging(command: &Command, screen: &Screen) {
+    let (fallback, format) = match command {
+        Command::Sync(Sync::Bidirectional(args)) if args.verbose => ("warn,berqenas=debug", LogFormat::Text),
+        Command::Run(args) => ("warn,berqenas=info", args.log_format),
+        _ => ("warn", LogFormat::Text),
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("BERQENAS_LOG").unwrap_or_else(|_| fallback.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(screen.paints_errors())
-        .with_target(false)
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(screen.paints_errors()).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+    }
 }

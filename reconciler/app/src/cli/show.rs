@@ -9,6 +9,13 @@ use serde_json::Value;
 use super::screen::Look;
 use crate::engine::outcome::{Row, RunStatus, Winner};
 
+/// A span of time as people write it: `30s`, `1h 30m`.
+pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|fault| format!("{fault}; write it as in 30s, 10m, 1h 30m"))?;
+    let span = std::time::Duration::try_from(span).map_err(|fault| fault.to_string())?;
+    if span.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(span) }
+}
+
 /// Values longer than this many characters are cut in diffs; JSON has them in full.
 const VALUE_CHARS: usize = 60;
 
@@ -42,6 +49,16 @@ pub(super) fn value(value: &Value) -> String {
     }
     let kept: String = text.chars().take(VALUE_CHARS - 1).collect();
     format!("{kept}…")
+}
+
+/// A unified diff of a file, without a line end after it.
+pub(super) fn unified(diff: &str, look: &Look) -> String {
+    let line = |line: &str| match line.as_bytes().first() {
+        Some(b'+') => look.paint.green(line),
+        Some(b'-') => look.paint.red(line),
+        _ => line.to_owned(),
+    };
+    diff.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// `customer_id = 123`, joined with commas where a key has several columns.

@@ -1,8 +1,10 @@
 //! `berqenas sync status`
 
+use berqenas_core::agenda::{ConditionKind, Status};
+
 use super::{Exit, Session, screen::Look, show};
 use crate::{
-    engine::outcome::{LastRun, RunStatus, StatusReport},
+    engine::outcome::{LastRun, Revisions, RunStatus, StatusReport},
     error::EngineError,
 };
 
@@ -24,21 +26,27 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
 
 pub(super) fn render(report: &StatusReport, look: &Look) -> String {
     let last = report.last_sync.map_or_else(|| "never".to_owned(), |time| show::ago(time, look));
-    let next = match (report.next_sync, &report.schedule) {
-        (Some(time), _) => show::ahead(time, look),
-        (None, Some(_)) => "unknown".to_owned(),
+    let next = match (report.next_sync, &report.waits) {
+        (Some(time), None) => show::ahead(time, look),
+        (Some(time), Some(what)) => format!("{} ({what})", show::ahead(time, look)),
+        (None, Some(what)) => what.clone(),
         (None, None) => "on demand".to_owned(),
     };
-    let mode = match report.direction.as_str() {
-        "both" => "Bi-directional",
-        "cloud_to_local" => "Cloud → Local",
-        "local_to_cloud" => "Local → Cloud",
-        other => other,
+    let mode = match report.direction.as_deref() {
+        Some("both") => "Bi-directional",
+        Some("cloud_to_local") => "Cloud → Local",
+        Some("local_to_cloud") => "Local → Cloud",
+        Some(other) => other,
+        None => "unknown",
     };
+    let mode = match report.mode.as_deref() {
+        Some("apply") | None => mode.to_owned(),
+        Some(other) => format!("{mode}, {other} only"),
+    };
+    let strategy = if report.strategy.is_empty() { "unknown" } else { &report.strategy };
     let mut text = format!(
-        "{}\n{RULE}\nLast Sync: {last}\nNext Sync: {next}\nMode: {mode}\nStrategy: {}\n\nLast Sync Results:\n",
+        "{}\n{RULE}\nLast Sync: {last}\nNext Sync: {next}\nMode: {mode}\nStrategy: {strategy}\n\nLast Sync Results:\n",
         look.paint.bold(&format!("Sync Status: {}", report.sync)),
-        report.strategy
     );
     match &report.last_run {
         Some(run) => text.push_str(&render_run(run, look)),
@@ -55,6 +63,58 @@ pub(super) fn render(report: &StatusReport, look: &Look) -> String {
     if !attention.is_empty() {
         text.push_str(&format!("\n{}\n", attention.join("\n")));
     }
+    text.push_str(&render_conditions(report, look));
+    text
+}
+
+/// What is so, since when and why; and what that is said of.
+fn render_conditions(report: &StatusReport, look: &Look) -> String {
+    let mut text = String::new();
+    if !report.conditions.is_empty() {
+        text.push_str("\nConditions:\n");
+    }
+    for condition in &report.conditions {
+        let kind = format!("{:?}", condition.kind);
+        let status = format!("{:<7}", format!("{:?}", condition.status));
+        let is_good = match (condition.kind, condition.status) {
+            (_, Status::Unknown) | (ConditionKind::Reconciling, _) => None,
+            (ConditionKind::Ready, status) => Some(status == Status::True),
+            (_, status) => Some(status == Status::False),
+        };
+        let status = match is_good {
+            Some(true) => look.paint.green(&status),
+            Some(false) => look.paint.red(&status),
+            None => status,
+        };
+        text.push_str(&format!("  {kind:<17} {status} {}: {}\n", condition.reason, condition.message));
+    }
+    let mut lines = Vec::new();
+    let short = |digest: &str| digest.chars().take(12).collect::<String>();
+    let observed = match &report.observed_generation {
+        Some(observed) if *observed == report.generation => "observed".to_owned(),
+        Some(observed) => format!("observed: {}", short(observed)),
+        None => "not observed yet".to_owned(),
+    };
+    lines.push(format!("Generation: {} ({observed})", short(&report.generation)));
+    let Revisions { live, attempted, applied } = &report.revisions;
+    if live.is_some() || attempted.is_some() {
+        let told = |revision: &Option<String>| revision.as_deref().map_or_else(|| "none".to_owned(), short);
+        lines.push(format!("Revision: {} (attempted: {}, applied: {})", told(live), told(attempted), told(applied)));
+    }
+    match &report.reconciler {
+        Some(reconciler) if reconciler.running => {
+            lines.push(format!(
+                "Reconciler: {}, since {}, reads {}",
+                reconciler.holder,
+                show::ago(reconciler.since, look),
+                reconciler.source
+            ));
+            lines.extend(reconciler.trouble.as_ref().map(|trouble| format!("{} {trouble}", look.paint.yellow("warning:"))));
+        }
+        Some(reconciler) => lines.push(format!("Reconciler: none runs; the last was seen {}", show::ago(reconciler.seen, look))),
+        None => lines.push("Reconciler: none runs".to_owned()),
+    }
+    text.push_str(&format!("\n{}\n", lines.join("\n")));
     text
 }
 
@@ -80,16 +140,18 @@ fn render_run(run: &LastRun, look: &Look) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use berqenas_core::agenda::Condition;
+
     use super::*;
+    use crate::engine::outcome::ReconcilerReport;
 
     fn report() -> StatusReport {
         StatusReport {
-            sync: "musteri_erp".into(),
-            generation: "ab".into(),
             last_sync: Some("2026-01-14T15:30:00Z".parse().unwrap()),
             next_sync: Some("2026-01-14T15:45:00Z".parse().unwrap()),
             schedule: Some("15m".into()),
-            direction: "both".into(),
+            direction: Some("both".into()),
+            mode: Some("apply".into()),
             strategy: "latest_wins".into(),
             last_run: Some(LastRun {
                 sync_id: "sync_20260114_153000".into(),
@@ -101,10 +163,17 @@ mod tests {
                 status: RunStatus::Success,
                 error: None,
             }),
-            conflicts_waiting: 0,
-            quarantined: 0,
-            pending: 0,
-            warnings: Vec::new(),
+            observed_generation: Some("ab".into()),
+            reconciler: Some(ReconcilerReport {
+                running: true,
+                holder: "process 7 on office".into(),
+                since: "2026-01-14T12:00:00Z".parse().unwrap(),
+                seen: "2026-01-14T15:31:55Z".parse().unwrap(),
+                source: "specs".into(),
+                revision: None,
+                trouble: None,
+            }),
+            ..StatusReport::of("musteri_erp", "ab")
         }
     }
 
@@ -124,6 +193,9 @@ mod tests {
           Conflicts: 3 (all resolved)
           Duration: 2.4s
           Status: ✓ Success
+
+        Generation: ab (observed)
+        Reconciler: process 7 on office, since 3 hours ago, reads specs
         ");
     }
 
@@ -140,12 +212,21 @@ mod tests {
 
         Last Sync Results:
           none: it never ran
+
+        Generation: ab (observed)
+        Reconciler: process 7 on office, since 3 hours ago, reads specs
         ");
     }
 
     #[test]
     fn a_failure_says_why_and_what_waits() {
-        let mut failed = StatusReport { next_sync: None, conflicts_waiting: 2, ..report() };
+        let mut failed = StatusReport {
+            next_sync: None,
+            waits: Some("no reconciler runs: `berqenas run` starts one".into()),
+            reconciler: None,
+            conflicts_waiting: 2,
+            ..report()
+        };
         failed.warnings.push("local: marks are not guaranteed".into());
         let run = failed.last_run.as_mut().unwrap();
         (run.status, run.duration_seconds, run.conflicts_resolved) = (RunStatus::Failed, None, 1);
@@ -154,7 +235,7 @@ mod tests {
         Sync Status: musteri_erp
         ─────────────────────────────────
         Last Sync: 2 minutes ago
-        Next Sync: unknown
+        Next Sync: no reconciler runs: `berqenas run` starts one
         Mode: Bi-directional
         Strategy: latest_wins
 
@@ -168,6 +249,59 @@ mod tests {
 
         Conflicts waiting for a person: 2
         warning: local: marks are not guaranteed
+
+        Generation: ab (observed)
+        Reconciler: none runs
+        ");
+    }
+
+    #[test]
+    fn conditions_say_what_is_so_and_by_which_text() {
+        let condition = |kind, status, reason: &str, message: &str| Condition {
+            kind,
+            status,
+            reason: reason.into(),
+            message: message.into(),
+            last_transition_time: "2026-01-14T15:30:00Z".parse().unwrap(),
+            observed_generation: "cd".into(),
+        };
+        let mut report = report();
+        report.generation = "0123456789abcdef".into();
+        report.next_sync = None;
+        report.waits = Some("suspended".into());
+        report.mode = Some("observe".into());
+        report.conditions = vec![
+            condition(ConditionKind::Ready, Status::True, "Succeeded", "the last run ended well"),
+            condition(ConditionKind::Drifted, Status::Unknown, "NotCompared", "the sides were not compared yet"),
+            condition(ConditionKind::ConflictsPending, Status::False, "NoConflicts", "no conflict waits for a person"),
+        ];
+        let revision = |digit: &str| Some(digit.repeat(40));
+        report.revisions = Revisions { live: revision("b"), attempted: revision("a"), applied: None };
+        report.reconciler.as_mut().unwrap().trouble = Some("the repository cannot be reached".into());
+        insta::assert_snapshot!(render(&report, &Look::plain()), @r"
+        Sync Status: musteri_erp
+        ─────────────────────────────────
+        Last Sync: 2 minutes ago
+        Next Sync: suspended
+        Mode: Bi-directional, observe only
+        Strategy: latest_wins
+
+        Last Sync Results:
+          Cloud → Local: 15 records
+          Local → Cloud: 8 records
+          Conflicts: 3 (all resolved)
+          Duration: 2.4s
+          Status: ✓ Success
+
+        Conditions:
+          Ready             True    Succeeded: the last run ended well
+          Drifted           Unknown NotCompared: the sides were not compared yet
+          ConflictsPending  False   NoConflicts: no conflict waits for a person
+
+        Generation: 0123456789ab (observed: ab)
+        Revision: bbbbbbbbbbbb (attempted: aaaaaaaaaaaa, applied: none)
+        Reconciler: process 7 on office, since 3 hours ago, reads specs
+        warning: the repository cannot be reached
         ");
     }
 }

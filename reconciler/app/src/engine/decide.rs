@@ -2,10 +2,7 @@
 //!
 //! Both sides of every key are read by key; that a scan did not come by a row says nothing about it.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use berqenas_core::{
     access::StoredRow,
@@ -19,18 +16,15 @@ use berqenas_core::{
 };
 
 use super::{
-    environment::Environment,
     plugins,
     session::{Session, SyncTable},
+    tenure::Tenure,
 };
 use crate::{
     apply::INITIAL_VALUE,
     error::EngineError,
-    state::{BaseRow, Conflict, Lease, Quarantined, State},
+    state::{BaseRow, Conflict, Quarantined, State},
 };
-
-/// How long plugins are asked before the lease is renewed, which lasts much longer.
-const RENEW: Duration = Duration::from_secs(5);
 
 /// What a run knows of the two clocks.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +60,8 @@ pub(super) struct Decider<'a> {
     pub(super) waiting: HashMap<Vec<u8>, Quarantined>,
     /// Our clock, in microseconds.
     pub(super) now: i64,
-    /// The run's lease, and the clock that it is renewed by; a plan holds none.
-    pub(super) lease: Option<(&'a Lease, &'a dyn Environment)>,
+    /// Whether the run goes on.
+    pub(super) tenure: &'a Tenure<'a>,
 }
 
 /// One side's answer for one key.
@@ -159,7 +153,6 @@ impl Decider<'_> {
         planned: &mut [Option<PlannedRow>],
     ) -> Result<(), EngineError> {
         let mut open = open.into_iter();
-        let mut renewed = Instant::now();
         loop {
             let (places, batch): (Vec<usize>, Vec<OpenRow>) = open.by_ref().take(plugins::BATCH).unzip();
             if batch.is_empty() {
@@ -176,12 +169,7 @@ impl Decider<'_> {
                 planned[place] = Some(row);
             }
             // A slow plugin, or one that fails at many rows, may take longer for all of them than a lease lasts.
-            if let Some((lease, environment)) = self.lease
-                && renewed.elapsed() > RENEW
-            {
-                self.state.renew(lease, environment.now()).await?;
-                renewed = Instant::now();
-            }
+            self.tenure.go_on().await?;
         }
     }
 

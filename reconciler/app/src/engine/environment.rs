@@ -52,6 +52,52 @@ pub trait Environment: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
+/// The same, with a state that stays open between runs: it is given to whoever opens or reads it.
+#[derive(Clone, Debug)]
+pub struct Resident {
+    state: State,
+}
+
+impl Resident {
+    /// Opens the state and keeps it.
+    ///
+    /// # Errors
+    /// As for [`State::open`].
+    pub async fn open(path: &Path) -> state::Result<Resident> {
+        Ok(Resident { state: State::open(path).await? })
+    }
+
+    /// The state.
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+}
+
+#[async_trait]
+impl Environment for Resident {
+    fn now(&self) -> i64 {
+        System.now()
+    }
+
+    async fn sleep(&self, pause: Duration) {
+        System.sleep(pause).await;
+    }
+
+    async fn connect(&self, engine: DatabaseEngine, options: ConnectOptions) -> Result<Arc<dyn Endpoint>> {
+        System.connect(engine, options).await
+    }
+
+    async fn open_state(&self, _path: &Path) -> state::Result<State> {
+        Ok(self.state.clone())
+    }
+
+    async fn read_state(&self, _path: &Path) -> state::Result<Option<State>> {
+        Ok(Some(self.state.clone()))
+    }
+
+    async fn close_state(&self, _state: State) {}
+}
+
 #[async_trait]
 impl Environment for System {
     fn now(&self) -> i64 {

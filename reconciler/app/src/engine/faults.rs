@@ -2,6 +2,7 @@
 
 use berqenas_core::mapping::MappingFault;
 
+use super::tenure::Ended;
 use crate::{
     endpoint::EndpointError,
     error::{EngineError, ErrorKind},
@@ -16,6 +17,9 @@ impl EngineError {
 
     /// Whether the same may succeed when it is simply tried again.
     pub(crate) fn is_transient(&self) -> bool {
+        if let Some(ended) = self.origin::<Ended>() {
+            return matches!(ended, Ended::TooLong { .. });
+        }
         matches!(
             self.origin::<EndpointError>(),
             Some(

@@ -1,4 +1,4 @@
-//! Inspect: what the engine tells without running: status, history, the conflict log, connections, what tables lack.
+//! Inspect: what the engine tells without running: history, the conflict log, connections, what tables lack.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use berqenas_core::{
     mapping,
     names::{Match, match_name},
     shape::TableShape,
-    spec::{Direction, Schedule, TableSpec},
+    spec::TableSpec,
     value::{Pair, Side},
 };
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use super::{
     environment::Environment,
     outcome::{
         ConflictEntry, ConflictStatus, ConnectionReport, HistoryEntry, LastRun, PrepareReport, Row, RunStatus, SidePreparation, SideReport,
-        StatusReport, TablePreparation, TableReadiness, Winner,
+        TablePreparation, TableReadiness, Winner,
     },
     request::ConflictFilter,
     session::{connection_of, find_table, locked_sides, open_side, resolve_side, weaker_guarantee},
@@ -51,44 +51,6 @@ pub(super) async fn waiting(state: &State, loaded: &LoadedSpec) -> Result<Waitin
 }
 
 impl Engine {
-    /// How a sync is.
-    ///
-    /// # Errors
-    /// If the sync is not known or the state cannot be read.
-    pub async fn status(&self, name: &str) -> Result<StatusReport> {
-        let loaded = self.find(name)?;
-        let spec = &loaded.spec;
-        let mut report = StatusReport {
-            sync: spec.name.clone(),
-            generation: spec.generation.clone(),
-            last_sync: None,
-            next_sync: None,
-            schedule: spec.schedule.as_ref().map(show_schedule),
-            direction: direction_name(spec.direction).to_owned(),
-            strategy: spec.strategy.as_str().to_owned(),
-            last_run: None,
-            conflicts_waiting: 0,
-            quarantined: 0,
-            pending: 0,
-            warnings: locked_sides(spec).map(weaker_guarantee).collect(),
-        };
-        let Some(state) = self.environment.read_state(&self.state).await? else { return Ok(report) };
-        let waits = waiting(&state, loaded).await?;
-        (report.conflicts_waiting, report.quarantined, report.pending) = (waits.conflicts, waits.quarantined, waits.pending);
-        if let Some(run) = state.last_run(name).await? {
-            report.last_sync = Some(time(run.started)?);
-            report.next_sync = next_run(spec.schedule.as_ref(), run.started, self.environment.now())?;
-            if run.generation != spec.generation {
-                report.warnings.push("the spec has changed since the last run".into());
-            }
-            report.last_run = Some(last_run(&run));
-        }
-        for row in state.quarantined(name, None).await? {
-            report.warnings.push(format!("table {}: row {} was refused by {}: {}", row.table, row.key_json, row.side, row.message));
-        }
-        Ok(report)
-    }
-
     /// Its last runs, newest first.
     ///
     /// # Errors
@@ -265,49 +227,12 @@ fn lack(message: &str, hint: &str) -> String {
     }
 }
 
-fn time(micros: i64) -> Result<Timestamp> {
+pub(super) fn time(micros: i64) -> Result<Timestamp> {
     Timestamp::from_microsecond(micros)
         .map_err(|fault| EngineError::failed(format!("the state holds the time {micros}, which is none")).caused_by(fault))
 }
 
-fn show_schedule(schedule: &Schedule) -> String {
-    match schedule {
-        Schedule::Interval(every) => {
-            format!("every {}", jiff::SignedDuration::try_from(*every).map_or_else(|_| format!("{every:?}"), |every| format!("{every:#}")))
-        }
-        Schedule::Cron { expression, timezone } => format!("{expression} ({timezone})"),
-    }
-}
-
-fn direction_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Both => "both",
-        Direction::CloudToLocal => "cloud_to_local",
-        Direction::LocalToCloud => "local_to_cloud",
-    }
-}
-
-/// When the next run would be due, counted from the last one's start.
-fn next_run(schedule: Option<&Schedule>, started: i64, now: i64) -> Result<Option<Timestamp>> {
-    match schedule {
-        None => Ok(None),
-        Some(Schedule::Interval(every)) => {
-            let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
-            Ok(Some(time(started.saturating_add(every))?))
-        }
-        Some(Schedule::Cron { expression, timezone }) => {
-            let untold = |fault: &dyn std::fmt::Display| {
-                EngineError::failed(format!("the next time of cron {expression:?} cannot be told: {fault}"))
-            };
-            let zoned = time(now)?.in_tz(timezone).map_err(|fault| untold(&fault))?;
-            let cron: croner::Cron = expression.parse().map_err(|fault| untold(&fault))?;
-            let next = cron.find_next_occurrence(&zoned, false).map_err(|fault| untold(&fault))?;
-            Ok(Some(next.timestamp()))
-        }
-    }
-}
-
-fn last_run(run: &Run) -> LastRun {
+pub(super) fn last_run(run: &Run) -> LastRun {
     let sum = |count: fn(&state::TableCounts) -> u64| run.tables.iter().map(count).sum();
     LastRun {
         sync_id: run.id.clone(),

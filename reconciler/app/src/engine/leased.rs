@@ -1,37 +1,52 @@
 //! Leased: what is done under a sync's lease. The lease is taken, the run recorded, the work tried, and tried again after passing
 //! faults; then the run's end is recorded and the lease given back.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use berqenas_core::{
+    agenda::{Attempt, Fault, Outcome, Pass, Suspension, Terms},
     spec::{InitialPolicy, StrategyChoice, StrategyName},
-    value::Side,
+    value::{Pair, Side},
 };
+
+use tracing::Instrument as _;
 
 use super::{
     Engine, Result,
     environment::Environment,
+    guards::TooMuch,
     inspect,
     outcome::{Named, SyncOutcome, SyncReport, TableResult},
     planfile::PlanFile,
+    planner,
     reading::{RunContext, read_sides},
-    request::{Progress, SyncRequest},
+    request::{Progress, Stop, SyncRequest},
     run::Run,
     session::{Deciding, Narrowing, Session},
+    standing::{self, Found},
     tally::RunTally,
+    tenure::{Brake, Ended, Tenure},
 };
 use crate::{
+    endpoint::Endpoint,
     error::{EngineError, ErrorKind},
     specs::LoadedSpec,
     state::{Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError},
 };
 
 /// How long a lease lasts unless renewed: a minute, in microseconds.
-const LEASE_US: i64 = 60 * 1_000_000;
+pub(super) const LEASE_US: i64 = 60 * 1_000_000;
 /// How often a run that broke on a passing fault is tried again.
 const RETRIES: usize = 3;
 /// The pause before the first of them; each further one is twice as long.
-const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// How long the end of a run that is given up may take to be recorded, and its sides, before that, to close.
+const CONCLUSION: Duration = Duration::from_secs(5);
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// What is done under a lease.
 pub(super) enum Work<'a> {
@@ -69,8 +84,25 @@ impl Work<'_> {
 
     fn trigger(&self) -> &'static str {
         match self {
-            Work::Sync(_) => "command",
+            Work::Sync(request) => request.cause.as_str(),
             Work::Apply(_) => "plan",
+        }
+    }
+
+    /// Which rows it reads, if it does all that the spec asks for: then it counts when the next run is due.
+    fn pass(&self) -> Option<Pass> {
+        match self {
+            Work::Sync(request) if request.tables.is_empty() && request.strategy.is_none() => {
+                Some(if self.is_full() { Pass::Full } else { Pass::Normal })
+            }
+            Work::Sync(_) | Work::Apply(_) => None,
+        }
+    }
+
+    fn revision(&self) -> Option<&str> {
+        match self {
+            Work::Sync(request) => request.revision.as_deref(),
+            Work::Apply(_) => None,
         }
     }
 }
@@ -81,9 +113,15 @@ pub(super) async fn run(
     loaded: &LoadedSpec,
     state: &State,
     work: &Work<'_>,
+    stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<SyncOutcome> {
-    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref()).await?;
+    refuse_suspended(state, loaded, engine.environment.now()).await?;
+    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref(), LEASE_US).await?;
+    let attempt = match work.pass() {
+        Some(pass) => Some(standing::begin(state, &lease, &loaded.spec, pass, work.revision(), engine.environment.now()).await?),
+        None => None,
+    };
     let strategy = work.strategy().map_or_else(|| loaded.spec.strategy.clone(), StrategyChoice::from);
     let decides_anew = engine.decides_anew(state, loaded, work.strategy()).await?;
     let new = NewRun {
@@ -95,21 +133,71 @@ pub(super) async fn run(
         generation: loaded.spec.generation.clone(),
     };
     let run = state.start_run(&lease, &new).await?;
-    let leased = Leased { engine, loaded, state, run: &run, work, decides_anew, progress };
-    let result = leased.until_done(&mut lease).await;
-    let (status, error) = match &result {
-        Ok(tally) if !tally.held.is_empty() => (RunStatus::Held, Some(tally.held.join("; "))),
-        Ok(_) => (RunStatus::Success, None),
-        Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
+    let brake = Brake::new(stop, loaded.spec.terms.run_timeout.unwrap_or(Terms::RUN_TIMEOUT));
+    let opened = Mutex::new(None);
+    let attempt = attempt.as_ref();
+    let leased = Leased { engine, loaded, state, run: &run, attempt, work, decides_anew, progress, brake: &brake, opened: &opened };
+    // Whatever is logged of the run bears its id and the sync's.
+    let span = tracing::info_span!("run", sync = %loaded.spec.name, sync_id = %run);
+    span.in_scope(|| tracing::info!(cause = new.trigger, full = work.is_full(), "the run begins"));
+    let worked = async {
+        tokio::select! {
+            biased;
+            result = leased.until_done(&mut lease) => (result, false),
+            // What was under way is dropped, wherever it is.
+            ended = brake.at_once() => (Err(ended.into()), true),
+        }
     };
-    let finished = engine.environment.now();
-    // The counts stand in the state already: each batch added its own.
-    let ended = state.finish_run(&lease, &run, &RunEnd { finished, status, tables: Vec::new(), error }).await;
-    let released = state.release(&lease, finished).await;
-    let tally = result.map_err(|fault| fault.about(&loaded.spec.name))?;
-    ended?;
-    released?;
-    outcome(loaded, state, &run, tally, finished - new.started).await
+    let (result, in_haste) = worked.instrument(span.clone()).await;
+    let concluded = if in_haste {
+        let concluded = async {
+            leased.close().await;
+            leased.conclude(&mut lease, &result).await
+        };
+        tokio::time::timeout(CONCLUSION, concluded).await.unwrap_or_else(|_| {
+            let what = format!("the end of run {run} could not be recorded within {} s", CONCLUSION.as_secs());
+            Err(EngineError::failed(what))
+        })
+    } else {
+        leased.conclude(&mut lease, &result).await
+    };
+    let tally = match (result, &concluded) {
+        (Ok(tally), _) => tally,
+        (Err(fault), concluded) => {
+            let fault = fault.about(&loaded.spec.name);
+            span.in_scope(|| {
+                tracing::warn!("the run failed: {fault}{}", fault.causes().iter().map(|cause| format!(": {cause}")).collect::<String>())
+            });
+            return Err(match concluded {
+                Err(unrecorded) => fault.hint(unrecorded.to_string()),
+                Ok(_) => fault,
+            });
+        }
+    };
+    let told = outcome(loaded, state, &run, tally, concluded? - new.started).await;
+    span.in_scope(|| match &told {
+        Ok(SyncOutcome { report, conflicts_waiting, quarantined, .. }) => {
+            tracing::info!(total = report.total_synced, conflicts_waiting, quarantined, seconds = report.duration_seconds, "the run ended");
+        }
+        Err(held) => tracing::warn!("the run was held: {held}"),
+    });
+    told
+}
+
+/// A sync that a person suspended does not run, whoever asks.
+async fn refuse_suspended(state: &State, loaded: &LoadedSpec, now: i64) -> Result<()> {
+    let name = &loaded.spec.name;
+    let now = inspect::time(now)?;
+    let holds = |suspension: &Suspension| suspension.until.is_none_or(|until| now < until);
+    match state.wish(name).await?.and_then(|wish| wish.suspended).filter(holds) {
+        None => Ok(()),
+        Some(suspension) => {
+            let why = suspension.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            let until = suspension.until.map_or(String::new(), |until| format!(" until {until}"));
+            let what = format!("sync {name} is suspended{until} by {} since {}{why}", suspension.by, suspension.since);
+            Err(EngineError::new(ErrorKind::Held, what).hint(format!("`berqenas sync resume {name}` lets it run again")))
+        }
+    }
 }
 
 /// A run that holds the lease.
@@ -118,9 +206,14 @@ struct Leased<'a> {
     loaded: &'a LoadedSpec,
     state: &'a State,
     run: &'a str,
+    /// What the run counts as, when it is decided when the next one is due.
+    attempt: Option<&'a Attempt>,
     work: &'a Work<'a>,
     decides_anew: bool,
     progress: &'a dyn Progress,
+    brake: &'a Brake,
+    /// The sides, for as long as they are open: a run that is given up leaves them to be closed.
+    opened: &'a Mutex<Option<Pair<Arc<dyn Endpoint>>>>,
 }
 
 impl Leased<'_> {
@@ -130,25 +223,95 @@ impl Leased<'_> {
         let mut pauses = backon::BackoffBuilder::build(pauses);
         loop {
             let tried = Box::pin(self.once(lease)).await;
-            match (tried, pauses.next()) {
-                (Err(fault), Some(pause)) if fault.is_transient() => {
-                    self.progress.note(&format!("{fault}; trying again in {:.1} s", pause.as_secs_f64()));
-                    self.engine.environment.sleep(pause).await;
-                    self.state.renew(lease, self.engine.environment.now()).await?;
-                }
-                (tried, _) => return tried,
+            // Those that are not closed by now end here, with the locks that they hold.
+            drop(self.taken());
+            let fault = match tried {
+                // Whoever set the limit decides when it is tried again.
+                Err(fault) if fault.is_transient() && fault.origin::<Ended>().is_none() => fault,
+                tried => return tried,
+            };
+            let Some(pause) = pauses.next() else { return Err(fault) };
+            self.progress.note(&format!("{fault}; trying again in {:.1} s", pause.as_secs_f64()));
+            tokio::select! {
+                biased;
+                ended = self.brake.at_boundary() => return Err(EngineError::from(ended).caused_by(fault)),
+                () = self.engine.environment.sleep(pause) => {}
             }
+            self.state.renew(lease, self.engine.environment.now()).await?;
         }
     }
 
+    fn taken(&self) -> Option<Pair<Arc<dyn Endpoint>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Closes the sides of a run that was given up: what it had not committed is rolled back, and no connection is used again.
+    async fn close(&self) {
+        let Some(endpoints) = self.taken() else { return };
+        let closed = async { futures::join!(endpoints.cloud.close(), endpoints.local.close()) };
+        if tokio::time::timeout(CLOSING, closed).await.is_err() {
+            tracing::debug!(sync = %self.loaded.spec.name, "a side does not answer: its connections end by themselves");
+        }
+    }
+
+    /// Records the end of the run and gives the lease back; answers when that was.
+    async fn conclude(&self, lease: &mut Lease, result: &Result<RunTally>) -> Result<i64> {
+        let (status, error) = match result {
+            Ok(tally) if !tally.held.is_empty() => (RunStatus::Held, Some(tally.held.join("; "))),
+            Ok(_) => (RunStatus::Success, None),
+            Err(fault) if fault.kind() == ErrorKind::Stopped => (RunStatus::Interrupted, Some(fault.to_string())),
+            Err(fault) if fault.origin::<TooMuch>().is_some() => (RunStatus::Held, Some(fault.to_string())),
+            Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
+        };
+        let finished = self.engine.environment.now();
+        // The counts stand in the state already: each batch added its own.
+        let end = RunEnd { finished, status, tables: Vec::new(), error };
+        let mut ended = self.state.finish_run(lease, self.run, &end).await;
+        if let Err(StateError::Fenced { held, .. }) = ended
+            && self.state.held(&lease.sync, finished).await?.is_some_and(|other| other.holder == lease.holder)
+        {
+            // It was given up just when it had raised its own token.
+            lease.token = held;
+            ended = self.state.finish_run(lease, self.run, &end).await;
+        }
+        let counted = match self.attempt {
+            Some(attempt) if ended.is_ok() => self.count(lease, attempt, result, finished).await,
+            Some(_) | None => Ok(()),
+        };
+        let released = self.state.release(lease, finished).await;
+        ended?;
+        counted?;
+        released?;
+        Ok(finished)
+    }
+
+    /// Records what came of the attempt that the run was.
+    async fn count(&self, lease: &Lease, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<()> {
+        let (outcome, differing) = match result {
+            Err(fault) => (standing::outcome_of(fault), None),
+            Ok(tally) => {
+                let waits = inspect::waiting(self.state, self.loaded).await?;
+                let outcome = match tally.held.as_slice() {
+                    [] => Outcome::Done,
+                    held => Outcome::Blocked(Fault { reason: "Held".to_owned(), message: held.join("; ") }),
+                };
+                (Some(outcome), Some(waits.pending + waits.quarantined))
+            }
+        };
+        standing::end(self.state, lease, attempt.clone(), outcome, Found { differing, plan: None }, finished).await
+    }
+
     async fn once(&self, lease: &mut Lease) -> Result<RunTally> {
-        let Leased { engine, loaded, state, run, work, decides_anew, progress } = *self;
+        let Leased { engine, loaded, state, run, attempt: _, work, decides_anew, progress, brake, opened } = *self;
+        brake.look()?;
         let narrowing = Narrowing { tables: work.tables(), strategy: work.strategy() };
         let deciding = match work {
             Work::Sync(_) => Deciding::Plugins(&engine.plugins),
             Work::Apply(plan) => Deciding::Saved(plan),
         };
         let session = Session::open(engine.environment.as_ref(), loaded, &narrowing, deciding).await?;
+        *opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.endpoints.clone());
+        brake.look()?;
         let plugins = match work {
             Work::Sync(_) => session.plugins(),
             Work::Apply(plan) => plan.plugins(),
@@ -178,9 +341,10 @@ impl Leased<'_> {
             full: work.is_full(),
             decides_anew,
             trusts: trust.is_some(),
-            deletes_approved: matches!(work, Work::Apply(_)),
+            approved: matches!(work, Work::Apply(_)),
             progress,
             environment: engine.environment.as_ref(),
+            tenure: &Tenure::of(state, lease, engine.environment.as_ref(), brake),
         };
         let readings = read_sides(&session, state, true, trust.is_some(), engine.environment.as_ref()).await?;
         let pairs = engine.check_forest(state, &session, &readings).await?;
@@ -188,29 +352,43 @@ impl Leased<'_> {
         if !pairs.iter().all(|pair| known.contains(pair)) {
             state.set_table_pairs(lease, &pairs).await?;
         }
-        let run = Run::begin(&context, &readings).await?;
-        let tally = match work {
-            Work::Sync(_) => run.execute().await,
-            Work::Apply(plan) => run.execute_plan(plan).await,
+        let done = async {
+            let run = Run::begin(&context, &readings).await?;
+            match work {
+                Work::Sync(_) => {
+                    planner::look_ahead(&context, &readings).await?;
+                    run.execute().await
+                }
+                Work::Apply(plan) => run.execute_plan(plan).await,
+            }
         };
+        let done = done.await;
         session.close().await;
-        tally
+        done
     }
 }
 
 /// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
-async fn acquire(state: &State, sync: &str, environment: &dyn Environment) -> Result<Lease> {
-    let host =
-        std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned());
+pub(super) async fn acquire(state: &State, sync: &str, environment: &dyn Environment, ttl_us: i64) -> Result<Lease> {
+    let host = host();
     let holder = format!("process {} on {host} ({})", std::process::id(), uuid::Uuid::new_v4().simple());
-    match state.acquire(sync, &holder, environment.now(), LEASE_US).await {
+    match state.acquire(sync, &holder, environment.now(), ttl_us).await {
         Err(StateError::Busy { holder: other, until, .. }) if is_dead(&other, &host) => {
-            let lease = state.acquire(sync, &holder, until.saturating_add(1), LEASE_US).await?;
+            let lease = state.acquire(sync, &holder, until.saturating_add(1), ttl_us).await?;
             state.renew(&lease, environment.now()).await?;
             Ok(lease)
         }
         taken => Ok(taken?),
     }
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned())
+}
+
+/// Whether the holder of a lease is a process of this machine that is no more.
+pub(super) fn is_gone(holder: &str) -> bool {
+    is_dead(holder, &host())
 }
 
 /// Whether a holder was a process of this machine that is no more.

@@ -1,18 +1,22 @@
 //! The façade: plain data in, plain data out. What `cli`, and later `api` and `reconcile`, may use.
 //!
 //! Rooms behind it: [`leased`] takes a sync's lease and records the run, [`session`] opens both sides, [`reading`] reads what a run starts
-//! from, [`scan`] finds keys, [`decide`] plans them,
+//! from, [`scan`] finds keys, [`decide`] plans them, [`modes`] says whether a spec lets its sync write,
 //! [`run`] carries plans out through [`crate::apply`], [`planner`] only shows them, [`settle`] and [`identity`] put right or refuse what
 //! an earlier run or a restored backup left.
 
 mod clash;
 mod decide;
 mod demo;
+pub mod edit;
 pub mod environment;
 mod faults;
+mod guards;
 mod identity;
 mod inspect;
 mod leased;
+pub mod live;
+mod modes;
 pub mod outcome;
 mod planfile;
 mod planner;
@@ -26,7 +30,10 @@ mod scan;
 mod session;
 mod settle;
 mod spool;
+pub mod standing;
+mod status;
 mod tally;
+mod tenure;
 mod view;
 pub mod workshop;
 
@@ -55,9 +62,10 @@ use self::{
     planner::Sinks,
     plugins::Plugins,
     reading::{Readings, RunContext, read_sides},
-    request::{EngineOptions, PlanRequest, Progress, Silent, SyncRequest},
+    request::{EngineOptions, PlanRequest, Progress, Silent, Stop, SyncRequest},
     session::{Deciding, Narrowing, Session},
     spool::Spool,
+    tenure::Tenure,
 };
 use crate::{
     error::{EngineError, ErrorKind},
@@ -83,6 +91,21 @@ pub fn schema() -> serde_json::Value {
     berqenas_core::spec::schema()
 }
 
+/// The file that holds the state.
+///
+/// # Errors
+/// If the state's URL is no path.
+pub fn state_path(options: &EngineOptions) -> Result<PathBuf> {
+    match &options.state {
+        Some(url) => Ok(State::path_of(url)?),
+        None => Ok(beside(&options.specs).join("berqenas.db")),
+    }
+}
+
+fn unreadable(fault: specs::LoadError) -> EngineError {
+    EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
+}
+
 fn spec_fault(fault: &berqenas_core::spec::Fault) -> SpecFault {
     SpecFault {
         file: fault.file.clone(),
@@ -99,13 +122,8 @@ impl Engine {
     /// # Errors
     /// If the folder cannot be read, or the state's URL is no path.
     pub fn open(options: EngineOptions) -> Result<Engine> {
-        let specs = specs::load(&options.specs).map_err(|fault| {
-            EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
-        })?;
-        let state = match &options.state {
-            Some(url) => State::path_of(url)?,
-            None => beside(&options.specs).join("berqenas.db"),
-        };
+        let specs = specs::load(&options.specs).map_err(unreadable)?;
+        let state = state_path(&options)?;
         // Without plugins nothing is kept, and no folder made for it.
         let has_plugins = specs.specs.iter().any(|loaded| !loaded.spec.strategies.is_empty());
         let plugins = Arc::new(Plugins::new(options.cache.as_deref().filter(|_| has_plugins)));
@@ -184,7 +202,7 @@ impl Engine {
     pub async fn plan_listed(&self, name: Option<&str>, request: &PlanRequest, file: Option<&Path>) -> Result<Vec<ListedPlan>> {
         let mut plans = Vec::new();
         for loaded in self.chosen(name)? {
-            let mut sinks = Sinks { spool: Some(Spool::begin()?), file: None };
+            let mut sinks = Sinks { spool: Some(Spool::begin()?), ..Sinks::default() };
             let planned = self.plan_one(loaded, request, &mut sinks, file).await;
             let report = planned.map_err(|fault| fault.about(&loaded.spec.name))?;
             if let Some(spool) = sinks.spool {
@@ -233,9 +251,10 @@ impl Engine {
             full: request.full_sync,
             decides_anew: self.decides_anew(&state, loaded, request.strategy).await?,
             trusts: false,
-            deletes_approved: false,
+            approved: false,
             progress: &Silent,
             environment: self.environment.as_ref(),
+            tenure: &Tenure::default(),
         };
         let readings = read_sides(&session, &state, false, false, self.environment.as_ref()).await?;
         self.check_forest(&state, &session, &readings).await?;
@@ -274,11 +293,20 @@ impl Engine {
     /// Runs a sync.
     ///
     /// # Errors
-    /// Whatever keeps the run from its end; what it did until then is recorded, and the next run goes on from there.
+    /// [`ErrorKind::Held`] where the spec's `mode` or `suspend` keeps it from writing, before anything is opened; whatever keeps the run from its end; what it did until then is recorded, and the next run goes on from there.
     pub async fn sync(&self, name: &str, request: &SyncRequest, progress: &dyn Progress) -> Result<SyncOutcome> {
+        self.sync_until(name, request, &Stop::default(), progress).await
+    }
+
+    /// [`Engine::sync`], unless it is asked to stop before.
+    ///
+    /// # Errors
+    /// As for [`Engine::sync`], and [`ErrorKind::Stopped`].
+    pub async fn sync_until(&self, name: &str, request: &SyncRequest, stop: &Stop, progress: &dyn Progress) -> Result<SyncOutcome> {
         let loaded = self.find(name)?;
+        modes::may_sync(&loaded.spec).map_err(|fault| fault.about(name))?;
         let state = self.environment.open_state(&self.state).await?;
-        let outcome = leased::run(self, loaded, &state, &Work::Sync(request), progress).await;
+        let outcome = leased::run(self, loaded, &state, &Work::Sync(request), stop, progress).await;
         self.environment.close_state(state).await;
         outcome
     }
@@ -286,8 +314,17 @@ impl Engine {
     /// Applies a saved plan exactly, or refuses it as stale.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] with the rows that moved, before anything is written.
+    /// [`ErrorKind::Stale`] with the rows that moved, before anything is written; [`ErrorKind::Held`] where the spec's `mode` or `suspend`
+    /// keeps it from writing.
     pub async fn apply(&self, file: &Path, progress: &dyn Progress) -> Result<SyncOutcome> {
+        self.apply_until(file, &Stop::default(), progress).await
+    }
+
+    /// [`Engine::apply`], unless it is asked to stop before.
+    ///
+    /// # Errors
+    /// As for [`Engine::apply`], and [`ErrorKind::Stopped`].
+    pub async fn apply_until(&self, file: &Path, stop: &Stop, progress: &dyn Progress) -> Result<SyncOutcome> {
         let plan = PlanFile::open(file)?;
         let loaded = self.find(&plan.sync)?;
         if loaded.spec.generation != plan.generation {
@@ -297,8 +334,9 @@ impl Engine {
             )
             .hint("plan again"));
         }
+        modes::may_apply(&loaded.spec).map_err(|fault| fault.about(&plan.sync))?;
         let state = self.environment.open_state(&self.state).await?;
-        let outcome = leased::run(self, loaded, &state, &Work::Apply(&plan), progress).await;
+        let outcome = leased::run(self, loaded, &state, &Work::Apply(&plan), stop, progress).await;
         self.environment.close_state(state).await;
         outcome
     }

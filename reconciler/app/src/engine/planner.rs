@@ -5,10 +5,12 @@ use std::collections::{HashMap, HashSet};
 use berqenas_core::{check::check, decision::PluginId, key::Key, plan::PlannedRow};
 
 use super::{
+    guards::{self, ChangeCount, TooMuch},
     outcome::{Counts, Named, Note, NoteKind, PlanReport, PlanSummary},
     planfile::{PlanWriter, TableLine},
     plugins::TablePlugin,
     reading::{Readings, RunContext, TableReading},
+    request::Silent,
     session::SyncTable,
     spool::Spool,
     view::{TableView, digest},
@@ -22,6 +24,8 @@ pub(super) struct Sinks {
     pub(super) file: Option<PlanWriter>,
     /// For programs: every row that the report tells of, which then lists none.
     pub(super) spool: Option<Spool>,
+    /// For the guard of changes: what a run would be held for.
+    pub(super) too_much: Vec<String>,
 }
 
 impl Sinks {
@@ -56,6 +60,20 @@ impl Sinks {
             }
         }
         Ok(())
+    }
+}
+
+/// Plans a run that is about to begin, where the spec limits how much it may change, and holds it if it would change more.
+pub(super) async fn look_ahead(context: &RunContext<'_>, readings: &Readings) -> Result<(), EngineError> {
+    let spec = &context.session.spec;
+    if spec.max_change_percent.is_none() {
+        return Ok(());
+    }
+    let mut sinks = Sinks::default();
+    plan(&RunContext { progress: &Silent, ..*context }, readings, Some(0), &mut sinks).await?;
+    match sinks.too_much {
+        held if held.is_empty() => Ok(()),
+        held => Err(TooMuch { sync: spec.name.clone(), held }.into()),
     }
 }
 
@@ -94,10 +112,13 @@ pub(super) async fn plan(
             spool.table(&table.spec.name);
         }
         let mut view = TableView::new(&table.spec.name, limit);
+        let mut changes = ChangeCount::begin(context, &table.spec.name).await?;
         let mut seen: HashSet<Vec<u8>> = HashSet::new();
         for keys in reading.extra.chunks(spec.batch_rows) {
             seen.extend(keys.iter().map(Key::to_bytes));
-            sinks.take(table, &reading.decider.plan(keys).await?, &mut view, &mut hasher)?;
+            let rows = reading.decider.plan(keys).await?;
+            changes.add(context, rows.iter()).await?;
+            sinks.take(table, &rows, &mut view, &mut hasher)?;
         }
         let mut scan = reading.scan(context).await?;
         let mut done = 0;
@@ -106,15 +127,23 @@ pub(super) async fn plan(
                 let reason = format!("a row on {} is left out: {}", row.side, row.message);
                 sinks.note(&mut notes, warning(Some(&table.spec.name), reason))?;
             }
+            context.tenure.go_on().await?;
             done += batch.rows_read;
             let keys = reading.keys(context, batch.sightings).await?;
             let keys: Vec<Key> = keys.into_iter().filter(|key| !seen.contains(&key.to_bytes())).collect();
-            sinks.take(table, &reading.decider.plan(&keys).await?, &mut view, &mut hasher)?;
+            let rows = reading.decider.plan(&keys).await?;
+            changes.add(context, rows.iter()).await?;
+            sinks.take(table, &rows, &mut view, &mut hasher)?;
             context.progress.rows(done);
         }
         notes.append(&mut view.notes);
-        if let Some(note) = held(context, number, &view).await? {
-            sinks.note(&mut notes, note)?;
+        if let Some(reason) = held(context, number, &view).await? {
+            sinks.note(&mut notes, Note { kind: NoteKind::Held, ..warning(Some(&table.spec.name), reason) })?;
+        }
+        if let Some(too_much) = changes.too_much(spec) {
+            let reason = format!("{too_much}: a run writes nothing; a saved plan carries it out");
+            sinks.note(&mut notes, Note { kind: NoteKind::Held, ..warning(Some(&table.spec.name), reason) })?;
+            sinks.too_much.push(format!("table {}: {too_much}", table.spec.name));
         }
         for remark in table.plugin.iter().flat_map(TablePlugin::remarks) {
             sinks.note(&mut notes, warning(Some(&table.spec.name), remark))?;
@@ -129,17 +158,11 @@ fn warning(table: Option<&str>, reason: String) -> Note {
 }
 
 /// What the delete guard would say.
-async fn held(context: &RunContext<'_>, number: usize, view: &TableView) -> Result<Option<Note>, EngineError> {
-    let table = &context.session.tables[number].spec.name;
-    let limit = context.session.spec.max_delete_percent;
-    let rows = context.state.base_count(&context.session.spec.name, table).await?;
-    let deletes = view.deletes_for_good;
-    Ok(super::run::exceeds(deletes, rows, limit).then(|| Note {
-        kind: NoteKind::Held,
-        table: Some(table.clone()),
-        key: None,
-        reason: format!("{deletes} of {rows} rows would be deleted for good, more than max_delete_percent ({limit} %): a run holds them back; a saved plan carries them out"),
-    }))
+async fn held(context: &RunContext<'_>, number: usize, view: &TableView) -> Result<Option<String>, EngineError> {
+    let spec = &context.session.spec;
+    let rows = context.state.base_count(&spec.name, &context.session.tables[number].spec.name).await?;
+    let too_many = guards::deletes(spec, view.deletes_for_good, rows);
+    Ok(too_many.map(|too_many| format!("{too_many}: a run holds them back; a saved plan carries them out")))
 }
 
 /// Puts tables back in the order of the spec.

@@ -100,8 +100,11 @@ impl Plugins {
         Plugins { host: Host::new(cache), loaded: Mutex::new(Vec::new()) }
     }
 
-    /// The plugin of a strategy.
+    /// The plugin of a strategy. One that was loaded once stays, whatever becomes of its file: a run has the version that its spec pins.
     pub(super) async fn load(&self, loaded: &LoadedSpec, spec: &PluginSpec) -> Result<Plugin, Unusable> {
+        if let Some(plugin) = self.loaded(spec) {
+            return Ok(plugin);
+        }
         let limits = limits(&spec.limits);
         let path = loaded.folder().join(&spec.wasm);
         let file = path.display().to_string();
@@ -115,14 +118,27 @@ impl Plugins {
         if found != spec.blake3 {
             return Err(Unusable::Digest { file, found, pinned: spec.blake3.clone() });
         }
-        let is_it = |plugin: &&Plugin| plugin.digest() == found && *plugin.limits() == limits;
-        let known = self.known(|plugins| plugins.iter().find(is_it).cloned());
-        if let Some(plugin) = known {
-            return Ok(plugin);
-        }
-        let plugin = self.host.load(wasm, limits.clone()).await.map_err(refused)?;
+        let plugin = self.host.load(wasm, limits).await.map_err(refused)?;
         self.known(|plugins| plugins.push(plugin.clone()));
         Ok(plugin)
+    }
+
+    /// The plugin that a strategy pins, if it was loaded before.
+    fn loaded(&self, spec: &PluginSpec) -> Option<Plugin> {
+        let limits = limits(&spec.limits);
+        let is_it = |plugin: &&Plugin| plugin.digest() == spec.blake3 && *plugin.limits() == limits;
+        self.known(|plugins| plugins.iter().find(is_it).cloned())
+    }
+
+    /// Whether a run of the spec would find all its plugins loaded.
+    pub(super) fn has_all(&self, loaded: &LoadedSpec) -> bool {
+        loaded.spec.strategies.values().all(|spec| self.loaded(spec).is_some())
+    }
+
+    /// Lets go of the plugins that none of these specs pins.
+    pub(super) fn keep_those_of<'s>(&self, specs: impl Iterator<Item = &'s LoadedSpec>) {
+        let pinned: BTreeSet<&str> = specs.flat_map(|loaded| loaded.spec.strategies.values()).map(|spec| spec.blake3.as_str()).collect();
+        self.known(|plugins| plugins.retain(|plugin| pinned.contains(plugin.digest())));
     }
 
     /// All that is wrong with the strategies of a spec, with its place.

@@ -17,6 +17,7 @@ use super::{
     request::Progress,
     scan::{Sighting, TableScan},
     session::{Session, SyncTable},
+    tenure::Tenure,
 };
 use crate::{
     endpoint::{Endpoint, Floor, Scan},
@@ -37,6 +38,7 @@ const FOREIGN_TRIGGER_OVERLAP_US: i64 = 26 * 3600 * 1_000_000;
 /// What the version of a table's state ends with, where its base keeps rows whole.
 const KEEPS_ROWS: &str = ":rows";
 /// What a run reads and writes with.
+#[derive(Clone, Copy)]
 pub(super) struct RunContext<'a> {
     /// The open sync.
     pub(super) session: &'a Session,
@@ -54,12 +56,14 @@ pub(super) struct RunContext<'a> {
     pub(super) decides_anew: bool,
     /// A person said which side is right: the run begins anew on both sides, whatever they recorded.
     pub(super) trusts: bool,
-    /// Hard deletes beyond the safety limit are allowed: a person has seen the plan.
-    pub(super) deletes_approved: bool,
+    /// The safety limits do not hold: a person has seen the plan.
+    pub(super) approved: bool,
     /// Hears how far the run is.
     pub(super) progress: &'a dyn Progress,
     /// Our clock.
     pub(super) environment: &'a dyn Environment,
+    /// Whether the run goes on.
+    pub(super) tenure: &'a Tenure<'a>,
 }
 
 /// A reading of both sides' clocks, floors and identities.
@@ -115,9 +119,7 @@ impl<'a> TableReading<'a> {
 
     /// Opens the scan.
     pub(super) async fn scan(&self, context: &RunContext<'a>) -> Result<TableScan<'a>, EngineError> {
-        let session = context.session;
-        let table = self.decider.table;
-        TableScan::open(&session.spec.name, context.state, table, &session.endpoints, self.scans, session.spec.batch_rows).await
+        TableScan::open(context, self.decider.table, self.scans).await
     }
 
     /// The keys among those a scan came by that have to be looked at.
@@ -174,8 +176,7 @@ pub(super) async fn decider<'a>(
         initial: context.initial,
         waiting: waiting.into_iter().map(|row| (row.key.clone(), row)).collect(),
         now: context.environment.now(),
-        // The token of no run is 0.
-        lease: (context.lease.token > 0).then_some((context.lease, context.environment)),
+        tenure: context.tenure,
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use berqenas_core::{spec::StrategyName, value::Side};
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 /// Where the engine finds its specs and keeps its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,40 @@ pub struct SyncRequest {
     pub full_sync: bool,
     /// After a restored or swapped database was detected: the side that is right.
     pub trust: Option<Side>,
+    /// What started it: it stands in the audit log.
+    pub cause: Cause,
+    /// The revision of the source that the spec was read from, where it has any.
+    pub revision: Option<String>,
+}
+
+/// What started a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// A person, on the command line.
+    #[default]
+    Command,
+    /// Its schedule.
+    Schedule,
+    /// A new generation of its spec.
+    Spec,
+    /// The failure of the run before.
+    Retry,
+    /// Somebody who asked the reconciler for it.
+    Request,
+}
+
+impl Cause {
+    /// The word in the audit log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Command => "command",
+            Cause::Schedule => "schedule",
+            Cause::Spec => "spec",
+            Cause::Retry => "retry",
+            Cause::Request => "request",
+        }
+    }
 }
 
 /// Which entries of the conflict log to list.
@@ -53,6 +88,54 @@ pub struct ConflictFilter {
     pub table: Option<String>,
     /// Asked of this strategy, by its full name.
     pub strategy: Option<String>,
+}
+
+/// Asks a run to end before it is done. Clones ask, and are asked, as one.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Sender<Option<Urgency>>);
+
+/// How soon a run is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// At the next boundary between batches.
+    AtBoundary,
+    /// Wherever it is: what it has not committed is rolled back.
+    AtOnce,
+}
+
+impl Default for Stop {
+    /// Nobody has asked yet.
+    fn default() -> Stop {
+        Stop(watch::Sender::new(None))
+    }
+}
+
+impl Stop {
+    /// Asks. What was asked for more urgently stays.
+    pub fn ask(&self, urgency: Urgency) {
+        self.0.send_if_modified(|asked| {
+            let more = *asked < Some(urgency);
+            if more {
+                *asked = Some(urgency);
+            }
+            more
+        });
+    }
+
+    /// Whether it was asked so urgently, or more.
+    #[must_use]
+    pub fn asks(&self, urgency: Urgency) -> bool {
+        *self.0.borrow() >= Some(urgency)
+    }
+
+    /// Waits until it is asked so urgently, or more.
+    pub async fn asked(&self, urgency: Urgency) {
+        let mut asked = self.0.subscribe();
+        if asked.wait_for(|asked| *asked >= Some(urgency)).await.is_err() {
+            // The sender lives as long as this does: nobody is left who could ask.
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// A boundary between two effects of a run: whatever happened before it is done, whatever comes after has not begun.

@@ -8,10 +8,8 @@
 mod ending;
 mod later;
 
-pub(super) use later::exceeds;
-
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -24,6 +22,7 @@ use berqenas_core::{
 };
 
 use super::{
+    guards::ChangeCount,
     identity,
     planfile::PlanFile,
     plugins::TablePlugin,
@@ -58,10 +57,11 @@ pub(super) struct Run<'a> {
     merged: BTreeMap<usize, Vec<Key>>,
     /// Keys to delete for good, by table number and key's bytes: a key that waited is looked at, and then seen again by the scan.
     deletes: BTreeMap<usize, BTreeMap<Vec<u8>, Key>>,
+    /// The changes of the table at work, where they are counted, and the keys of it that were looked at before the scan.
+    changes: Option<ChangeCount>,
+    seen: HashSet<Vec<u8>>,
     /// The number of the last run whose end each side recorded: a run that was taken over may have recorded its own until the token kept it out.
     recorded: Pair<i64>,
-    /// When the lease was last renewed, in microseconds.
-    renewed: i64,
 }
 
 impl<'a> Run<'a> {
@@ -105,8 +105,9 @@ impl<'a> Run<'a> {
             waiting: BTreeMap::new(),
             merged: BTreeMap::new(),
             deletes: BTreeMap::new(),
+            changes: None,
+            seen: HashSet::new(),
             recorded: readings.recorded,
-            renewed: 0,
         })
     }
 
@@ -144,7 +145,7 @@ impl<'a> Run<'a> {
             while let Some(rows) = batches.next(&table.mapping)? {
                 self.apply(number, rows, OnRefusal::TryLater).await?;
                 self.finish_merges().await?;
-                self.renew().await?;
+                self.context.tenure.go_on().await?;
             }
         }
         self.try_again().await?;
@@ -175,7 +176,7 @@ impl<'a> Run<'a> {
             let mut batches = plan.batches(planned, self.context.session.spec.batch_rows)?;
             while let Some(rows) = batches.next(&table.mapping)? {
                 found(decider.moved(&rows).await?);
-                self.renew().await?;
+                self.context.tenure.go_on().await?;
             }
         }
         if stale == 0 {
@@ -227,13 +228,16 @@ impl<'a> Run<'a> {
         let table = &context.session.tables[number];
         let reading = TableReading::open(context, self.readings, number).await?;
         context.progress.table(&table.spec.name, reading.expected_rows);
+        (self.changes, self.seen) = (Some(ChangeCount::begin(context, &table.spec.name).await?), HashSet::new());
         self.remember_mapping(table).await?;
         if keeps_in_vain(table, reading.known.as_ref()) {
             context.state.drop_kept_rows(context.lease, &table.spec.name).await?;
         }
         for keys in reading.extra.chunks(context.session.spec.batch_rows) {
             self.carry(number, &reading, keys).await?;
+            context.tenure.go_on().await?;
         }
+        self.seen = reading.extra.iter().map(Key::to_bytes).collect();
         let mut scan = reading.scan(context).await?;
         let mut unreadable = Vec::new();
         let mut done = 0;
@@ -241,7 +245,7 @@ impl<'a> Run<'a> {
             unreadable.append(&mut batch.unreadable);
             let keys = reading.keys(context, batch.sightings).await?;
             self.carry(number, &reading, &keys).await?;
-            self.renew().await?;
+            self.context.tenure.go_on().await?;
             done += batch.rows_read;
             context.progress.rows(done);
         }
@@ -254,17 +258,6 @@ impl<'a> Run<'a> {
         let (state, name, version) = (self.context.state, &table.spec.name, &table.mapping.version);
         if state.mapping_columns(self.sync(), name, version).await?.is_none() {
             state.remember_mapping(self.context.lease, name, version, &table.mapping.columns_for_state()).await?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the lease, which lasts much longer than this: each renewal waits for the disk.
-    async fn renew(&mut self) -> Result<(), EngineError> {
-        const RENEW_US: i64 = 5 * 1_000_000;
-        let now = self.now();
-        if !(self.renewed..self.renewed + RENEW_US).contains(&now) {
-            self.context.state.renew(self.context.lease, now).await?;
-            self.renewed = now;
         }
         Ok(())
     }
@@ -302,9 +295,18 @@ impl<'a> Run<'a> {
         if !reading.something_waits {
             rows.retain(|row| !row.is_nothing());
         }
+        self.guard(&rows).await?;
         self.context.progress.step(Boundary::Planned);
         self.apply(number, rows, OnRefusal::TryLater).await?;
         self.finish_merges().await
+    }
+
+    /// Stops the run where more is to be changed than may be, by what came after it had looked ahead: nothing of the batch is written.
+    async fn guard(&mut self, rows: &[PlannedRow]) -> Result<(), EngineError> {
+        let Some(changes) = &mut self.changes else { return Ok(()) };
+        let seen = &self.seen;
+        changes.add(self.context, rows.iter().filter(|row| !seen.contains(&row.key.to_bytes()))).await?;
+        changes.hold(&self.context.session.spec)
     }
 
     async fn apply(&mut self, number: usize, rows: Vec<PlannedRow>, on_refusal: OnRefusal) -> Result<(), EngineError> {

@@ -12,9 +12,9 @@ use berqenas_core::{
 };
 use futures::{StreamExt, stream::BoxStream};
 
-use super::session::SyncTable;
+use super::{reading::RunContext, session::SyncTable, tenure::Tenure};
 use crate::{
-    endpoint::{Endpoint, EndpointError, Scan},
+    endpoint::{EndpointError, Scan},
     error::EngineError,
     state::{BaseRow, Quarantined, State},
 };
@@ -105,21 +105,16 @@ pub(super) struct TableScan<'a> {
     rows: Pair<Rows>,
     base: Option<BasePages>,
     batch_rows: usize,
+    tenure: &'a Tenure<'a>,
 }
 
 impl<'a> TableScan<'a> {
     /// Opens the scan of both sides. With `full`, everything is read, and the base too.
-    pub(super) async fn open(
-        sync: &'a str,
-        state: &'a State,
-        table: &SyncTable,
-        endpoints: &Pair<Arc<dyn Endpoint>>,
-        scans: Pair<Scan>,
-        batch_rows: usize,
-    ) -> Result<TableScan<'a>, EngineError> {
-        let mapping = &table.mapping;
+    pub(super) async fn open(context: &RunContext<'a>, table: &SyncTable, scans: Pair<Scan>) -> Result<TableScan<'a>, EngineError> {
+        let (session, state, tenure, mapping) = (context.session, context.state, context.tenure, &table.mapping);
+        let (sync, batch_rows) = (session.spec.name.as_str(), session.spec.batch_rows);
         let open = async |side: Side| -> Result<Rows, EngineError> {
-            let endpoint = endpoints.get(side);
+            let endpoint = session.endpoints.get(side);
             let stream = endpoint.scan(mapping.access.get(side).clone(), *scans.get(side), batch_rows).await?;
             Ok(Rows { side, stream, ahead: VecDeque::new(), last: Vec::new(), ended: false, target: endpoint.target().to_owned() })
         };
@@ -127,7 +122,7 @@ impl<'a> TableScan<'a> {
         let rows = Pair::new(open(Side::Cloud).await?, open(Side::Local).await?);
         let base = full.then(|| BasePages { ahead: VecDeque::new(), after: None, ended: false });
         let (name, keeps_rows) = (mapping.table.clone(), table.keeps_rows);
-        Ok(TableScan { sync, table: name, mapping: mapping.clone(), keeps_rows, state, rows, base, batch_rows })
+        Ok(TableScan { sync, table: name, mapping: mapping.clone(), keeps_rows, state, rows, base, batch_rows, tenure })
     }
 
     /// The next keys; `None` at the end. A full scan leaves out rows that both sides hold exactly as the base says, unless the
@@ -136,7 +131,7 @@ impl<'a> TableScan<'a> {
         let mut batch = ScanBatch::default();
         while batch.sightings.len() < self.batch_rows {
             for side in Side::BOTH {
-                self.rows.get_mut(side).fill(&self.mapping, &mut batch).await?;
+                self.rows.get_mut(side).fill(&self.mapping, &mut batch, self.tenure).await?;
             }
             self.fill_base().await?;
             let Some(least) = self.least_key() else { break };
@@ -190,8 +185,10 @@ impl<'a> TableScan<'a> {
 
 impl Rows {
     /// Reads until a row is at hand or the side has no more.
-    async fn fill(&mut self, mapping: &TableMapping, batch: &mut ScanBatch) -> Result<(), EngineError> {
+    async fn fill(&mut self, mapping: &TableMapping, batch: &mut ScanBatch, tenure: &Tenure<'_>) -> Result<(), EngineError> {
         while self.ahead.is_empty() && !self.ended {
+            // A table with nothing to do in it may take longer to read than a lease lasts.
+            tenure.go_on().await?;
             let Some(rows) = self.stream.next().await else {
                 self.ended = true;
                 break;

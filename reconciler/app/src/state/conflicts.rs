@@ -1,5 +1,7 @@
 //! Conflicts: each with both full rows, the strategy, the winner and why; the parked ones wait for a person.
 
+use std::collections::BTreeMap;
+
 use berqenas_core::{decision::PluginId, value::RowHash};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -201,6 +203,16 @@ impl State {
              FROM conflicts WHERE sync = ?",
         );
         Ok(self.first("counting conflicts", query.bind(sync)).await?.unwrap_or_default())
+    }
+
+    /// How many conflicts wait for a person, of every sync that has any.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn pending_conflicts(&self) -> Result<BTreeMap<String, u64>> {
+        let query = sqlx::query_as("SELECT sync, count(*) FROM conflicts WHERE status = 'pending' GROUP BY sync");
+        let counts: Vec<(String, i64)> = self.all("counting conflicts", query).await?;
+        Ok(counts.into_iter().map(|(sync, count)| (sync, count.unsigned_abs())).collect())
     }
 }
 

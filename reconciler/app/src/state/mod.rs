@@ -8,7 +8,9 @@
 //! - [`base`]: per row, what both sides last agreed on; beside it the origins, where a copied row's time really comes from;
 //! - [`journal`]: what is about to be written, durable before it is; then what became of it, in one transaction with the base;
 //! - [`conflicts`]: every conflict with its full rows; the parked ones wait for a person;
-//! - [`pending`]: keys to read again, and the rows a database refused.
+//! - [`pending`]: keys to read again, and the rows a database refused;
+//! - [`standings`]: when the sync ran, and what people ask of it: what decides when it runs next;
+//! - [`reports`]: what the reconciler says of it.
 //!
 //! Rules that hold throughout:
 //! - every write takes a [`Lease`] and checks its token in the same transaction, or answers [`StateError::Fenced`];
@@ -34,7 +36,9 @@ pub mod marks;
 mod open;
 pub mod pairs;
 pub mod pending;
+pub mod reports;
 pub mod runs;
+pub mod standings;
 mod wire;
 
 pub use base::{BaseRow, Origin, OriginRow};
@@ -45,7 +49,9 @@ pub use lease::{Held, Lease};
 pub use marks::{SideState, TableProgress, TableState};
 pub use open::StateOptions;
 pub use pending::{PendingKey, Quarantined};
+pub use reports::{RECONCILER, Reconciler, Report};
 pub use runs::{NewRun, Run, RunEnd, RunMode, RunStatus, TableCounts};
+pub use standings::{AttemptEnd, Standing, Wish};
 
 /// Shorthand for what the state answers.
 pub type Result<T> = std::result::Result<T, StateError>;

@@ -18,8 +18,12 @@ use super::{Result, State, StateError};
 const APPLICATION_ID: i64 = 0x4251_4E53;
 
 /// The migrations: number *n* of the list leads from version *n* − 1 to *n*.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/001_initial.sql"), include_str!("migrations/002_kept_rows.sql"), include_str!("migrations/003_plugins.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001_initial.sql"),
+    include_str!("migrations/002_kept_rows.sql"),
+    include_str!("migrations/003_plugins.sql"),
+    include_str!("migrations/004_standings.sql"),
+];
 
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 

@@ -24,7 +24,7 @@ pub enum RunStatus {
     Held,
     /// It gave up.
     Failed,
-    /// The program died during it.
+    /// The program died during it, or it was asked to stop.
     Interrupted,
 }
 
@@ -98,7 +98,7 @@ pub struct Run {
     pub remote_db_id: i64,
     /// When it started, in microseconds since 1970 UTC.
     pub started: i64,
-    /// When it ended; `None`: it runs, or was interrupted.
+    /// When it ended; `None`: it runs, or died.
     pub finished: Option<i64>,
     /// What started it.
     pub trigger: String,

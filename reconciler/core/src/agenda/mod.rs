@@ -10,7 +10,9 @@
 //! - [`depends`]: which syncs wait for which
 //! - [`Next`]: the decision
 //! - [`Condition`]: what status says
+//! - [`alerts`]: who is told of what
 
+pub mod alerts;
 mod conditions;
 pub mod depends;
 mod facts;

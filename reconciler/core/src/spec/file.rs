@@ -9,7 +9,13 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::Recursiv
 use serde::Deserialize;
 
 use super::{Detect, Direction, HardDeletes, InitialPolicy, LedgerMode, Mode, StrategyName};
-use crate::{agenda::WindowKind, decision::OnError};
+use crate::{
+    agenda::{
+        WindowKind,
+        alerts::{Event, Format},
+    },
+    decision::OnError,
+};
 
 /// The version of the format that this program reads.
 pub const VERSION: u32 = 1;
@@ -64,6 +70,10 @@ pub struct SpecFile {
     #[serde(default)]
     #[schemars(inner(length(min = 1)), extend("examples" = [["stock"]]))]
     pub depends_on: Vec<String>,
+    /// Who is told, by a webhook, when something is wrong with it, and when that is over.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"url": "${SLACK_WEBHOOK}", "format": "slack"}]]))]
+    pub alerts: Vec<AlertEntry>,
     /// How far its runs go.
     #[schemars(extend("default" = "apply"))]
     pub mode: Option<Mode>,
@@ -213,6 +223,36 @@ pub struct WindowEntry {
     /// The time zone of `cron`, where it is not that of the sync.
     #[schemars(extend("examples" = ["Europe/Istanbul"]))]
     pub timezone: Option<String>,
+}
+
+/// Who is told of what.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{"url": "${SLACK_WEBHOOK}", "format": "slack"}]))]
+pub struct AlertEntry {
+    /// Where: a URL (`${NAME}` stands for an environment variable), or where it is kept: `{env: NAME}` or `{file: PATH}`.
+    #[schemars(extend("examples" = ["${SLACK_WEBHOOK}", {"env": "SLACK_WEBHOOK"}]))]
+    pub url: AlertUrlEntry,
+    /// In which form.
+    #[schemars(extend("default" = "json"))]
+    pub format: Option<Format>,
+    /// Of what; of all, if nothing is named.
+    #[schemars(length(min = 1), extend("examples" = [["failure", "recovery"]]))]
+    pub on: Option<Vec<Event>>,
+    /// How often what goes on is told again; without it once.
+    #[schemars(extend("examples" = ["24h"]))]
+    pub repeat: Option<String>,
+}
+
+/// A webhook's URL, or where it is kept.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(extend("examples" = ["${SLACK_WEBHOOK}", {"env": "SLACK_WEBHOOK"}]))]
+pub enum AlertUrlEntry {
+    /// The URL.
+    Url(#[schemars(length(min = 1))] String),
+    /// Where it is kept.
+    Kept(PasswordEntry),
 }
 
 /// The names of the bookkeeping columns; those left out keep their names.

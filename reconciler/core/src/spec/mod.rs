@@ -7,9 +7,12 @@
 //! [`read()`] goes that way for one file and reports all its faults at once: a fault of syntax ends the reading; duplicate keys,
 //! faults of type and faults of meaning are told together, with stand-ins (`mend`) for values whose type is wrong.
 
+mod alerts;
 pub(crate) mod check;
+pub mod edit;
 mod fault;
 pub mod file;
+mod live;
 mod mend;
 mod pin;
 mod read;
@@ -29,12 +32,16 @@ pub(crate) use self::read::place_all;
 pub use self::{
     fault::{Fault, Position, closest, did_you_mean},
     file::schema,
+    live::{FileReading, Selection, select},
     pin::{Pin, pins, with_pins},
     read::{read, read_bytes},
     set::{Clash, PlacedSpec, check_dependencies, check_set},
     yaml::MAX_BYTES,
 };
-use crate::{agenda::Terms, decision::OnError};
+use crate::{
+    agenda::{Terms, alerts::Target},
+    decision::OnError,
+};
 
 /// A pair of databases and the tables that are kept in step between them.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -52,6 +59,9 @@ pub struct SyncSpec {
     /// What else is said of when it runs.
     #[serde(skip_serializing_if = "Terms::is_default")] // Specs that never heard of it keep their generation.
     pub terms: Terms,
+    /// Who is told of what. A run depends on none of it: it is left out of the generation.
+    #[serde(skip)]
+    pub alerts: Vec<Target>,
     /// How far its runs go.
     #[serde(skip_serializing_if = "Mode::is_apply")] // Specs that never heard of it keep their generation.
     pub mode: Mode,

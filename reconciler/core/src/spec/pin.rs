@@ -1,9 +1,10 @@
 //! Pins: the digests of a spec's own strategies, read from and written into the text of a spec that need not be valid yet. Comments, order and
 //! layout stay.
 
-use yaml_edit::{Mapping, YamlFile, YamlNode};
+use yaml_edit::{Mapping, YamlFile};
 
 use super::{
+    edit::splice::{Splice, line_end, line_start, range, spliced},
     fault::{Fault, Position},
     read::place_all,
     yaml::{self, escape},
@@ -78,34 +79,25 @@ pub fn with_pins(text: &str, digests: &[(usize, String)]) -> Result<String, Stri
         let entry = entries.get(*place).and_then(Option::as_ref).ok_or("the strategy is not written out where it stands (an alias?)")?;
         edits.push(edit(text, entry, digest)?);
     }
-    edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
-    let mut text = text.to_owned();
-    for (range, insert) in edits {
-        text.replace_range(range, &insert);
-    }
-    Ok(format!("{mark}{text}"))
+    Ok(format!("{mark}{}", spliced(text, edits)))
 }
 
 /// What to replace, by what: the digest that is there, or nothing behind the component.
-fn edit(text: &str, entry: &Mapping, digest: &str) -> Result<(std::ops::Range<usize>, String), String> {
-    let range = |node: &YamlNode| node.byte_range().start as usize..node.byte_range().end as usize;
+fn edit(text: &str, entry: &Mapping, digest: &str) -> Result<Splice, String> {
     if let Some(held) = entry.get(BLAKE3) {
-        let held = range(&held);
-        let kept = text[held.clone()].trim_end();
-        return Ok((held.start..held.start + kept.len(), if kept.is_empty() { format!(" {digest}") } else { digest.to_owned() }));
+        let held = range(text, &held);
+        return Ok(if held.is_empty() { (held, format!(" {digest}")) } else { (held, digest.to_owned()) });
     }
     let wasm = entry.entries().find(|entry| entry.key_matches(WASM)).ok_or("the component is not written out where it stands")?;
     let (Some(key), Some(value)) = (wasm.key_node(), wasm.value_node()) else { return Err("the component is not written out".to_owned()) };
-    let (key, value) = (range(&key), range(&value));
-    let end = value.start + text[value.clone()].trim_end().len();
+    let (key, value) = (range(text, &key), range(text, &value));
     if text[entry.byte_range().start as usize..].starts_with('{') {
-        return Ok((end..end, format!(", {BLAKE3}: {digest}")));
+        return Ok((value.end..value.end, format!(", {BLAKE3}: {digest}")));
     }
-    let line = text[..key.start].rfind('\n').map_or(0, |line| line + 1);
-    let indent = text[line..key.start].chars().count();
-    let line_end = text[end..].find('\n').map_or(text.len(), |rest| end + rest);
-    let line_end = if text[..line_end].ends_with('\r') { line_end - 1 } else { line_end };
-    Ok((line_end..line_end, format!("\n{}{BLAKE3}: {digest}", " ".repeat(indent))))
+    let indent = text[line_start(text, key.start)..key.start].chars().count();
+    let end = text[value.end..].find('\n').map_or(text.len(), |rest| value.end + rest);
+    let end = if text[..end].ends_with('\r') { end - 1 } else { end };
+    Ok((end..end, format!("{}{}{BLAKE3}: {digest}", line_end(text, value.end), " ".repeat(indent))))
 }
 
 #[cfg(test)]
@@ -124,6 +116,8 @@ mod tests {
         let after = pins("a.yaml", spec(expected).as_bytes()).unwrap();
         assert!(!after.is_empty() && after.iter().all(|pin| pin.blake3.as_deref() == Some("new")), "{after:?}");
         assert_eq!(with_pins(&spec(expected), &digests).unwrap(), spec(expected), "once is enough");
+        let on_windows = |text: &str| text.replace('\n', "\r\n");
+        assert_eq!(with_pins(&on_windows(&text), &digests).unwrap(), on_windows(&spec(expected)));
         let marked = format!("\u{feff}{text}");
         assert_eq!(with_pins(&marked, &digests).unwrap(), format!("\u{feff}{}", spec(expected)));
     }

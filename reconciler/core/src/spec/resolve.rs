@@ -28,6 +28,9 @@ pub(super) fn resolve(file: SpecFile, document: &Document) -> Result<SyncSpec, V
     if resolver.faults.is_empty() { Ok(spec) } else { Err(resolver.faults) }
 }
 
+/// The least time after which anything is told again.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
 pub(super) struct Resolver<'a> {
     document: &'a Document,
     faults: Vec<OffsetFault>,
@@ -59,6 +62,7 @@ impl Resolver<'_> {
             local,
             schedule,
             terms,
+            alerts: self.alerts(file.alerts),
             mode: file.mode.unwrap_or_default(),
             strategies,
             direction: file.direction.unwrap_or(Direction::Both),
@@ -102,11 +106,16 @@ impl Resolver<'_> {
     }
 
     fn password(&mut self, pointer: &str, entry: PasswordEntry) -> Option<SecretSource> {
+        self.secret_source(pointer, entry, "for example {env: CLOUD_PASSWORD}")
+    }
+
+    pub(super) fn secret_source(&mut self, pointer: &str, entry: PasswordEntry, example: &str) -> Option<SecretSource> {
+        let key = pointer.rsplit('/').next().unwrap_or(pointer);
         match (entry.env, entry.file) {
             (Some(name), None) => Some(SecretSource::Env(name)),
             (None, Some(path)) => Some(SecretSource::File(path)),
             (None, None) | (Some(_), Some(_)) => {
-                self.fault(pointer, "\"password\" must have exactly one of env and file", Some("for example {env: CLOUD_PASSWORD}"));
+                self.fault(pointer, format!("{key:?} must have exactly one of env and file"), Some(example));
                 None
             }
         }

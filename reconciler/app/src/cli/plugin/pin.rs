@@ -56,12 +56,8 @@ fn render(report: &PinReport, look: &Look) -> String {
             format!("{mark} {}: {} is {}, {before}", look.paint.bold(&entry.name), entry.wasm, entry.plugin)
         })
         .collect();
-    for line in report.diff.lines() {
-        lines.push(match line.as_bytes().first() {
-            Some(b'+') => look.paint.green(line),
-            Some(b'-') => look.paint.red(line),
-            _ => line.to_owned(),
-        });
+    if !report.diff.is_empty() {
+        lines.push(show::unified(&report.diff, look));
     }
     let changed = report.strategies.iter().filter(|entry| entry.before.as_ref() != Some(&entry.blake3)).count() as u64;
     lines.push(match (report.unchanged, report.written) {

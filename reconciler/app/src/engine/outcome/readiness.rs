@@ -1,7 +1,9 @@
 //! Readiness: what the engine tells before anything runs: whether specs hold, databases answer, and tables have what they need.
 
 use berqenas_core::{spec::LedgerMode, value::Side};
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// Whether both sides of a sync can be synced.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -125,7 +127,7 @@ pub struct SpecEntry {
 }
 
 /// Something wrong with a spec.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpecFault {
     /// The file, or the folder, as found from the working directory.
     pub file: String,
@@ -137,6 +139,14 @@ pub struct SpecFault {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// In one line: where, and what. The hint stands apart.
+impl fmt::Display for SpecFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.line.zip(self.column).map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+        write!(formatter, "{}{place}: {}", self.file, self.message)
+    }
 }
 
 /// The folder of the demo.

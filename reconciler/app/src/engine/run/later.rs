@@ -13,7 +13,7 @@ use super::{PASSES, Run};
 use crate::{
     apply::OnRefusal,
     endpoint::Refusal,
-    engine::{clash, reading::decider},
+    engine::{clash, guards, reading::decider},
     error::EngineError,
     state::{BatchClose, PendingKey},
 };
@@ -26,6 +26,7 @@ impl Run<'_> {
             for keys in keys.chunks(self.context.session.spec.batch_rows) {
                 let planned = self.plan_again(number, keys).await?;
                 self.apply(number, planned, OnRefusal::TryLater).await?;
+                self.context.tenure.go_on().await?;
             }
         }
         self.merged.clear();
@@ -73,7 +74,7 @@ impl Run<'_> {
         let mut planned = Vec::with_capacity(keys.len());
         for keys in keys.chunks(context.session.spec.batch_rows) {
             planned.extend(decider.plan(keys).await?);
-            self.renew().await?;
+            self.context.tenure.go_on().await?;
         }
         Ok(planned)
     }
@@ -93,7 +94,7 @@ impl Run<'_> {
                 }
             }
             self.write(side, tables, true, on_refusal).await?;
-            self.renew().await?;
+            self.context.tenure.go_on().await?;
         }
         Ok(())
     }
@@ -114,7 +115,7 @@ impl Run<'_> {
                 let planned = decider.plan(&keys).await?;
                 let refused = planned.into_iter().zip(refused.iter().map(|(_, refusal)| refusal));
                 clash::settle_refusals(self.context, &mut self.applier, &mut self.tally, table, refused).await?;
-                self.renew().await?;
+                self.context.tenure.go_on().await?;
             }
         }
         Ok(())
@@ -127,10 +128,10 @@ impl Run<'_> {
             let keys: Vec<Key> = keys.into_values().collect();
             let table = &self.context.session.tables[number];
             let rows = self.context.state.base_count(self.sync(), &table.spec.name).await?;
-            let limit = self.context.session.spec.max_delete_percent;
-            if !self.context.deletes_approved && exceeds(keys.len() as u64, rows, limit) {
+            let too_many = guards::deletes(&self.context.session.spec, keys.len() as u64, rows);
+            if let Some(too_many) = too_many.filter(|_| !self.context.approved) {
                 let name = &table.spec.name;
-                self.tally.held.push(format!("table {name}: {} of {rows} rows would be deleted for good, more than {limit} %", keys.len()));
+                self.tally.held.push(format!("table {name}: {too_many}"));
                 self.hold(name, &keys).await?;
                 continue;
             }
@@ -145,7 +146,7 @@ impl Run<'_> {
                         self.write(side, vec![(number, rows)], false, OnRefusal::TryLater).await?;
                     }
                 }
-                self.renew().await?;
+                self.context.tenure.go_on().await?;
             }
         }
         self.delete_together().await
@@ -173,7 +174,7 @@ impl Run<'_> {
     async fn hold(&self, table: &str, keys: &[Key]) -> Result<(), EngineError> {
         let since = self.now();
         let pending =
-            |key: &Key| PendingKey { key: key.to_bytes(), reason: "its deletion is held by max_delete_percent".into(), attempts: 1, since };
+            |key: &Key| PendingKey { key: key.to_bytes(), reason: "its deletion is held by a safety limit".into(), attempts: 1, since };
         let pending_add = keys.iter().map(|key| (table.to_owned(), pending(key))).collect();
         let close = BatchClose { run: self.context.run.to_owned(), pending_add, ..BatchClose::default() };
         Ok(self.context.state.commit(self.context.lease, &close).await?)
@@ -187,9 +188,4 @@ fn by_table(waiting: BTreeMap<(usize, Vec<u8>), (Key, Refusal)>) -> BTreeMap<usi
         keys.entry(number).or_default().push(key);
     }
     keys
-}
-
-/// Whether so many deletes of so many rows are more than the limit lets pass. One row always passes.
-pub(in crate::engine) fn exceeds(deletes: u64, rows: u64, max_percent: u8) -> bool {
-    deletes > 1 && deletes.saturating_mul(100) > rows.saturating_mul(u64::from(max_percent))
 }

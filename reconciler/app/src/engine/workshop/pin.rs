@@ -8,9 +8,13 @@ use std::{
 use berqenas_core::spec::{self, Pin, PluginSpec, did_you_mean};
 use serde::Serialize;
 
-use super::{Result, build::place, inspect::read};
+use super::{Result, inspect::read};
 use crate::{
-    engine::{plugins::limits, spec_fault},
+    engine::{
+        edit::{rewrite, unified},
+        plugins::limits,
+        spec_fault,
+    },
     error::{EngineError, ErrorKind},
     plugin::Host,
 };
@@ -84,10 +88,9 @@ pub async fn pin(request: &PinRequest) -> Result<PinReport> {
     let unchanged = after == text;
     let written = !unchanged && !request.check;
     if written {
-        place(file, after.as_bytes())?;
+        rewrite(file, text.as_bytes(), after.as_bytes())?;
     }
-    let diff = similar::TextDiff::from_lines(&text, &after);
-    let diff = if unchanged { String::new() } else { diff.unified_diff().context_radius(1).header(&label, &label).to_string() };
+    let diff = unified(&label, &text, &after);
     Ok(PinReport { file: file.clone(), unchanged, written, strategies, diff })
 }
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod conditions;
 mod depends;
 mod next;

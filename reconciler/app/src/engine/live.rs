@@ -1,0 +1,427 @@
+//! Live: what whoever reconciles works on. The specs that are in force, whatever became of their files; the state, kept open; the right to
+//! reconcile, which one process has at a time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use berqenas_core::{
+    agenda::{Agenda, Condition},
+    spec::{FileReading, PlacedSpec, Selection, select},
+};
+
+use super::{
+    Engine, Result,
+    environment::{Environment as _, Resident},
+    leased::acquire,
+    outcome::SpecFault,
+    plugins::Plugins,
+    spec_fault,
+    standing::{SyncFacts, put_together},
+};
+use crate::{
+    error::{EngineError, ErrorKind},
+    specs::{LoadedSpec, LoadedSpecs, Reader},
+    state::{Lease, RECONCILER, Reconciler, Report, State, StateError},
+};
+
+/// How long the right to reconcile lasts unless renewed: half a minute, in microseconds.
+const LEAD_US: i64 = 30 * 1_000_000;
+
+/// A sync whose spec is in force.
+#[derive(Debug)]
+pub struct LiveSync {
+    /// Its spec.
+    pub spec: LoadedSpec,
+    /// When it runs.
+    pub agenda: Agenda,
+    /// Why the newest text of its spec is not in force.
+    pub faults: Vec<SpecFault>,
+    /// The revision of the source that its spec was read from.
+    pub revision: Option<String>,
+}
+
+/// What came of reading the specs again.
+#[derive(Debug, Default)]
+pub struct Reload {
+    /// Syncs that are new, or whose spec has another meaning than before.
+    pub changed: Vec<String>,
+    /// Syncs whose newest text came to have faults, or came to have none.
+    pub judged: Vec<String>,
+    /// Syncs that are in force no longer.
+    pub removed: Vec<String>,
+    /// Specs that cannot be in force before their plugins are loaded.
+    pub admit: Vec<Admission>,
+}
+
+impl Reload {
+    /// Whether nothing is another than before.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.judged.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// A spec whose plugins are to be loaded before it can be in force.
+#[derive(Debug)]
+pub struct Admission {
+    spec: LoadedSpec,
+    plugins: Arc<Plugins>,
+}
+
+impl Admission {
+    /// Loads them, however long that takes, and tries the configuration that the spec has for them.
+    pub async fn decide(self) -> Admitted {
+        let faults = self.plugins.faults(&self.spec).await;
+        Admitted { generation: self.spec.spec.generation, faults }
+    }
+}
+
+/// What came of loading the plugins of a spec.
+#[derive(Debug)]
+pub struct Admitted {
+    generation: String,
+    faults: Vec<SpecFault>,
+}
+
+/// The specs in force and the state beside them.
+#[derive(Debug)]
+pub struct Live {
+    environment: Arc<Resident>,
+    path: PathBuf,
+    plugins: Arc<Plugins>,
+    reader: Reader,
+    placed: Vec<PlacedSpec>,
+    syncs: BTreeMap<String, LiveSync>,
+    /// The ids of syncs that have a state.
+    known: BTreeMap<String, i64>,
+    /// The faults of files of which nothing is in force.
+    refused: Vec<SpecFault>,
+    /// Plugins that were found wanting, by the generation of their spec.
+    wanting: BTreeMap<String, Vec<SpecFault>>,
+    /// Generations whose plugins are being loaded.
+    admitting: BTreeSet<String>,
+    engine: Arc<Engine>,
+    lease: Option<Lease>,
+    started: i64,
+}
+
+impl Live {
+    /// Opens the state, and keeps it open; no spec is in force yet. Compiled plugins are kept in `cache`.
+    ///
+    /// # Errors
+    /// If the state cannot be opened.
+    pub async fn open(state: &Path, cache: Option<&Path>) -> Result<Live> {
+        let environment = Arc::new(Resident::open(state).await?);
+        let plugins = Arc::new(Plugins::new(cache));
+        let known = environment.state().standings().await?.into_iter().map(|standing| (standing.sync, standing.remote_db_id)).collect();
+        let engine = Arc::new(Engine::within(environment.clone(), LoadedSpecs::default(), state.to_owned(), Arc::clone(&plugins)));
+        Ok(Live {
+            environment,
+            path: state.to_owned(),
+            plugins,
+            reader: Reader::default(),
+            placed: Vec::new(),
+            syncs: BTreeMap::new(),
+            known,
+            refused: Vec::new(),
+            wanting: BTreeMap::new(),
+            admitting: BTreeSet::new(),
+            engine,
+            lease: None,
+            started: 0,
+        })
+    }
+
+    /// The engine over the specs in force. Whoever holds it goes on working by them, whatever is in force later.
+    #[must_use]
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
+    }
+
+    /// The syncs whose specs are in force, by name.
+    #[must_use]
+    pub fn syncs(&self) -> &BTreeMap<String, LiveSync> {
+        &self.syncs
+    }
+
+    /// The faults of specs of which nothing is in force.
+    #[must_use]
+    pub fn refused(&self) -> &[SpecFault] {
+        &self.refused
+    }
+
+    /// The files that specs name, whose changes may mend them.
+    pub fn components(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let folders = self.placed.iter().flat_map(|placed| {
+            let folder = Path::new(&placed.file).parent().unwrap_or(Path::new(""));
+            placed.spec.strategies.values().map(move |strategy| folder.join(&strategy.wasm))
+        });
+        folders.chain(self.wanting.values().flatten().map(|fault| PathBuf::from(&fault.file)))
+    }
+
+    fn state(&self) -> &State {
+        self.environment.state()
+    }
+
+    fn now(&self) -> i64 {
+        self.environment.now()
+    }
+
+    /// Reads the folder again, and puts in force what is good.
+    ///
+    /// # Errors
+    /// If there is nothing to read: then all stays as it was.
+    pub fn reload(&mut self, folder: &Path, revision: Option<&str>) -> Result<Reload> {
+        let files: Vec<FileReading> = self.reader.read(folder).map_err(|fault| EngineError::of(ErrorKind::InvalidSpec, fault))?;
+        let mut selection = select(&self.placed, &self.known, files);
+        let mut reload = Reload::default();
+        self.hold_back_unadmitted(&mut selection, &mut reload);
+        reload.removed = std::mem::take(&mut selection.removed);
+        for name in &reload.removed {
+            self.syncs.remove(name);
+        }
+        self.refused = selection.refused.iter().map(spec_fault).collect();
+        let faults: BTreeMap<&str, Vec<SpecFault>> =
+            selection.kept.iter().map(|(name, faults)| (name.as_str(), faults.iter().map(spec_fault).collect())).collect();
+        let mut placed = Vec::with_capacity(selection.good.len() + faults.len());
+        for spec in std::mem::take(&mut self.placed).into_iter().filter(|old| faults.contains_key(old.spec.name.as_str())) {
+            let sync = self.syncs.get_mut(&spec.spec.name);
+            let faults = faults.get(spec.spec.name.as_str());
+            if let (Some(sync), Some(faults)) = (sync, faults)
+                && sync.faults != *faults
+            {
+                sync.faults.clone_from(faults);
+                reload.judged.push(spec.spec.name.clone());
+            }
+            placed.push(spec);
+        }
+        for spec in selection.good {
+            if self.put_in_force(&spec, revision, &mut reload) {
+                placed.push(spec);
+            }
+        }
+        self.placed = placed;
+        self.settle(&reload);
+        Ok(reload)
+    }
+
+    /// Specs whose plugins are not loaded yet, or are not as they must be, do not come in force.
+    fn hold_back_unadmitted(&mut self, selection: &mut Selection, reload: &mut Reload) {
+        let wanted: BTreeSet<&str> = selection.good.iter().map(|placed| placed.spec.generation.as_str()).collect();
+        self.wanting.retain(|generation, _| wanted.contains(generation.as_str()));
+        for placed in std::mem::take(&mut selection.good) {
+            let name = placed.spec.name.clone();
+            let generation = placed.spec.generation.clone();
+            let is_live = self.syncs.get(&name).is_some_and(|sync| sync.spec.spec.generation == generation);
+            let spec = LoadedSpec::from(placed.clone());
+            if is_live || placed.spec.strategies.is_empty() || (self.plugins.has_all(&spec) && !self.wanting.contains_key(&generation)) {
+                selection.good.push(placed);
+                continue;
+            }
+            let wanting = self.wanting.get(&generation).map(|faults| faults.iter().map(core_fault).collect()).unwrap_or_default();
+            if self.syncs.contains_key(&name) {
+                selection.kept.insert(name, wanting);
+            } else {
+                selection.refused.extend(wanting);
+            }
+            if self.admitting.insert(generation) {
+                reload.admit.push(Admission { spec, plugins: Arc::clone(&self.plugins) });
+            }
+        }
+    }
+
+    /// Hears what came of loading plugins. Whether the folder is to be read again for it.
+    pub fn admitted(&mut self, admitted: Admitted) -> bool {
+        self.admitting.remove(&admitted.generation);
+        let before = self.wanting.remove(&admitted.generation);
+        if admitted.faults.is_empty() {
+            return true;
+        }
+        let is_news = before.as_ref() != Some(&admitted.faults);
+        self.wanting.insert(admitted.generation, admitted.faults);
+        is_news
+    }
+
+    /// Whether it could be.
+    fn put_in_force(&mut self, placed: &PlacedSpec, revision: Option<&str>, reload: &mut Reload) -> bool {
+        let spec = LoadedSpec::from(placed.clone());
+        let name = spec.spec.name.clone();
+        let revision = revision.map(str::to_owned);
+        if let Some(sync) = self.syncs.get_mut(&name).filter(|sync| sync.spec.spec.generation == spec.spec.generation) {
+            (sync.spec, sync.revision) = (spec, revision);
+            if !std::mem::take(&mut sync.faults).is_empty() {
+                reload.judged.push(name);
+            }
+            return true;
+        }
+        match Agenda::new(&name, spec.spec.schedule.as_ref(), &spec.spec.terms) {
+            Ok(agenda) => {
+                self.syncs.insert(name.clone(), LiveSync { spec, agenda, faults: Vec::new(), revision });
+                reload.changed.push(name);
+                true
+            }
+            // It was read a moment ago: the zones that are known must have changed since.
+            Err(fault) => {
+                self.refused.push(spec_fault(&placed.name_at.fault(&placed.file, fault.to_string(), None)));
+                false
+            }
+        }
+    }
+
+    /// The engine of the specs in force from now on.
+    fn settle(&mut self, reload: &Reload) {
+        let specs: Vec<LoadedSpec> = self.syncs.values().map(|sync| sync.spec.clone()).collect();
+        if !reload.removed.is_empty() || !reload.changed.is_empty() {
+            let pinned_soon = reload.admit.iter().map(|admission| &admission.spec);
+            self.plugins.keep_those_of(specs.iter().chain(pinned_soon));
+        }
+        let specs = LoadedSpecs { specs, faults: Vec::new() };
+        let environment = Arc::clone(&self.environment);
+        self.engine = Arc::new(Engine::within(environment, specs, self.path.clone(), Arc::clone(&self.plugins)));
+    }
+
+    /// Takes the right to reconcile. `None`: it is taken; else who has it.
+    ///
+    /// # Errors
+    /// If the state cannot be written.
+    pub async fn lead(&mut self) -> Result<Option<String>> {
+        match acquire(self.state(), RECONCILER, self.environment.as_ref(), LEAD_US).await {
+            Ok(lease) => {
+                self.started = self.now();
+                self.lease = Some(lease);
+                Ok(None)
+            }
+            Err(fault) => match fault.origin::<StateError>() {
+                Some(StateError::Busy { holder, .. }) => Ok(Some(holder.clone())),
+                _ => Err(fault),
+            },
+        }
+    }
+
+    /// Says that whoever reconciles is alive, and keeps the right to it.
+    ///
+    /// # Errors
+    /// If another process took over, or the state cannot be written.
+    pub async fn seen(&self, source: &str, revision: Option<&str>, trouble: Option<&str>, stops: bool) -> Result<()> {
+        let lease = self.lease()?;
+        let now = self.now();
+        let reconciler = Reconciler {
+            holder: lease.holder.clone(),
+            started: self.started,
+            seen: now,
+            stopped: stops.then_some(now),
+            source: source.to_owned(),
+            revision: revision.map(str::to_owned),
+            trouble: trouble.map(str::to_owned),
+        };
+        self.state().set_reconciler(lease, &reconciler).await?;
+        if stops {
+            self.state().release(lease, now).await?;
+        }
+        Ok(())
+    }
+
+    fn lease(&self) -> Result<&Lease> {
+        self.lease.as_ref().ok_or_else(|| EngineError::failed("this process has no right to reconcile"))
+    }
+
+    /// What is known of the syncs of these names. New ones are recorded as seen from now on.
+    ///
+    /// # Errors
+    /// If the state cannot be read or written, or another process took over.
+    pub async fn facts(&mut self, names: &[String]) -> Result<BTreeMap<String, SyncFacts>> {
+        let is_new = |name: &&String| !self.known.contains_key(*name);
+        let id = |name: &String| self.syncs.get(name).map(|sync| (name.clone(), sync.spec.spec.id));
+        let new: Vec<(String, i64)> = names.iter().filter(is_new).filter_map(id).collect();
+        if !new.is_empty() {
+            self.state().note_syncs(self.lease()?, &new, self.now()).await?;
+            self.known.extend(new);
+        }
+        let mut facts = BTreeMap::new();
+        // One by one for the few that a run or a person touched, at once for a folder that was just read.
+        if names.len() > 16 {
+            facts = self.all_facts(names).await?;
+        } else {
+            for name in names {
+                if let Some(sync) = self.syncs.get(name) {
+                    facts.insert(name.clone(), super::standing::gather(self.state(), &sync.spec.spec, self.now()).await?);
+                }
+            }
+        }
+        Ok(facts)
+    }
+
+    async fn all_facts(&self, names: &[String]) -> Result<BTreeMap<String, SyncFacts>> {
+        let (state, now) = (self.state(), self.now());
+        let mut standings: BTreeMap<_, _> =
+            state.standings().await?.into_iter().map(|standing| (standing.sync.clone(), standing)).collect();
+        let mut wishes: BTreeMap<_, _> = state.wishes().await?.into_iter().map(|wish| (wish.sync.clone(), wish)).collect();
+        let waiting = state.pending_conflicts().await?;
+        let mut facts = BTreeMap::new();
+        for (name, sync) in names.iter().filter_map(|name| self.syncs.get_key_value(name)) {
+            let standing = standings.remove(name);
+            let goes_on = match &standing {
+                Some(standing) if standing.running.is_some() => super::standing::goes_on(state, name, now).await?,
+                _ => false,
+            };
+            let conflicts = Some(waiting.get(name).copied().unwrap_or(0));
+            facts.insert(name.clone(), put_together(&sync.spec.spec, standing, wishes.remove(name), goes_on, conflicts, now)?);
+        }
+        Ok(facts)
+    }
+
+    /// The syncs of which something was recorded or asked, by whichever process, since a number was told; and the number to ask with next.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub async fn changed_since(&self, number: i64) -> Result<(i64, Vec<String>)> {
+        Ok(self.state().changed_since(number).await?)
+    }
+
+    /// Says how syncs are, and no longer how those are that are gone.
+    ///
+    /// # Errors
+    /// If another process took over, or the state cannot be written.
+    pub async fn report(&self, conditions: &BTreeMap<String, Vec<Condition>>, gone: &[String]) -> Result<()> {
+        let report = |(name, conditions): (&String, &Vec<Condition>)| {
+            let sync = self.syncs.get(name)?;
+            Some(Report {
+                sync: name.clone(),
+                generation: sync.spec.spec.generation.clone(),
+                revision: sync.revision.clone(),
+                file: sync.spec.path.display().to_string(),
+                reported: self.now(),
+                faults: serde_json::json!(sync.faults),
+                conditions: conditions.clone(),
+            })
+        };
+        let reports: Vec<Report> = conditions.iter().filter_map(report).collect();
+        Ok(self.state().set_reports(self.lease()?, &reports, gone).await?)
+    }
+
+    /// What was last said of each sync: conditions keep the time since when they hold.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub async fn reported(&self) -> Result<BTreeMap<String, Vec<Condition>>> {
+        Ok(self.state().reports().await?.into_iter().map(|report| (report.sync, report.conditions)).collect())
+    }
+
+    /// Lets go of the state.
+    pub async fn close(self) {
+        self.state().clone().close().await;
+    }
+}
+
+fn core_fault(fault: &SpecFault) -> berqenas_core::spec::Fault {
+    berqenas_core::spec::Fault {
+        file: fault.file.clone(),
+        line: fault.line.unwrap_or(1),
+        column: fault.column.unwrap_or(1),
+        message: fault.message.clone(),
+        hint: fault.hint.clone(),
+    }
+}

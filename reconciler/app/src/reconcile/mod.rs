@@ -1,0 +1,390 @@
+//! Reconcile: the loop that keeps every sync whose spec is in force in step.
+//!
+//! It is level-triggered: files, polls, clocks and people only say *that* something may have changed. What is to be done is decided anew
+//! each time, by the core's agenda, from what is durable; so a hint that gets lost costs time, never a run, and a process that dies is
+//! followed by one that decides the same.
+//!
+//! - [`source`]: where specs come from, followed;
+//! - [`desk`]: what is known of every sync, and what is to be done about it;
+//! - [`queue`]: whose turn it is;
+//! - [`work`]: the runs under way.
+
+mod desk;
+mod queue;
+mod source;
+mod work;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+
+pub use self::source::SourceOptions;
+use self::{
+    desk::{Desk, Turn},
+    queue::Queue,
+    source::{Source, Trouble},
+    work::Work,
+};
+use crate::{
+    engine::{
+        live::{Admitted, Live},
+        outcome::SpecFault,
+    },
+    error::{EngineError, ErrorKind},
+};
+
+/// How often it is looked what other processes left in the state: what people ask for, what runs from the command line did.
+const OTHERS: Duration = Duration::from_secs(1);
+/// How often the right to reconcile is renewed.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often a second instance looks whether the first is gone.
+const STANDBY: Duration = Duration::from_secs(1);
+
+/// What to reconcile, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where specs come from.
+    pub source: SourceOptions,
+    /// The state database.
+    pub state: PathBuf,
+    /// Where compiled plugins are kept; `None`: nowhere.
+    pub cache: Option<PathBuf>,
+    /// The most runs at a time.
+    pub parallel: usize,
+    /// However quiet it is, the source is read again after this.
+    pub rescan: Duration,
+    /// When asked to end: how long runs are given to come to the end of their batches.
+    pub grace: Duration,
+}
+
+/// What somebody outside asks of the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Read the source now.
+    Reload,
+    /// End; asked again: at once.
+    Stop,
+}
+
+/// Reconciles until it is asked to stop, or another process took over.
+///
+/// # Errors
+/// If the state cannot be opened or written, the source makes no sense, or another process took over.
+pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<(), EngineError> {
+    let live = Live::open(&options.state, options.cache.as_deref()).await?;
+    let mut signals = signals;
+    let live = match standby(live, &mut signals).await? {
+        Some(live) => live,
+        None => return Ok(()),
+    };
+    let source = Source::open(options.source.clone(), options.rescan).map_err(|fault| EngineError::of(ErrorKind::Usage, fault))?;
+    let mut reconciler = Reconciler {
+        before: live.reported().await?,
+        live,
+        source,
+        desk: Desk::default(),
+        queue: Queue::default(),
+        work: Work::new(options.parallel),
+        admissions: JoinSet::new(),
+        heard: 0,
+        trouble: None,
+        watching: None,
+        refused: Vec::new(),
+        revision: None,
+        options,
+    };
+    reconciler.announce().await?;
+    let ended = reconciler.until_stopped(&mut signals).await;
+    reconciler.end(signals).await;
+    ended
+}
+
+/// Waits until no other process reconciles on this state. `None`: it was asked to stop before.
+async fn standby(mut live: Live, signals: &mut mpsc::Receiver<Signal>) -> Result<Option<Live>, EngineError> {
+    let mut told = None;
+    loop {
+        match live.lead().await? {
+            None => return Ok(Some(live)),
+            Some(holder) if told.as_ref() == Some(&holder) => {}
+            Some(holder) => {
+                tracing::info!("standing by: {holder} reconciles on this state");
+                told = Some(holder);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STANDBY) => {}
+            signal = signals.recv() => match signal {
+                Some(Signal::Reload) => {}
+                Some(Signal::Stop) | None => {
+                    live.close().await;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+struct Reconciler {
+    options: Options,
+    live: Live,
+    source: Source,
+    desk: Desk,
+    queue: Queue,
+    work: Work,
+    admissions: JoinSet<Admitted>,
+    /// What an earlier process said of syncs, until it is said anew.
+    before: BTreeMap<String, Vec<berqenas_core::agenda::Condition>>,
+    /// Up to where it was heard what other processes did.
+    heard: i64,
+    /// Why the source cannot be read.
+    trouble: Option<Trouble>,
+    /// Why changes of it may be seen late.
+    watching: Option<String>,
+    /// The faults of which somebody was told.
+    refused: Vec<SpecFault>,
+    revision: Option<String>,
+}
+
+impl Reconciler {
+    async fn announce(&mut self) -> Result<(), EngineError> {
+        tracing::info!(source = self.source.shown(), state = %self.options.state.display(), parallel = self.options.parallel, "reconciling");
+        self.heartbeat(false).await
+    }
+
+    async fn heartbeat(&mut self, stops: bool) -> Result<(), EngineError> {
+        let trouble = self.trouble.as_ref().map(|trouble| trouble.message.as_str());
+        self.live.seen(self.source.shown(), self.revision.as_deref(), trouble.or(self.watching.as_deref()), stops).await
+    }
+
+    async fn until_stopped(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Result<(), EngineError> {
+        let mut others = tokio::time::interval(OTHERS);
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        for interval in [&mut others, &mut heartbeat] {
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        self.reload().await?;
+        loop {
+            self.begin_due().await?;
+            tokio::select! {
+                () = self.source.changed() => self.reload().await?,
+                Some(ended) = self.work.ended() => self.ended(ended).await?,
+                Some(Ok(admitted)) = self.admissions.join_next() => {
+                    if self.live.admitted(admitted) {
+                        self.reload().await?;
+                    }
+                }
+                // By the clock of people, which may be set: it is looked at anew at each of these.
+                () = pause(self.queue.next_time()) => {}
+                _ = others.tick() => self.hear_others().await?,
+                _ = heartbeat.tick() => self.heartbeat(false).await?,
+                signal = signals.recv() => match signal {
+                    Some(Signal::Reload) => {
+                        tracing::info!("reading the source, as asked");
+                        self.source.poll_now();
+                        self.reload().await?;
+                    }
+                    Some(Signal::Stop) | None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Reads the source again, and puts in force what is good.
+    async fn reload(&mut self) -> Result<(), EngineError> {
+        let read = match self.source.place() {
+            Ok(place) => {
+                let live = &mut self.live;
+                let reload = tokio::task::block_in_place(|| live.reload(&place.folder, place.revision.as_deref()));
+                reload.map(|reload| (reload, place.revision)).map_err(|fault| {
+                    let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
+                    Trouble { reason: "SourceFailed", message: format!("{fault}{causes}") }
+                })
+            }
+            Err(trouble) => Err(trouble),
+        };
+        self.watching = {
+            let components: Vec<PathBuf> = self.live.components().collect();
+            self.source.watch(&mut components.into_iter())
+        };
+        let before = self.trouble.take();
+        let (mut touched, revision) = match read {
+            Ok((reload, revision)) => (self.take_in(reload).await?, revision),
+            Err(trouble) => {
+                if before.as_ref() != Some(&trouble) && trouble.reason != "SourceNotRead" {
+                    tracing::warn!("{}; what was read last stays in force", trouble.message);
+                }
+                self.trouble = Some(trouble);
+                (Vec::new(), self.revision.clone())
+            }
+        };
+        if before != self.trouble || revision != self.revision {
+            if let (Some(revision), true) = (&revision, revision != self.revision) {
+                tracing::info!(revision, "a new commit is live");
+            }
+            self.revision = revision;
+            self.heartbeat(false).await?;
+            touched = self.live.syncs().keys().cloned().collect();
+        }
+        self.look_at(touched).await
+    }
+
+    /// What a reload changed, told and noted. Answers the syncs that it touches.
+    async fn take_in(&mut self, reload: crate::engine::live::Reload) -> Result<Vec<String>, EngineError> {
+        for admission in reload.admit {
+            self.admissions.spawn(admission.decide());
+        }
+        for name in &reload.removed {
+            tracing::info!(sync = name, "the spec is gone: the sync stops, its rows stay as they are");
+            self.desk.forget(name);
+            self.queue.forget(name);
+        }
+        for name in &reload.changed {
+            if let Some(sync) = self.live.syncs().get(name) {
+                tracing::info!(sync = name, generation = sync.spec.spec.generation.get(..12), "the spec is in force");
+            }
+        }
+        for name in &reload.judged {
+            for fault in self.live.syncs().get(name).into_iter().flat_map(|sync| &sync.faults) {
+                tracing::warn!(sync = name, "{fault}; the last good spec stays in force");
+            }
+        }
+        if self.refused != self.live.refused() {
+            for fault in self.live.refused().iter().filter(|fault| !self.refused.contains(fault)) {
+                tracing::warn!("{fault}; it is not in force");
+            }
+            self.refused = self.live.refused().to_vec();
+        }
+        let mut touched: Vec<String> = reload.changed.iter().chain(&reload.judged).cloned().collect();
+        if !reload.changed.is_empty() || !reload.removed.is_empty() {
+            let generations = self.live.syncs().values().map(|sync| sync.spec.spec.generation.as_str());
+            touched.extend(self.desk.nudge(&generations.collect::<String>()));
+            for name in reload.changed.iter().chain(&reload.removed) {
+                touched.extend(self.desk.waiting_for(name, self.live.syncs()));
+            }
+        }
+        if !reload.removed.is_empty() {
+            self.live.report(&BTreeMap::new(), &reload.removed).await?;
+        }
+        Ok(touched)
+    }
+
+    /// Learns how syncs are by now, decides about each, and says so.
+    async fn look_at(&mut self, mut names: Vec<String>) -> Result<(), EngineError> {
+        names.sort();
+        names.dedup();
+        for (name, gathered) in self.live.facts(&names).await? {
+            let before = self.before.remove(&name);
+            self.desk.learn(name, gathered, before);
+        }
+        for name in &names {
+            self.decide(name);
+        }
+        self.judge(&names).await
+    }
+
+    /// Puts a sync where its next step has it.
+    fn decide(&mut self, name: &str) {
+        let Some(sync) = self.live.syncs().get(name) else { return };
+        match self.desk.turn(sync, self.live.syncs(), Timestamp::now()) {
+            Turn::Run(..) => self.queue.ready(name),
+            Turn::Look(time) => self.queue.at(name, time),
+            Turn::Wait => self.queue.forget(name),
+        }
+    }
+
+    async fn judge(&mut self, names: &[String]) -> Result<(), EngineError> {
+        let now = Timestamp::now();
+        let mut said = BTreeMap::new();
+        for name in names {
+            let Some(sync) = self.live.syncs().get(name) else { continue };
+            if let Some(conditions) = self.desk.judge(sync, self.live.syncs(), self.trouble.as_ref(), now) {
+                said.insert(name.clone(), conditions);
+            }
+        }
+        if said.is_empty() { Ok(()) } else { self.live.report(&said, &[]).await }
+    }
+
+    /// Looks at whoever's time has come, and begins runs while there is room.
+    async fn begin_due(&mut self) -> Result<(), EngineError> {
+        let mut elsewhere = Vec::new();
+        while let Some(name) = self.queue.due(Timestamp::now()) {
+            if self.desk.runs_elsewhere(&name) {
+                elsewhere.push(name);
+            } else {
+                self.decide(&name);
+            }
+        }
+        if !elsewhere.is_empty() {
+            self.look_at(elsewhere).await?;
+        }
+        let mut begun = Vec::new();
+        while self.work.has_room() {
+            let Some(name) = self.queue.next_ready() else { break };
+            let Some(sync) = self.live.syncs().get(&name) else { continue };
+            // Once more: its turn may have come long after it was put in.
+            let Turn::Run(pass, why) = self.desk.turn(sync, self.live.syncs(), Timestamp::now()) else {
+                self.decide(&name);
+                continue;
+            };
+            self.work.begin(self.live.engine(), sync, pass, why);
+            if let Some(entry) = self.desk.get_mut(&name) {
+                entry.runs_here = true;
+            }
+            begun.push(name);
+        }
+        Ok(())
+    }
+
+    /// A run has ended: whoever waited for it, or for its place, may go on.
+    async fn ended(&mut self, (name, result): work::Ended) -> Result<(), EngineError> {
+        if let Some(entry) = self.desk.get_mut(&name) {
+            entry.runs_here = false;
+        }
+        let could_begin = !matches!(&result, Err(fault) if fault.kind() == ErrorKind::Busy);
+        if !could_begin || result.is_err() {
+            // Forgotten as soon as something durable says more of it.
+            self.desk.false_start(&name, Timestamp::now());
+        }
+        let mut touched: Vec<String> = self.desk.waiting_for(&name, self.live.syncs()).collect();
+        touched.push(name);
+        self.look_at(touched).await
+    }
+
+    /// Looks what other processes did: people who ask for something, runs from the command line.
+    async fn hear_others(&mut self) -> Result<(), EngineError> {
+        let (number, mut changed) = self.live.changed_since(self.heard).await?;
+        self.heard = number;
+        let waiting: Vec<String> = changed.iter().flat_map(|name| self.desk.waiting_for(name, self.live.syncs())).collect();
+        changed.extend(waiting);
+        changed.retain(|name| self.live.syncs().contains_key(name));
+        if changed.is_empty() { Ok(()) } else { self.look_at(changed).await }
+    }
+
+    /// Has the runs under way come to an end, and says that nobody reconciles any more.
+    async fn end(mut self, signals: mpsc::Receiver<Signal>) {
+        tracing::info!(runs = self.work.under_way(), "ending");
+        self.admissions.abort_all();
+        self.work.wind_down(signals, self.options.grace).await;
+        if let Err(fault) = self.heartbeat(true).await {
+            tracing::warn!("the end could not be recorded: {fault}");
+        }
+        self.live.close().await;
+        tracing::info!(ready = self.desk.ready(), "ended");
+    }
+}
+
+/// Waits until a time of people's clock; without one, for ever.
+async fn pause(until: Option<Timestamp>) {
+    match until {
+        None => std::future::pending().await,
+        Some(until) => {
+            let wait = until.duration_since(Timestamp::now());
+            tokio::time::sleep(Duration::try_from(wait).unwrap_or(Duration::ZERO)).await;
+        }
+    }
+}

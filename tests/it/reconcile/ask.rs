@@ -1,0 +1,93 @@
+//! What people ask of a running reconciler: runs, suspensions, modes, windows, dependencies.
+
+use berqenas_core::value::Side;
+
+use super::{FILES, customer, every_second, has, runs};
+use crate::support::{
+    process::{berqenas, dumps},
+    reconciler::Reconciler,
+    world::World,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_asked_for_is_made_once_for_each_token() {
+    let world = World::customers(FILES, "").await;
+    berqenas(&world, &["sync", "reconcile", "test", "--token", "monday"]).exits(0).tells(&["no reconciler runs"]);
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    assert_eq!(runs(&world).await.len(), 1, "it runs on demand only, and was asked once");
+    customer(&world, "a").await;
+    let again = berqenas(&world, &["sync", "reconcile", "test", "--token", "monday", "--wait", "--json"]).exits(0).json();
+    assert_eq!(again["attempt"]["token"], "monday");
+    assert_eq!(has(&world, "a").await, None, "the same token is the same request");
+    berqenas(&world, &["sync", "reconcile", "test", "--full-sync", "--wait"]).exits(0).shows(&["test ran, and ended well"]);
+    has(&world, "a").await.expect("the run is over");
+    reconciler.stop();
+    let runs = runs(&world).await;
+    assert_eq!(runs.iter().map(|run| run.trigger.as_str()).collect::<Vec<_>>(), ["request", "request"]);
+    assert_eq!(runs[1].mode, berqenas::state::RunMode::Full);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_suspended_does_not_run_and_says_who_holds_it() {
+    let world = every_second().await;
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    berqenas(&world, &["sync", "suspend", "test", "--reason", "stocktaking"]).exits(0).shows(&["test is suspended"]);
+    reconciler.condition("test", "Suspended", "True", "SuspendedByPerson").await;
+    // Whoever asks.
+    berqenas(&world, &["sync", "bidirectional", "test"]).exits(4).tells(&["is suspended", "stocktaking", "sync resume test"]);
+    customer(&world, "a").await;
+    let before = runs(&world).await.len();
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert!(runs(&world).await.len() <= before + 1, "one may have been under way");
+    assert_eq!(has(&world, "a").await, None);
+    // The spec suspends it too: it takes both to let go.
+    let spec = world.folder().join("specs/test.yaml");
+    let text = std::fs::read_to_string(&spec).unwrap();
+    std::fs::write(&spec, format!("{text}suspend: true\n")).unwrap();
+    reconciler.condition("test", "Suspended", "True", "SuspendedBySpecAndPerson").await;
+    berqenas(&world, &["sync", "resume", "test"]).exits(0).shows(&["Its spec still says suspend: true"]);
+    reconciler.condition("test", "Suspended", "True", "SuspendedBySpec").await;
+    std::fs::write(&spec, text).unwrap();
+    reconciler.until("it runs again", async || has(&world, "a").await).await;
+    reconciler.condition("test", "Suspended", "False", "Active").await;
+    berqenas(&world, &["sync", "suspend", "test", "--for", "1s"]).exits(0);
+    customer(&world, "b").await;
+    reconciler.until("its time is over", async || has(&world, "b").await).await;
+    reconciler.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_observes_reports_drift_and_writes_to_neither_side() {
+    let world = World::customers(FILES, "interval: 1s\njitter: 0s\nmode: observe").await;
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Drifted", "False", "InStep").await;
+    customer(&world, "a").await;
+    customer(&world, "b").await;
+    let before = dumps(&world).await;
+    let status = reconciler.condition("test", "Drifted", "True", "RowsDiffer").await;
+    let drifted = status.conditions.iter().find(|condition| condition.reason == "RowsDiffer").unwrap();
+    assert!(drifted.message.starts_with("2 rows differed"), "{}", drifted.message);
+    world.sql(Side::Cloud, "DELETE FROM customers").await;
+    reconciler.condition("test", "Drifted", "False", "InStep").await;
+    reconciler.stop();
+    assert_ne!(dumps(&world).await, before, "a user wrote, nobody else");
+    assert!(runs(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_runs_in_a_closed_window_or_before_what_it_depends_on() {
+    let world = World::customers(FILES, "interval: 1s\nwindows: [{kind: deny, cron: '* * * * *', duration: 5m}]").await;
+    world.spec_named("second", 2, "interval: 1s\ndepends_on: [test]\ntables: [missing]");
+    customer(&world, "a").await;
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Reconciling", "False", "WindowClosed").await;
+    let status = reconciler.condition("second", "Reconciling", "False", "DependencyNotReady").await;
+    assert_eq!(status.waits.as_deref(), Some("when test is ready"));
+    assert!(runs(&world).await.is_empty());
+    // A person on the command line is not held.
+    berqenas(&world, &["sync", "bidirectional", "test"]).exits(0);
+    reconciler.until("what it waited for is ready", async || runs(&world).await.iter().any(|run| run.sync == "second").then_some(())).await;
+    reconciler.stop();
+}

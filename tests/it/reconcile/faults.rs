@@ -1,0 +1,40 @@
+//! Faults while it runs: each is told, retried, and over when its cause is.
+
+use std::fs;
+
+use super::{customer, every_second, has, never_two_at_once, runs};
+use crate::support::reconciler::Reconciler;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_tried_again_until_it_is_back() {
+    let world = every_second().await;
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    let (file, away) = (world.folder().join("local.db"), world.folder().join("away.db"));
+    fs::rename(&file, &away).unwrap();
+    customer(&world, "a").await;
+    let status = reconciler.condition("test", "Ready", "False", "ConnectFailed").await;
+    assert!(status.conditions.iter().any(|condition| condition.reason == "WaitingToRetry"), "{status:?}");
+    fs::rename(&away, &file).unwrap();
+    reconciler.until("a retry", async || has(&world, "a").await).await;
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    reconciler.stop();
+    let runs = runs(&world).await;
+    never_two_at_once(&runs);
+    assert!(runs.iter().any(|run| run.trigger == "retry"), "{runs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_fails_holds_up_no_other() {
+    let world = every_second().await;
+    for number in 2..=9 {
+        world.spec_named(&format!("bad{number}"), number, &format!("interval: 1s\ntables: [missing{number}]"));
+    }
+    let reconciler = Reconciler::start(&world, &["--parallel", "1"]);
+    reconciler.condition("bad9", "Ready", "False", "RunFailed").await;
+    for id in ["a", "b", "c"] {
+        customer(&world, id).await;
+        reconciler.until(id, async || has(&world, id).await).await;
+    }
+    reconciler.stop();
+}
