@@ -10,7 +10,12 @@ use crate::{
 };
 
 /// Every example, with the test that runs it against real databases.
-const EXAMPLES: [(&str, &str); 2] = [("northwind", "tests/it/northwind.rs"), ("office-shop", "tests/it/examples.rs")];
+const EXAMPLES: [(&str, &str); 4] = [
+    ("deploy", "tests/it/examples.rs"),
+    ("gitops", "tests/it/docs.rs"),
+    ("northwind", "tests/it/northwind.rs"),
+    ("office-shop", "tests/it/examples.rs"),
+];
 
 #[test]
 fn every_example_is_run() {
@@ -69,6 +74,30 @@ async fn the_office_and_its_shop_on_every_pair_of_engines_it_is_made_for() {
     for kinds in PAIRS.into_iter().filter(|kinds| kinds.local == Kind::Sqlite) {
         office_shop(kinds).await;
     }
+}
+
+/// What examples/deploy starts is a command line that the program takes, and systemd waits longer than the program does.
+#[test]
+fn the_command_lines_of_deployments_are_good() {
+    let text = |file: &str| fs::read_to_string(root().join("examples/deploy").join(file)).unwrap();
+    let unit = text("berqenas.service");
+    let value =
+        |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{key} is not in the unit")).to_owned();
+    let line = value("ExecStart=");
+    let taken = berqenas::cli::command().try_get_matches_from(line.split(' '));
+    assert!(taken.is_ok(), "{line}: {taken:?}");
+    let grace = line.split("--grace ").nth(1).and_then(|rest| rest.split('s').next()).and_then(|grace| grace.parse::<u32>().ok()).unwrap();
+    let patience: u32 = value("TimeoutStopSec=").trim_end_matches('s').parse().unwrap();
+    assert!(patience > grace + 5, "systemd would kill it before it gives up by itself");
+    let image = text("Dockerfile");
+    for variable in
+        image.split_whitespace().filter_map(|word| word.split_once('=').map(|(name, _)| name)).filter(|name| name.starts_with("BERQENAS_"))
+    {
+        let known = ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_CACHE", "BERQENAS_LOG_FORMAT"];
+        assert!(known.contains(&variable), "{variable} means nothing to the program");
+    }
+    let (entry, command) = (image.contains("ENTRYPOINT [\"berqenas\"]"), image.contains("CMD [\"run\"]"));
+    assert!(entry && command && berqenas::cli::command().try_get_matches_from(["berqenas", "run"]).is_ok());
 }
 
 #[test]

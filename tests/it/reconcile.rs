@@ -4,6 +4,8 @@ mod ask;
 mod edits;
 mod ends;
 mod faults;
+mod git;
+mod storm;
 
 use berqenas_core::value::{Pair, Side};
 

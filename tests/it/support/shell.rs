@@ -21,6 +21,20 @@ pub(crate) struct Answer {
     pub(crate) code: i32,
 }
 
+impl Drop for Shell {
+    /// Ends what a document had started in the background, and not come to end: it left its number in a file.
+    fn drop(&mut self) {
+        let files = std::fs::read_dir(self.folder()).unwrap().map(|entry| entry.unwrap().path());
+        for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "pid")) {
+            let id = std::fs::read_to_string(file).unwrap();
+            let program = format!("/proc/{}/exe", id.trim());
+            if std::fs::read_link(program).is_ok_and(|program| program.ends_with("berqenas")) {
+                let _ = Command::new("kill").args(["-9", id.trim()]).status();
+            }
+        }
+    }
+}
+
 impl Shell {
     /// A shell in an empty folder.
     pub(crate) fn new() -> Shell {
@@ -78,7 +92,7 @@ impl Shell {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(std::iter::once(program.parent().unwrap().to_owned()).chain(std::env::split_paths(&path))).unwrap();
         let mut command = Command::new("/bin/sh");
-        for name in ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_LOG", "NO_COLOR"] {
+        for name in ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_LOG", "BERQENAS_LOG_FORMAT", "NO_COLOR"] {
             command.env_remove(name);
         }
         let script = format!("exec 2>&1\n(exit {})\n{line}", self.last);

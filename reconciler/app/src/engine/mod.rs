@@ -91,10 +91,6 @@ pub fn schema() -> serde_json::Value {
     berqenas_core::spec::schema()
 }
 
-fn unreadable(fault: specs::LoadError) -> EngineError {
-    EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
-}
-
 /// The file that holds the state.
 ///
 /// # Errors
@@ -104,6 +100,10 @@ pub fn state_path(options: &EngineOptions) -> Result<PathBuf> {
         Some(url) => Ok(State::path_of(url)?),
         None => Ok(beside(&options.specs).join("berqenas.db")),
     }
+}
+
+fn unreadable(fault: specs::LoadError) -> EngineError {
+    EngineError::of(ErrorKind::InvalidSpec, fault).hint("name the folder of your specs with --specs or BERQENAS_SPECS")
 }
 
 fn spec_fault(fault: &berqenas_core::spec::Fault) -> SpecFault {

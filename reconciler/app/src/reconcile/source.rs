@@ -42,13 +42,17 @@ pub(super) struct Trouble {
 
 /// A source that is followed.
 pub(super) struct Source {
-    watch: FolderWatch,
-    git: Option<Polled>,
-    folder: PathBuf,
+    followed: Followed,
     shown: String,
     /// However many hints come, or do not: it is read again by then.
     rescan: Duration,
     rescan_at: Instant,
+}
+
+enum Followed {
+    Folder { watch: FolderWatch, folder: PathBuf },
+    // A working tree of ours: what somebody else does to it is not asked for.
+    Git(Polled),
 }
 
 /// A repository that a task of its own polls: a network may take its time, and nobody waits for it.
@@ -110,19 +114,17 @@ impl Source {
     /// # Errors
     /// If what is said of a repository makes no sense.
     pub(super) fn open(options: SourceOptions, rescan: Duration) -> Result<Source, GitError> {
-        let (folder, shown, git) = match options {
-            SourceOptions::Folder(folder) => (folder.clone(), folder.display().to_string(), None),
+        let (shown, followed) = match options {
+            SourceOptions::Folder(folder) => (folder.display().to_string(), Followed::Folder { watch: FolderWatch::new(&folder), folder }),
             SourceOptions::Git(options) => {
-                let folder = options.checkout.join(&options.path);
                 let branch = options.branch.as_ref().map_or(String::new(), |branch| format!(" ({branch})"));
                 let source = GitSource::new(options)?;
                 let shown = format!("{}{branch}", source.shown());
                 let polled = Polled::begin(source, &shown);
-                (folder, shown, Some(polled))
+                (shown, Followed::Git(polled))
             }
         };
-        let watch = FolderWatch::new(&folder);
-        Ok(Source { watch, git, folder, shown, rescan, rescan_at: Instant::now() })
+        Ok(Source { followed, shown, rescan, rescan_at: Instant::now() + rescan })
     }
 
     /// The source as people know it, without secrets.
@@ -133,14 +135,14 @@ impl Source {
     /// Waits until specs may have changed, or were not looked at for long.
     pub(super) async fn changed(&mut self) {
         let hint = async {
-            match &mut self.git {
-                // A working tree of ours: what somebody else does to it is not asked for. Its task ends with this.
-                Some(polled) => {
+            match &mut self.followed {
+                // Its task ends with this.
+                Followed::Git(polled) => {
                     if polled.found.changed().await.is_err() {
                         std::future::pending::<()>().await;
                     }
                 }
-                None => self.watch.changed().await,
+                Followed::Folder { watch, .. } => watch.changed().await,
             }
         };
         tokio::select! {
@@ -152,26 +154,28 @@ impl Source {
     /// Where specs are to be read.
     pub(super) fn place(&mut self) -> Result<Place, Trouble> {
         self.rescan_at = Instant::now() + self.rescan;
-        match &mut self.git {
-            Some(polled) => polled.found.borrow_and_update().clone(),
-            None => Ok(Place { folder: self.folder.clone(), revision: None }),
+        match &mut self.followed {
+            Followed::Git(polled) => polled.found.borrow_and_update().clone(),
+            Followed::Folder { folder, .. } => Ok(Place { folder: folder.clone(), revision: None }),
         }
     }
 
     /// Has the source looked at now.
     pub(super) fn poll_now(&mut self) {
         self.rescan_at = Instant::now();
-        if let Some(polled) = &self.git {
+        if let Followed::Git(polled) = &self.followed {
             polled.poll_now.notify_one();
         }
     }
 
     /// Watches what the folder looks like by now, and the files that specs name. Why hints may be missing, if they may.
     pub(super) fn watch(&mut self, more: &mut dyn Iterator<Item = PathBuf>) -> Option<String> {
-        if self.git.is_some() {
-            return None;
+        match &mut self.followed {
+            Followed::Git(_) => None,
+            Followed::Folder { watch, .. } => {
+                watch.refresh(more);
+                watch.trouble()
+            }
         }
-        self.watch.refresh(more);
-        self.watch.trouble()
     }
 }
