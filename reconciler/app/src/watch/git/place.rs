@@ -17,6 +17,8 @@ use tokio::time::{Instant, sleep};
 use super::{GitError, location::Location};
 
 const RECORD: &str = "checkout.json";
+/// By which whoever would edit a file in the tree knows better: it holds the URL as it may be shown.
+const MARKER: &str = ".berqenas-checkout";
 const TRACKED: &str = "tracked";
 const LOCK: &str = "lock";
 const REPOSITORY: &str = "repository";
@@ -77,6 +79,8 @@ impl Place {
         let specs = if location.path().is_empty() { tree } else { tree.join(location.path()) };
         let place = Place { folder, specs, lock, record };
         place.write(RECORD, &place.record_bytes()?)?;
+        // After the record, by which the folder is known to be ours.
+        place.write(MARKER, format!("{}\n", location.shown()).as_bytes())?;
         Ok(place)
     }
 
