@@ -1,5 +1,6 @@
 //! `berqenas run`: the real process, real files, real databases.
 
+mod alerts;
 mod ask;
 mod edits;
 mod ends;

@@ -114,7 +114,8 @@ pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
             Err(more) => faults.extend(more),
         }
     }
-    let clashes = spec::check_set(&placed);
+    let mut clashes = spec::check_set(&placed);
+    clashes.extend(spec::check_dependencies(&placed));
     // Which of two that clash is meant cannot be told: neither runs.
     let clashing: HashSet<usize> = clashes.iter().flat_map(|clash| clash.specs).collect();
     faults.extend(clashes.into_iter().map(|clash| clash.fault));

@@ -68,3 +68,28 @@ async fn a_variable_that_is_not_set() {
     check(&world, SYNC, Expected { code: 1, parts: &["the local side", "the environment variable BERQENAS_TEST_NOT_SET is not set"] })
         .await;
 }
+
+#[tokio::test]
+async fn a_sync_that_waits_for_what_is_not_there_or_for_itself() {
+    let world = world(USUAL).await;
+    let second = |text: &str, on: &str| {
+        format!("---\n{}\ndepends_on: [{on}]\n", text.replace("name: test", "name: later").replace("id: 1", "id: 2"))
+    };
+    // The tables of the second are others: two syncs may not have the same.
+    let second = |text: &str, on: &str| second(text, on).replace("tables: [customers]", "tables: [orders]");
+    edit_spec(&world, |text| format!("{text}\ndepends_on: [latr]\n{}", second(&text, "test")));
+    check(
+        &world,
+        SYNC,
+        Expected { code: 2, parts: &["\"test\" depends on \"latr\"", "no such sync", "did you mean \"later\"?", "test.yaml:"] },
+    )
+    .await;
+    berqenas(&world, &["validate"]).exits(2).shows(&["1 fault", "\"test\" depends on \"latr\""]);
+    edit_spec(&world, |text| text.replace("[latr]", "[later]"));
+    let ring = ["syncs wait for each other: test → later → test", "take one of these dependencies out"];
+    check(&world, SYNC, Expected { code: 2, parts: &ring }).await;
+    check(&world, &["plan", "later"], Expected { code: 2, parts: &ring }).await;
+    berqenas(&world, &["validate"]).exits(2).shows(&ring);
+    edit_spec(&world, |text| text.replace("depends_on: [later]\n", ""));
+    berqenas(&world, &["validate"]).exits(0);
+}

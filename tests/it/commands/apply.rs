@@ -160,12 +160,20 @@ async fn deletes_beyond_the_limit_are_held_until_a_plan_of_them_is_applied() {
     berqenas(&world, &["sync", "bidirectional", "test", "--full-sync"]).exits(0);
     world.sql(Side::Cloud, "DELETE FROM orders").await;
     let held = berqenas(&world, &["sync", "bidirectional", "test", "--full-sync"]).exits(4);
-    expect(&world, "held", &held.tells(&["2 of 2 rows would be deleted for good, more than 10 %", "berqenas apply FILE"]));
+    expect(&world, "held", &held.tells(&["2 of 2 rows would be deleted for good, more than max_delete_percent (10 %)"]));
     let held = berqenas(&world, &["sync", "bidirectional", "test", "--full-sync", "--json"]).exits(4).json();
     assert_eq!(held["error"]["kind"], "held");
     assert_eq!(world.lines(Side::Local, "SELECT count(*) FROM orders").await, ["2"]);
-    berqenas(&world, &["plan", "test", "--full-sync", "--out", "plan.json"]).exits(0).shows(&["held: orders: 2 of 2 rows"]);
-    berqenas(&world, &APPLY).exits(0);
+    let hint = held["error"]["hints"][0].as_str().unwrap();
+    let id = hint.split("berqenas apply ").nth(1).and_then(|rest| rest.split('`').next()).unwrap().to_owned();
+    berqenas(&world, &["plan", "test", "--full-sync"]).exits(0).shows(&["held: orders: 2 of 2 rows"]);
+    assert_eq!(berqenas(&world, &["plan", "test", "--full-sync", "--json"]).exits(0).json()["plan_id"], *id);
+    // A file of that name comes first.
+    std::fs::write(world.folder().join(&id), "no plan").unwrap();
+    berqenas(&world, &["apply", &id]).exits(2).tells(&["is no saved plan"]);
+    std::fs::remove_file(world.folder().join(&id)).unwrap();
+    berqenas(&world, &["apply", &id]).exits(0);
     world.both("SELECT count(*) FROM orders", &["0"]).await;
+    berqenas(&world, &["apply", "0123456789abcdef"]).exits(2).tells(&["no plan 0123456789abcdef is kept", &id]);
     world.quiet().await;
 }

@@ -91,3 +91,39 @@ async fn nothing_runs_in_a_closed_window_or_before_what_it_depends_on() {
     reconciler.until("what it waited for is ready", async || runs(&world).await.iter().any(|run| run.sync == "second").then_some(())).await;
     reconciler.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_plans_keeps_a_plan_for_a_person_to_apply() {
+    let world = World::customers(FILES, "interval: 1s\njitter: 0s\nmode: plan").await;
+    customer(&world, "a").await;
+    let reconciler = Reconciler::start(&world, &[]);
+    let status = reconciler.status("test", "a plan that waits", |status| status.plan.is_some()).await;
+    assert_eq!(has(&world, "a").await, None);
+    let id = status.plan.unwrap()["plan_id"].as_str().unwrap().to_owned();
+    berqenas(&world, &["sync", "status", "test"]).exits(0).shows(&[&format!("A plan waits for approval: `berqenas apply {id}`")]);
+    berqenas(&world, &["apply", &id]).exits(0);
+    has(&world, "a").await.expect("it was approved");
+    reconciler.status("test", "no plan that waits", |status| status.plan.is_none()).await;
+    reconciler.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_changes_too_much_is_held_until_it_is_approved_by_its_plan() {
+    let world = World::customers(FILES, "interval: 1s\njitter: 0s\noverlap: 0s\nmax_change_percent: 50").await;
+    for id in ["a", "b", "c"] {
+        customer(&world, id).await;
+    }
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.until("the first copy is not held", async || has(&world, "c").await).await;
+    world.sql(Side::Cloud, "UPDATE customers SET city = 'Bursa'").await;
+    let status = reconciler.status("test", "a run that is held", |status| status.plan.is_some()).await;
+    assert!(status.conditions.iter().any(|condition| condition.reason == "Held"), "{status:?}");
+    let cities = "SELECT count(*) FROM customers WHERE city = 'Bursa'";
+    assert_eq!(world.lines(Side::Local, cities).await, ["0"]);
+    // Whoever approves and the next look may meet: then the plan is stale, or the sync busy, and is asked for again.
+    let id = status.plan.unwrap()["plan_id"].as_str().unwrap().to_owned();
+    reconciler.until("the approval", async || (berqenas(&world, &["apply", &id]).code == Some(0)).then_some(())).await;
+    world.both(cities, &["3"]).await;
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    reconciler.stop();
+}

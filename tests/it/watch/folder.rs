@@ -495,6 +495,12 @@ async fn what_changes_between_a_reading_and_its_refresh_is_not_lost() {
     )
     .await;
     check_between(
+        "a folder that goes",
+        |outer| append(&outer.join("specs/a.yaml")),
+        |outer| fs::remove_dir_all(outer.join("specs/more")).unwrap(),
+    )
+    .await;
+    check_between(
         "a link that goes before anybody knew of it",
         |outer| {
             fs::create_dir(outer.join("aside")).unwrap();

@@ -58,6 +58,9 @@ pub(super) fn render(report: &StatusReport, look: &Look) -> String {
         (report.pending, "Rows left for the next run"),
     ];
     let waiting = waiting.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{what}: {number}"));
+    let plan = report.plan.as_ref().and_then(|plan| plan.get("plan_id")).and_then(serde_json::Value::as_str);
+    let plan = plan.map(|id| format!("A plan waits for approval: `berqenas apply {id}`"));
+    let waiting = waiting.chain(plan);
     let warnings = report.warnings.iter().map(|warning| format!("{} {warning}", look.paint.yellow("warning:")));
     let attention: Vec<String> = waiting.chain(warnings).collect();
     if !attention.is_empty() {

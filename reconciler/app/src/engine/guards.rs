@@ -6,7 +6,7 @@ use berqenas_core::{
     spec::SyncSpec,
 };
 
-use super::reading::RunContext;
+use super::{outcome::KeptPlan, reading::RunContext};
 use crate::error::{EngineError, ErrorKind};
 
 /// A run that would change too much.
@@ -17,11 +17,35 @@ pub(super) struct TooMuch {
     pub(super) sync: String,
     /// Table by table, how much, and the limit.
     pub(super) held: Vec<String>,
+    /// What becomes of it once a person has looked: `None` until it is kept.
+    pub(super) kept: Option<Kept>,
+}
+
+/// The plan of what is held, or why it could not be kept.
+pub(super) type Kept = Result<KeptPlan, String>;
+
+/// What to do about rows that are held.
+pub(super) fn remedy(sync: &str, kept: Option<&Kept>) -> String {
+    match kept {
+        Some(Ok(plan)) => {
+            let id = &plan.plan_id;
+            format!(
+                "`berqenas plan {sync}` shows what it would do; `berqenas apply {id}` approves the plan that is kept, and does it; or set a higher limit in the spec"
+            )
+        }
+        Some(Err(why)) => format!(
+            "a plan of it could not be kept ({why}): make one with `berqenas plan {sync} --out FILE` and, if it is right, `berqenas apply FILE`"
+        ),
+        None => format!(
+            "look at it with `berqenas plan {sync} --full-sync --out FILE` and, if it is right, `berqenas apply FILE`; or set a higher limit in the spec"
+        ),
+    }
 }
 
 impl From<TooMuch> for EngineError {
     fn from(fault: TooMuch) -> EngineError {
-        EngineError::of(ErrorKind::Held, fault)
+        let hint = remedy(&fault.sync, fault.kept.as_ref());
+        EngineError::of(ErrorKind::Held, fault).hint(hint)
     }
 }
 
@@ -80,7 +104,7 @@ impl ChangeCount {
     pub(super) fn hold(&self, spec: &SyncSpec) -> Result<(), EngineError> {
         match self.too_much(spec) {
             None => Ok(()),
-            Some(held) => Err(TooMuch { sync: spec.name.clone(), held: vec![format!("table {}: {held}", self.table)] }.into()),
+            Some(held) => Err(TooMuch { sync: spec.name.clone(), held: vec![format!("table {}: {held}", self.table)], kept: None }.into()),
         }
     }
 

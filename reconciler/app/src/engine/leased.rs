@@ -18,13 +18,13 @@ use tracing::Instrument as _;
 use super::{
     Engine, Result,
     environment::Environment,
-    guards::TooMuch,
+    guards::{self, Kept, TooMuch},
     inspect,
     outcome::{Named, SyncOutcome, SyncReport, TableResult},
     planfile::PlanFile,
-    planner,
-    reading::{RunContext, read_sides},
-    request::{Progress, Stop, SyncRequest},
+    planner::{self, Sinks},
+    reading::{Readings, RunContext, read_sides},
+    request::{Cause, PlanRequest, Progress, Silent, Stop, SyncRequest},
     run::Run,
     session::{Deciding, Narrowing, Session},
     standing::{self, Found},
@@ -86,6 +86,14 @@ impl Work<'_> {
         match self {
             Work::Sync(request) => request.cause.as_str(),
             Work::Apply(_) => "plan",
+        }
+    }
+
+    /// Whether a person waits for it at a terminal.
+    fn is_typed(&self) -> bool {
+        match self {
+            Work::Sync(request) => request.cause == Cause::Command,
+            Work::Apply(_) => true,
         }
     }
 
@@ -161,27 +169,31 @@ pub(super) async fn run(
     } else {
         leased.conclude(&mut lease, &result).await
     };
-    let tally = match (result, &concluded) {
-        (Ok(tally), _) => tally,
-        (Err(fault), concluded) => {
-            let fault = fault.about(&loaded.spec.name);
-            span.in_scope(|| {
-                tracing::warn!("the run failed: {fault}{}", fault.causes().iter().map(|cause| format!(": {cause}")).collect::<String>())
-            });
-            return Err(match concluded {
-                Err(unrecorded) => fault.hint(unrecorded.to_string()),
-                Ok(_) => fault,
-            });
-        }
+    let told = match (result, concluded) {
+        (Ok(tally), Ok(finished)) => outcome(loaded, state, &run, tally, finished - new.started).await,
+        (Ok(_), Err(unrecorded)) => Err(unrecorded),
+        (Err(fault), Ok(_)) => Err(fault.about(&loaded.spec.name)),
+        (Err(fault), Err(unrecorded)) => Err(fault.about(&loaded.spec.name).hint(unrecorded.to_string())),
     };
-    let told = outcome(loaded, state, &run, tally, concluded? - new.started).await;
-    span.in_scope(|| match &told {
+    span.in_scope(|| log_end(work, &told));
+    told
+}
+
+/// Logs how a run ended. Whoever typed it is told at the terminal.
+fn log_end(work: &Work<'_>, told: &Result<SyncOutcome>) {
+    let fault = match told {
         Ok(SyncOutcome { report, conflicts_waiting, quarantined, .. }) => {
             tracing::info!(total = report.total_synced, conflicts_waiting, quarantined, seconds = report.duration_seconds, "the run ended");
+            return;
         }
-        Err(held) => tracing::warn!("the run was held: {held}"),
-    });
-    told
+        Err(fault) => fault,
+    };
+    let ended = if fault.kind() == ErrorKind::Held { "was held" } else { "failed" };
+    if work.is_typed() {
+        tracing::info!("the run {ended}: {fault}");
+    } else {
+        tracing::warn!("the run {ended}: {fault}{}", fault.causes().iter().map(|cause| format!(": {cause}")).collect::<String>());
+    }
 }
 
 /// A sync that a person suspended does not run, whoever asks.
@@ -287,18 +299,44 @@ impl Leased<'_> {
 
     /// Records what came of the attempt that the run was.
     async fn count(&self, lease: &Lease, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<()> {
-        let (outcome, differing) = match result {
-            Err(fault) => (standing::outcome_of(fault), None),
+        let (outcome, differing, kept) = match result {
+            Err(fault) => (standing::outcome_of(fault), None, fault.origin::<TooMuch>().and_then(|held| held.kept.as_ref())),
             Ok(tally) => {
                 let waits = inspect::waiting(self.state, self.loaded).await?;
                 let outcome = match tally.held.as_slice() {
                     [] => Outcome::Done,
                     held => Outcome::Blocked(Fault { reason: "Held".to_owned(), message: held.join("; ") }),
                 };
-                (Some(outcome), Some(waits.pending + waits.quarantined))
+                (Some(outcome), Some(waits.pending + waits.quarantined), tally.kept.as_ref())
             }
         };
-        standing::end(self.state, lease, attempt.clone(), outcome, Found { differing, plan: None }, finished).await
+        let plan = kept.and_then(|kept| kept.as_ref().ok()).map(|plan| serde_json::json!(plan));
+        standing::end(self.state, lease, attempt.clone(), outcome, Found { differing, plan }, finished).await
+    }
+
+    /// Keeps the plan of what a safety limit held back, for a person to approve.
+    async fn kept(&self, done: Result<RunTally>, context: &RunContext<'_>, readings: &Readings) -> Result<RunTally> {
+        match done {
+            Ok(tally) if !tally.held.is_empty() => Ok(RunTally { kept: Some(self.keep(context, readings).await), ..tally }),
+            Err(fault) => match fault.origin::<TooMuch>() {
+                Some(TooMuch { sync, held, kept: None }) => {
+                    let kept = Some(self.keep(context, readings).await);
+                    Err(TooMuch { sync: sync.clone(), held: held.clone(), kept }.into())
+                }
+                Some(_) | None => Err(fault),
+            },
+            done => done,
+        }
+    }
+
+    async fn keep(&self, context: &RunContext<'_>, readings: &Readings) -> Kept {
+        let request = PlanRequest { strategy: self.work.strategy(), ..PlanRequest::default() };
+        let kept = async {
+            let mut sinks = Sinks { file: Some(self.engine.shelf(self.loaded, &request)?), ..Sinks::default() };
+            let report = planner::plan(&RunContext { progress: &Silent, ..*context }, readings, Some(0), &mut sinks).await?;
+            self.engine.keep(sinks, report)
+        };
+        kept.await.map_err(|fault| [vec![fault.to_string()], fault.causes()].concat().join(": "))
     }
 
     async fn once(&self, lease: &mut Lease) -> Result<RunTally> {
@@ -362,7 +400,7 @@ impl Leased<'_> {
                 Work::Apply(plan) => run.execute_plan(plan).await,
             }
         };
-        let done = done.await;
+        let done = self.kept(done.await, &context, &readings).await;
         session.close().await;
         done
     }
@@ -403,7 +441,7 @@ async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally,
     let waits = inspect::waiting(state, loaded).await?;
     if !tally.held.is_empty() {
         let mut fault = EngineError::new(ErrorKind::Held, format!("sync {sync}: a safety limit held rows back: {}", tally.held.join("; ")))
-            .hint(format!("look at it with `berqenas plan {sync} --full-sync --out FILE` and, if it is right, `berqenas apply FILE`; or set max_delete_percent"));
+            .hint(guards::remedy(sync, tally.kept.as_ref()));
         for warning in &tally.warnings {
             fault = fault.hint(warning.clone());
         }

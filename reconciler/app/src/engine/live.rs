@@ -8,7 +8,7 @@ use std::{
 };
 
 use berqenas_core::{
-    agenda::{Agenda, Condition},
+    agenda::{Agenda, Condition, alerts::Told},
     spec::{FileReading, PlacedSpec, Selection, select},
 };
 
@@ -89,7 +89,7 @@ pub struct Admitted {
 /// The specs in force and the state beside them.
 #[derive(Debug)]
 pub struct Live {
-    environment: Arc<Resident>,
+    pub(super) environment: Arc<Resident>,
     path: PathBuf,
     plugins: Arc<Plugins>,
     reader: Reader,
@@ -106,6 +106,8 @@ pub struct Live {
     engine: Arc<Engine>,
     lease: Option<Lease>,
     started: i64,
+    /// What people were told of each sync.
+    pub(super) told: BTreeMap<String, Told>,
 }
 
 impl Live {
@@ -132,6 +134,7 @@ impl Live {
             engine,
             lease: None,
             started: 0,
+            told: BTreeMap::new(),
         })
     }
 
@@ -292,6 +295,8 @@ impl Live {
             Ok(lease) => {
                 self.started = self.now();
                 self.lease = Some(lease);
+                // Whoever was before wrote it until now.
+                self.told = self.state().told().await?.into_iter().collect();
                 Ok(None)
             }
             Err(fault) => match fault.origin::<StateError>() {
@@ -324,7 +329,7 @@ impl Live {
         Ok(())
     }
 
-    fn lease(&self) -> Result<&Lease> {
+    pub(super) fn lease(&self) -> Result<&Lease> {
         self.lease.as_ref().ok_or_else(|| EngineError::failed("this process has no right to reconcile"))
     }
 

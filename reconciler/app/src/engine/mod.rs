@@ -14,8 +14,10 @@ mod faults;
 mod guards;
 mod identity;
 mod inspect;
+mod kept;
 mod leased;
 pub mod live;
+pub mod mail;
 mod modes;
 pub mod outcome;
 mod planfile;
@@ -259,11 +261,13 @@ impl Engine {
         let readings = read_sides(&session, &state, false, false, self.environment.as_ref()).await?;
         self.check_forest(&state, &session, &readings).await?;
         let spec = &loaded.spec;
-        sinks.file = file.map(|file| PlanWriter::begin(file, &spec.name, &spec.generation, request.strategy)).transpose()?;
+        if let Some(file) = file {
+            sinks.file = Some(PlanWriter::begin(file, &spec.name, &spec.generation, request.strategy)?);
+        }
         let report = planner::plan(&context, &readings, request.row_limit, sinks).await?;
         state.ensure_unmoved()?;
         if let Some(file) = sinks.file.take() {
-            file.finish(&report.plan_id)?;
+            sinks.saved = Some(file.finish(&report.plan_id)?);
         }
         session.close().await;
         self.environment.close_state(state).await;
@@ -311,21 +315,21 @@ impl Engine {
         outcome
     }
 
-    /// Applies a saved plan exactly, or refuses it as stale.
+    /// Applies a saved plan exactly, or refuses it as stale. It is named by its file or, if it is kept, by its id.
     ///
     /// # Errors
     /// [`ErrorKind::Stale`] with the rows that moved, before anything is written; [`ErrorKind::Held`] where the spec's `mode` or `suspend`
     /// keeps it from writing.
-    pub async fn apply(&self, file: &Path, progress: &dyn Progress) -> Result<SyncOutcome> {
-        self.apply_until(file, &Stop::default(), progress).await
+    pub async fn apply(&self, plan: &Path, progress: &dyn Progress) -> Result<SyncOutcome> {
+        self.apply_until(plan, &Stop::default(), progress).await
     }
 
     /// [`Engine::apply`], unless it is asked to stop before.
     ///
     /// # Errors
     /// As for [`Engine::apply`], and [`ErrorKind::Stopped`].
-    pub async fn apply_until(&self, file: &Path, stop: &Stop, progress: &dyn Progress) -> Result<SyncOutcome> {
-        let plan = PlanFile::open(file)?;
+    pub async fn apply_until(&self, plan: &Path, stop: &Stop, progress: &dyn Progress) -> Result<SyncOutcome> {
+        let plan = PlanFile::open(&self.plan_file(plan)?)?;
         let loaded = self.find(&plan.sync)?;
         if loaded.spec.generation != plan.generation {
             return Err(EngineError::new(

@@ -2,6 +2,7 @@
 //!
 //! Tables bear the names the spec gives them, columns those of the cloud side, whichever side a row is on.
 
+mod kept;
 mod readiness;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde::{
 };
 use serde_json::Value;
 
+pub use self::kept::KeptPlan;
 pub use self::readiness::{
     ConnectionReport, DemoFolder, PrepareReport, SidePreparation, SideReport, SpecEntry, SpecFault, TablePreparation, TableReadiness,
     ValidateReport,

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 
 use self::rows::RowFile;
+use super::kept;
 use crate::error::{EngineError, ErrorKind};
 
 /// The version of the file's form.
@@ -77,8 +78,10 @@ struct Line {
 
 /// A plan being saved.
 pub(super) struct PlanWriter {
-    /// Where it goes.
+    /// Where it goes; the folder it goes to, of a plan that is kept.
     path: PathBuf,
+    /// The sync whose name a kept plan's file bears.
+    kept_of: Option<String>,
     file: BufWriter<NamedTempFile>,
     hasher: blake3::Hasher,
     tables: u64,
@@ -91,9 +94,19 @@ impl PlanWriter {
         // A link goes on pointing to the plan.
         let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.to_owned();
+        PlanWriter::in_folder(&folder, path, None, &header(sync, generation, strategy))
+    }
+
+    /// Begins a file that is to be kept in a folder, under a name that tells its sync and its id.
+    pub(super) fn kept(folder: PathBuf, sync: &str, generation: &str, strategy: Option<StrategyName>) -> Result<PlanWriter, EngineError> {
+        PlanWriter::in_folder(&folder.clone(), folder, Some(sync.to_owned()), &header(sync, generation, strategy))
+    }
+
+    fn in_folder(folder: &Path, path: PathBuf, kept_of: Option<String>, header: &Header) -> Result<PlanWriter, EngineError> {
         let file = NamedTempFile::with_prefix_in(".berqenas-plan-", folder).map_err(|source| unwritable(&path, source))?;
-        let mut writer = PlanWriter { path, file: BufWriter::new(file), hasher: blake3::Hasher::new(), tables: 0, rows: 0 };
-        writer.line(&Header { format_version: FORMAT_VERSION, sync: sync.to_owned(), generation: generation.to_owned(), strategy })?;
+        let mut writer = PlanWriter { path, kept_of, file: BufWriter::new(file), hasher: blake3::Hasher::new(), tables: 0, rows: 0 };
+        writer.line(header)?;
         Ok(writer)
     }
 
@@ -116,14 +129,23 @@ impl PlanWriter {
         self.file.write_all(&text).map_err(|source| unwritable(&self.path, source))
     }
 
-    /// Ends the file and puts it in its place.
-    pub(super) fn finish(mut self, plan_id: &str) -> Result<(), EngineError> {
+    /// Ends the file and puts it in its place, which it answers.
+    pub(super) fn finish(mut self, plan_id: &str) -> Result<PathBuf, EngineError> {
         let mut trailer = Trailer { plan_id: plan_id.to_owned(), tables: self.tables, rows: self.rows, digest: String::new() };
         trailer.digest = digest(&self.hasher, &trailer);
         self.line(&trailer)?;
         let file = self.file.into_inner().map_err(|fault| unwritable(&self.path, fault.into_error()))?;
-        file.persist(&self.path).map(drop).map_err(|fault| unwritable(&self.path, fault.error))
+        let path = match &self.kept_of {
+            Some(sync) => self.path.join(kept::file_name(sync, plan_id)),
+            None => self.path,
+        };
+        file.persist(&path).map_err(|fault| unwritable(&path, fault.error))?;
+        Ok(path)
     }
+}
+
+fn header(sync: &str, generation: &str, strategy: Option<StrategyName>) -> Header {
+    Header { format_version: FORMAT_VERSION, sync: sync.to_owned(), generation: generation.to_owned(), strategy }
 }
 
 fn digest(lines: &blake3::Hasher, trailer: &Trailer) -> String {

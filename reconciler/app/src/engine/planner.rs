@@ -1,6 +1,9 @@
 //! Planner: what a run would do, found the same way and with nothing written to either side or the state.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use berqenas_core::{check::check, decision::PluginId, key::Key, plan::PlannedRow};
 
@@ -24,6 +27,8 @@ pub(super) struct Sinks {
     pub(super) file: Option<PlanWriter>,
     /// For programs: every row that the report tells of, which then lists none.
     pub(super) spool: Option<Spool>,
+    /// Where that one is, once it is whole.
+    pub(super) saved: Option<PathBuf>,
     /// For the guard of changes: what a run would be held for.
     pub(super) too_much: Vec<String>,
 }
@@ -73,7 +78,7 @@ pub(super) async fn look_ahead(context: &RunContext<'_>, readings: &Readings) ->
     plan(&RunContext { progress: &Silent, ..*context }, readings, Some(0), &mut sinks).await?;
     match sinks.too_much {
         held if held.is_empty() => Ok(()),
-        held => Err(TooMuch { sync: spec.name.clone(), held }.into()),
+        held => Err(TooMuch { sync: spec.name.clone(), held, kept: None }.into()),
     }
 }
 
@@ -97,60 +102,73 @@ pub(super) async fn plan(
         sinks.note(&mut notes, warning(None, reason.into()))?;
     }
     for number in 0..context.session.tables.len() {
-        let table = &context.session.tables[number];
-        let reading = TableReading::open(context, readings, number).await?;
-        context.progress.table(&table.spec.name, None);
-        if let Some(file) = &mut sinks.file {
-            file.table(&TableLine {
-                table: table.spec.name.clone(),
-                mapping_version: table.mapping.version.clone(),
-                keeps_rows: table.keeps_rows,
-                plugin: table.plugin.as_ref().map(|plugin| PluginId::clone(&plugin.id)),
-            })?;
-        }
-        if let Some(spool) = &mut sinks.spool {
-            spool.table(&table.spec.name);
-        }
-        let mut view = TableView::new(&table.spec.name, limit);
-        let mut changes = ChangeCount::begin(context, &table.spec.name).await?;
-        let mut seen: HashSet<Vec<u8>> = HashSet::new();
-        for keys in reading.extra.chunks(spec.batch_rows) {
-            seen.extend(keys.iter().map(Key::to_bytes));
-            let rows = reading.decider.plan(keys).await?;
-            changes.add(context, rows.iter()).await?;
-            sinks.take(table, &rows, &mut view, &mut hasher)?;
-        }
-        let mut scan = reading.scan(context).await?;
-        let mut done = 0;
-        while let Some(batch) = scan.next().await? {
-            for row in &batch.unreadable {
-                let reason = format!("a row on {} is left out: {}", row.side, row.message);
-                sinks.note(&mut notes, warning(Some(&table.spec.name), reason))?;
-            }
-            context.tenure.go_on().await?;
-            done += batch.rows_read;
-            let keys = reading.keys(context, batch.sightings).await?;
-            let keys: Vec<Key> = keys.into_iter().filter(|key| !seen.contains(&key.to_bytes())).collect();
-            let rows = reading.decider.plan(&keys).await?;
-            changes.add(context, rows.iter()).await?;
-            sinks.take(table, &rows, &mut view, &mut hasher)?;
-            context.progress.rows(done);
-        }
-        notes.append(&mut view.notes);
-        if let Some(reason) = held(context, number, &view).await? {
-            sinks.note(&mut notes, Note { kind: NoteKind::Held, ..warning(Some(&table.spec.name), reason) })?;
-        }
-        if let Some(too_much) = changes.too_much(spec) {
-            let reason = format!("{too_much}: a run writes nothing; a saved plan carries it out");
-            sinks.note(&mut notes, Note { kind: NoteKind::Held, ..warning(Some(&table.spec.name), reason) })?;
-            sinks.too_much.push(format!("table {}: {too_much}", table.spec.name));
-        }
-        for remark in table.plugin.iter().flat_map(TablePlugin::remarks) {
-            sinks.note(&mut notes, warning(Some(&table.spec.name), remark))?;
-        }
-        views.push(view);
+        let view = TableView::new(&context.session.tables[number].spec.name, limit);
+        views.push(plan_table(context, readings, number, view, &mut notes, sinks, &mut hasher).await?);
     }
     Ok(report(context, &hasher, views, notes))
+}
+
+/// Plans a table; its rows go to the view.
+async fn plan_table(
+    context: &RunContext<'_>,
+    readings: &Readings,
+    number: usize,
+    mut view: TableView,
+    notes: &mut Vec<Note>,
+    sinks: &mut Sinks,
+    hasher: &mut blake3::Hasher,
+) -> Result<TableView, EngineError> {
+    let table = &context.session.tables[number];
+    let reading = TableReading::open(context, readings, number).await?;
+    context.progress.table(&table.spec.name, None);
+    if let Some(file) = &mut sinks.file {
+        file.table(&TableLine {
+            table: table.spec.name.clone(),
+            mapping_version: table.mapping.version.clone(),
+            keeps_rows: table.keeps_rows,
+            plugin: table.plugin.as_ref().map(|plugin| PluginId::clone(&plugin.id)),
+        })?;
+    }
+    if let Some(spool) = &mut sinks.spool {
+        spool.table(&table.spec.name);
+    }
+    let mut changes = ChangeCount::begin(context, &table.spec.name).await?;
+    let mut seen: HashSet<Vec<u8>> = HashSet::new();
+    for keys in reading.extra.chunks(context.session.spec.batch_rows) {
+        seen.extend(keys.iter().map(Key::to_bytes));
+        let rows = reading.decider.plan(keys).await?;
+        changes.add(context, rows.iter()).await?;
+        sinks.take(table, &rows, &mut view, hasher)?;
+    }
+    let mut scan = reading.scan(context).await?;
+    let mut done = 0;
+    while let Some(batch) = scan.next().await? {
+        for row in &batch.unreadable {
+            let reason = format!("a row on {} is left out: {}", row.side, row.message);
+            sinks.note(notes, warning(Some(&table.spec.name), reason))?;
+        }
+        context.tenure.go_on().await?;
+        done += batch.rows_read;
+        let keys = reading.keys(context, batch.sightings).await?;
+        let keys: Vec<Key> = keys.into_iter().filter(|key| !seen.contains(&key.to_bytes())).collect();
+        let rows = reading.decider.plan(&keys).await?;
+        changes.add(context, rows.iter()).await?;
+        sinks.take(table, &rows, &mut view, hasher)?;
+        context.progress.rows(done);
+    }
+    notes.append(&mut view.notes);
+    if let Some(reason) = held(context, number, &view).await? {
+        sinks.note(notes, Note { kind: NoteKind::Held, ..warning(Some(&table.spec.name), reason) })?;
+    }
+    if let Some(too_much) = changes.too_much(&context.session.spec) {
+        let reason = format!("{too_much}: a run writes nothing; a saved plan carries it out");
+        sinks.note(notes, Note { kind: NoteKind::Held, ..warning(Some(&table.spec.name), reason) })?;
+        sinks.too_much.push(format!("table {}: {too_much}", table.spec.name));
+    }
+    for remark in table.plugin.iter().flat_map(TablePlugin::remarks) {
+        sinks.note(notes, warning(Some(&table.spec.name), remark))?;
+    }
+    Ok(view)
 }
 
 fn warning(table: Option<&str>, reason: String) -> Note {

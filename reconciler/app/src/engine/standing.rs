@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use berqenas_core::{
     agenda::{Attempt, Facts, Fault, Known, Outcome, Pass, Request, Suspension, Terms, Verdict},
-    spec::SyncSpec,
+    spec::{Mode, SyncSpec},
 };
 use jiff::Timestamp;
 
@@ -242,9 +242,15 @@ impl Engine {
         result
     }
 
+    /// Where runs make plans, one that does something is kept for a person to apply.
     async fn compare(&self, loaded: &LoadedSpec, request: &PlanRequest) -> Result<Found> {
-        let report = self.plan_one(loaded, request, &mut Sinks::default(), None).await?;
-        Ok(Found { differing: Some(report.summary.total.writes()), plan: None })
+        if loaded.spec.mode != Mode::Plan {
+            let report = self.plan_one(loaded, request, &mut Sinks::default(), None).await?;
+            return Ok(Found { differing: Some(report.summary.total.writes()), plan: None });
+        }
+        let kept = self.keep_plan(&loaded.spec.name, request).await?;
+        let plan = (!kept.counts.is_empty()).then(|| serde_json::json!(kept));
+        Ok(Found { differing: Some(kept.counts.writes()), plan })
     }
 
     /// Asks for a run of a sync; whoever reconciles hears of it. The same token twice is one request.

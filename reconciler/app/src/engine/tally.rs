@@ -1,5 +1,7 @@
 //! Tally: what a run tells when it is over, beside the counts that its batches left in the state.
 
+use super::guards::Kept;
+
 /// What a run did.
 #[derive(Debug, Default)]
 pub(super) struct RunTally {
@@ -9,4 +11,6 @@ pub(super) struct RunTally {
     pub(super) warnings: Vec<String>,
     /// Rows that a safety limit held back, with the limit in words.
     pub(super) held: Vec<String>,
+    /// The plan of these.
+    pub(super) kept: Option<Kept>,
 }

@@ -171,6 +171,12 @@ impl Desk {
         Some(conditions)
     }
 
+    /// What there is to tell of a sync: what decides, what is known beside, and what was said of it last.
+    pub(super) fn tellable(&self, sync: &LiveSync, syncs: &BTreeMap<String, LiveSync>) -> Option<(Facts, SyncFacts, Vec<Condition>)> {
+        let entry = self.entries.get(&sync.spec.spec.name)?;
+        Some((self.facts(entry, sync, syncs), entry.gathered.clone(), entry.conditions.clone()))
+    }
+
     /// How many syncs are ready.
     pub(super) fn ready(&self) -> usize {
         let is_ready = |condition: &Condition| condition.kind == ConditionKind::Ready && condition.status == Status::True;

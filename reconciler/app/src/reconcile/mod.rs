@@ -33,6 +33,7 @@ use self::{
 use crate::{
     engine::{
         live::{Admitted, Live},
+        mail::Telling,
         outcome::SpecFault,
     },
     error::{EngineError, ErrorKind},
@@ -42,6 +43,8 @@ use crate::{
 const OTHERS: Duration = Duration::from_secs(1);
 /// How often the right to reconcile is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// When the outbox cannot be read or written: how long until it is tried again.
+const MAIL_PAUSE: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 /// How often a second instance looks whether the first is gone.
 const STANDBY: Duration = Duration::from_secs(1);
 
@@ -92,6 +95,10 @@ pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<()
         work: Work::new(options.parallel),
         admissions: JoinSet::new(),
         heard: 0,
+        telling: Queue::default(),
+        mail: JoinSet::new(),
+        // Letters may have been left by whoever was before.
+        mail_at: Some(Timestamp::now()),
         trouble: None,
         watching: None,
         refused: Vec::new(),
@@ -141,6 +148,12 @@ struct Reconciler {
     before: BTreeMap<String, Vec<berqenas_core::agenda::Condition>>,
     /// Up to where it was heard what other processes did.
     heard: i64,
+    /// When something may be to tell of a sync, though nothing else happens.
+    telling: Queue,
+    /// The round of letters that is being delivered.
+    mail: JoinSet<Result<Option<Timestamp>, EngineError>>,
+    /// When the next one is due.
+    mail_at: Option<Timestamp>,
     /// Why the source cannot be read.
     trouble: Option<Trouble>,
     /// Why changes of it may be seen late.
@@ -170,6 +183,8 @@ impl Reconciler {
         self.reload().await?;
         loop {
             self.begin_due().await?;
+            self.tell_due().await?;
+            let next = [self.queue.next_time(), self.telling.next_time(), self.mail_at.filter(|_| self.mail.is_empty())];
             tokio::select! {
                 () = self.source.changed() => self.reload().await?,
                 Some(ended) = self.work.ended() => self.ended(ended).await?,
@@ -179,7 +194,10 @@ impl Reconciler {
                     }
                 }
                 // By the clock of people, which may be set: it is looked at anew at each of these.
-                () = pause(self.queue.next_time()) => {}
+                () = pause(next.into_iter().flatten().min()) => {}
+                Some(next) = self.mail.join_next() => {
+                    self.mailed(next.unwrap_or_else(|fault| Err(EngineError::failed("the delivery broke down").caused_by(fault))));
+                }
                 _ = others.tick() => self.hear_others().await?,
                 _ = heartbeat.tick() => self.heartbeat(false).await?,
                 signal = signals.recv() => match signal {
@@ -242,6 +260,7 @@ impl Reconciler {
             tracing::info!(sync = name, "the spec is gone: the sync stops, its rows stay as they are");
             self.desk.forget(name);
             self.queue.forget(name);
+            self.telling.forget(name);
         }
         for name in &reload.changed {
             if let Some(sync) = self.live.syncs().get(name) {
@@ -297,6 +316,7 @@ impl Reconciler {
         }
     }
 
+    /// Says anew how syncs are, to whoever asks, and to whoever wants to be told.
     async fn judge(&mut self, names: &[String]) -> Result<(), EngineError> {
         let now = Timestamp::now();
         let mut said = BTreeMap::new();
@@ -306,7 +326,58 @@ impl Reconciler {
                 said.insert(name.clone(), conditions);
             }
         }
-        if said.is_empty() { Ok(()) } else { self.live.report(&said, &[]).await }
+        if !said.is_empty() {
+            self.live.report(&said, &[]).await?;
+        }
+        for name in names {
+            self.tell(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Has whoever wants to know told what there is to tell of a sync.
+    async fn tell(&mut self, name: &str) -> Result<(), EngineError> {
+        let Some(sync) = self.live.syncs().get(name).filter(|sync| !sync.spec.spec.alerts.is_empty()) else {
+            self.telling.forget(name);
+            return Ok(());
+        };
+        let Some((facts, gathered, conditions)) = self.desk.tellable(sync, self.live.syncs()) else { return Ok(()) };
+        let Telling { wrote, look_again } = self.live.tell(name, &facts, &gathered, &conditions).await?;
+        if wrote {
+            self.mail_at = Some(Timestamp::now());
+        }
+        match look_again {
+            Some(time) => self.telling.at(name, time),
+            None => self.telling.forget(name),
+        }
+        Ok(())
+    }
+
+    /// Tells what is due by now, and has letters posted: one round at a time, beside everything else.
+    async fn tell_due(&mut self) -> Result<(), EngineError> {
+        let mut due = Vec::new();
+        while let Some(name) = self.telling.due(Timestamp::now()) {
+            due.push(name);
+        }
+        if !due.is_empty() {
+            self.judge(&due).await?;
+        }
+        if self.mail.is_empty() && self.mail_at.is_some_and(|time| time <= Timestamp::now()) {
+            self.mail_at = None;
+            self.mail.spawn(self.live.mail()?.deliver());
+        }
+        Ok(())
+    }
+
+    /// A round of letters is over.
+    fn mailed(&mut self, next: Result<Option<Timestamp>, EngineError>) {
+        match next {
+            Ok(next) => self.mail_at = [self.mail_at, next].into_iter().flatten().min(),
+            Err(fault) => {
+                tracing::warn!("letters cannot be delivered now: {fault}");
+                self.mail_at = Timestamp::now().checked_add(MAIL_PAUSE).ok();
+            }
+        }
     }
 
     /// Looks at whoever's time has come, and begins runs while there is room.

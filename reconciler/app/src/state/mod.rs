@@ -10,7 +10,7 @@
 //! - [`conflicts`]: every conflict with its full rows; the parked ones wait for a person;
 //! - [`pending`]: keys to read again, and the rows a database refused;
 //! - [`standings`]: when the sync ran, and what people ask of it: what decides when it runs next;
-//! - [`reports`]: what the reconciler says of it.
+//! - [`reports`]: what the reconciler says of it; [`outbox`]: what it told people, and has still to tell.
 //!
 //! Rules that hold throughout:
 //! - every write takes a [`Lease`] and checks its token in the same transaction, or answers [`StateError::Fenced`];
@@ -34,6 +34,7 @@ pub mod journal;
 pub mod lease;
 pub mod marks;
 mod open;
+pub mod outbox;
 pub mod pairs;
 pub mod pending;
 pub mod reports;
@@ -48,6 +49,7 @@ pub use journal::{BatchClose, JournalEntry, JournalOp, JournalStatus, Outcome, P
 pub use lease::{Held, Lease};
 pub use marks::{SideState, TableProgress, TableState};
 pub use open::StateOptions;
+pub use outbox::OutboxLetter;
 pub use pending::{PendingKey, Quarantined};
 pub use reports::{RECONCILER, Reconciler, Report};
 pub use runs::{NewRun, Run, RunEnd, RunMode, RunStatus, TableCounts};

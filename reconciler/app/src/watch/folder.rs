@@ -129,11 +129,14 @@ impl FolderWatch {
             }
         };
         // First, since a directory that has two names has one watch.
-        for path in self.shared.gone(&directories) {
+        let (gone, dropped) = self.shared.gone(&directories);
+        for path in gone.iter().chain(&dropped) {
             // It may have gone by itself.
-            let _ = watcher.unwatch(&path);
+            let _ = watcher.unwatch(path);
         }
-        let mut news = self.shared.names_differ(names);
+        // What was dropped has been told. What else is gone may have been there when it was read; nobody listens for its end any more.
+        let mut news = !gone.is_empty();
+        news |= self.shared.names_differ(names);
         for (path, directory) in directories {
             // Entered before it is watched: if it is removed just then, the watcher's thread takes it out again.
             if self.shared.lock().directories.insert(path.clone(), directory) == Some(directory) {
@@ -160,12 +163,12 @@ impl Shared {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes out what is no longer to be watched: it went, or is another directory under the same name.
-    fn gone(&self, wanted: &BTreeMap<PathBuf, Directory>) -> Vec<PathBuf> {
+    /// Takes out what is no longer to be watched: it went, or is another directory under the same name. And what the watcher dropped.
+    fn gone(&self, wanted: &BTreeMap<PathBuf, Directory>) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let mut watched = self.lock();
         let is_gone = |path: &PathBuf, directory: &mut Directory| wanted.get(path).is_none_or(|now| now.id != directory.id);
-        let gone: Vec<PathBuf> = watched.directories.extract_if(.., is_gone).map(|(path, _)| path).collect();
-        watched.dropped.drain(..).chain(gone).collect()
+        let gone = watched.directories.extract_if(.., is_gone).map(|(path, _)| path).collect();
+        (gone, std::mem::take(&mut watched.dropped))
     }
 
     fn names_differ(&self, names: BTreeSet<PathBuf>) -> bool {

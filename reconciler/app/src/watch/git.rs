@@ -143,9 +143,9 @@ impl GitSource {
         if live.as_deref() == Some(tip.as_str()) {
             return Ok(self.tell(tip));
         }
-        let moved = self.follow().await;
-        self.doubtful = moved.is_err();
-        Ok(self.tell(moved?))
+        let moved = self.follow().await?;
+        self.doubtful = false;
+        Ok(self.tell(moved))
     }
 
     fn tell(&mut self, commit: String) -> Checkout {
@@ -186,7 +186,8 @@ impl GitSource {
 
     /// Fetches the branch and checks it out; from a new repository, if the one that is there fails.
     async fn follow(&mut self) -> Result<String, GitError> {
-        let doubtful = self.doubtful;
+        // Until it has come to a good end: it may be dropped on the way.
+        let doubtful = std::mem::replace(&mut self.doubtful, true);
         let place = self.place()?;
         if doubtful {
             place.clear_leftovers()?;
