@@ -22,8 +22,6 @@ use crate::spec::SecretSource;
 /// How long a failure is waited out before it is told, unless it is retried in vain [`ATTEMPTS`] times before; and how far apart, at
 /// least, growing numbers of conflicts are told.
 pub const PATIENCE: Duration = Duration::from_secs(300);
-/// How long it is waited out that a sync is overdue: a machine that is busy may be late by a tick or two of a short interval.
-pub const LATENESS: Duration = Duration::from_secs(60);
 /// Failures in a row that are told at once.
 pub const ATTEMPTS: u32 = 3;
 
@@ -287,12 +285,9 @@ impl Seen {
         let overdue = match overdue_at {
             None => Sight::Unknown,
             Some(at) if at > now => Sight::No,
-            Some(at) => Sight::Yes {
-                since: at,
-                ripe: later(at, LATENESS).unwrap_or(now),
-                reason: "Overdue".into(),
-                message: format!("it should have run by {at}, and did not"),
-            },
+            Some(at) => {
+                Sight::Yes { since: at, ripe: now, reason: "Overdue".into(), message: format!("it should have run by {at}, and did not") }
+            }
         };
         let well = ready.filter(|ready| ready.status == Status::True);
         Seen {
@@ -367,10 +362,7 @@ impl Telling<'_, '_> {
             // It has no schedule, or is suspended: a run is a run.
             Sight::Unknown => seen.last.is_some_and(|started| started > overdue.since),
         };
-        let in_time = match (&seen.overdue, &episodes.overdue) {
-            (Sight::Yes { ripe, .. }, Some(Episode { told: None, .. }) | None) => *ripe > self.now,
-            (_, overdue) => overdue.as_ref().is_none_or(is_over),
-        };
+        let in_time = !matches!(seen.overdue, Sight::Yes { .. }) && episodes.overdue.as_ref().is_none_or(is_over);
         let Some((reason, message)) = seen.ready.as_ref().filter(|_| in_time) else { return };
         let over = [episodes.failure.take(), episodes.overdue.take()];
         let since = over.iter().flatten().filter(|episode| episode.told.is_some()).map(|episode| episode.since).min();
