@@ -11,14 +11,13 @@ use std::{
     time::Duration,
 };
 
+use berqenas_core::spec::edit::CHECKOUT_MARKER;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::{GitError, location::Location};
 
 const RECORD: &str = "checkout.json";
-/// By which whoever would edit a file in the tree knows better: it holds the URL as it may be shown.
-const MARKER: &str = ".berqenas-checkout";
 const TRACKED: &str = "tracked";
 const LOCK: &str = "lock";
 const REPOSITORY: &str = "repository";
@@ -80,7 +79,7 @@ impl Place {
         let place = Place { folder, specs, lock, record };
         place.write(RECORD, &place.record_bytes()?)?;
         // After the record, by which the folder is known to be ours.
-        place.write(MARKER, format!("{}\n", location.shown()).as_bytes())?;
+        place.write(CHECKOUT_MARKER, location.shown().as_bytes())?;
         Ok(place)
     }
 
