@@ -78,6 +78,7 @@ impl Place {
         let specs = if location.path().is_empty() { tree } else { tree.join(location.path()) };
         let place = Place { folder, specs, lock, record };
         place.write(RECORD, &place.record_bytes()?)?;
+        // After the record, by which the folder is known to be ours.
         place.write(CHECKOUT_MARKER, location.shown().as_bytes())?;
         Ok(place)
     }
