@@ -391,7 +391,13 @@ fn the_architecture_is_the_one_of_the_sources() {
 #[test]
 fn every_reason_of_a_condition_is_listed() {
     let literal = Regex::new(r#""([A-Z][a-z]+(?:[A-Z][a-z]+)*)""#).unwrap();
-    let sources = ["core/src/agenda/conditions.rs", "app/src/engine/standing.rs", "app/src/engine/status.rs", "app/src/reconcile/mod.rs", "app/src/reconcile/source.rs"];
+    let sources = [
+        "core/src/agenda/conditions.rs",
+        "app/src/engine/standing.rs",
+        "app/src/engine/status.rs",
+        "app/src/reconcile/mod.rs",
+        "app/src/reconcile/source.rs",
+    ];
     let mut reasons = std::collections::BTreeSet::new();
     for source in sources {
         let text = std::fs::read_to_string(root().join("reconciler").join(source)).unwrap();

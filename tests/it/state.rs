@@ -182,8 +182,8 @@ async fn a_file_makes_itself_and_is_ours() {
     let mut connection = raw(&path).await;
     for (query, expected) in [
         ("PRAGMA application_id", 0x4251_4E53_i64),
-        ("PRAGMA user_version", 3),
-        ("SELECT version FROM berqenas_state", 3),
+        ("PRAGMA user_version", 4),
+        ("SELECT version FROM berqenas_state", 4),
         ("SELECT count(*) FROM berqenas_state", 1),
     ] {
         assert_eq!(sqlx::query_scalar::<_, i64>(query).fetch_one(&mut connection).await.unwrap(), expected, "{query}");
@@ -228,7 +228,7 @@ async fn what_is_not_ours_is_left_alone() {
     let path = folder.path().join("newer.db");
     State::open(&path).await.unwrap().close().await;
     sql(&path, "PRAGMA user_version = 99").await;
-    check_refused(&path, |error| matches!(error, StateError::Newer { found: 99, known: 3, .. }), "version 99").await;
+    check_refused(&path, |error| matches!(error, StateError::Newer { found: 99, known: 4, .. }), "version 99").await;
 
     let path = folder.path().join("other.db");
     sql(&path, "CREATE TABLE t (a); INSERT INTO t VALUES (1)").await;
@@ -256,11 +256,11 @@ async fn a_newer_version_in_the_log_of_a_crash_is_seen() {
     let path = folder.path().join("berqenas.db");
     State::open(&path).await.unwrap().close().await;
     let mut writer = raw(&path).await;
-    sqlx::raw_sql("PRAGMA user_version = 4").execute(&mut writer).await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 5").execute(&mut writer).await.unwrap();
     let crashed = crash(&path, folder.path());
     let before = fs::read(&crashed).unwrap();
     let error = State::open(&crashed).await.unwrap_err();
-    assert!(matches!(error, StateError::Newer { found: 4, .. }), "{error:?}");
+    assert!(matches!(error, StateError::Newer { found: 5, .. }), "{error:?}");
     assert_eq!(fs::read(&crashed).unwrap(), before);
 }
 

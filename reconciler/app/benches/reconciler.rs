@@ -41,7 +41,8 @@ async fn edits_to_effect(edits: u64) {
         office.ran(edit + 2).await;
     }
     drop(reconciler);
-    let mut delays: Vec<f64> = office.starts().await.into_iter().skip(1).zip(begun).map(|(start, edit)| (start - edit) as f64 / 1000.0).collect();
+    let mut delays: Vec<f64> =
+        office.starts().await.into_iter().skip(1).zip(begun).map(|(start, edit)| (start - edit) as f64 / 1000.0).collect();
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
     println!(
@@ -86,7 +87,9 @@ impl Office {
         for side in ["cloud", "local"] {
             let mut connection = open(&office.path(&format!("{side}.db"))).await;
             for number in 1..=specs {
-                let table = format!("CREATE TABLE t{number} (id INTEGER PRIMARY KEY, name TEXT, created_at TEXT, updated_at TEXT, is_deleted INTEGER)");
+                let table = format!(
+                    "CREATE TABLE t{number} (id INTEGER PRIMARY KEY, name TEXT, created_at TEXT, updated_at TEXT, is_deleted INTEGER)"
+                );
                 sqlx::raw_sql(sqlx::AssertSqlSafe(table)).execute(&mut connection).await.unwrap();
             }
             connection.close().await.unwrap();
@@ -127,7 +130,8 @@ impl Office {
         }
         let mut connection = open(&state).await;
         // The table may not be there yet.
-        let starts = sqlx::query_scalar("SELECT started FROM runs WHERE finished IS NOT NULL ORDER BY started").fetch_all(&mut connection).await;
+        let starts =
+            sqlx::query_scalar("SELECT started FROM runs WHERE finished IS NOT NULL ORDER BY started").fetch_all(&mut connection).await;
         connection.close().await.unwrap();
         starts.unwrap_or_default()
     }
