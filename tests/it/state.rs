@@ -8,11 +8,14 @@ use std::{
 };
 
 use berqenas::state::{
-    BaseRow, BatchClose, Conflict, ConflictCounts, ConflictFilter, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus,
-    Lease, NewRun, Origin, OriginRow, Outcome, PendingKey, PlannedBase, Quarantined, RunEnd, RunMode, RunStatus, SideState, State,
-    StateError, StateOptions, TableCounts, TableProgress, TableState, Winner,
+    AttemptEnd, AttemptStart, BaseRow, BatchClose, Conflict, ConflictCounts, ConflictFilter, ConflictState, ConflictStatus, JournalEntry,
+    JournalOp, JournalStatus, Lease, NewRun, Origin, OriginRow, Outcome, PendingKey, PlannedBase, Quarantined, RunEnd, RunMode, RunStatus,
+    SideState, State, StateError, StateOptions, TableCounts, TableProgress, TableState, Winner,
 };
-use berqenas_core::value::{Pair, RowHash, Side};
+use berqenas_core::{
+    agenda::{self, Attempt, Pass},
+    value::{Pair, RowHash, Side},
+};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -60,6 +63,7 @@ fn new_run(started: i64) -> NewRun {
         mode: RunMode::Incremental,
         strategy: "latest_wins".into(),
         generation: "abc".into(),
+        attempt: None,
     }
 }
 
@@ -428,7 +432,7 @@ async fn an_old_lease_writes_nothing() {
     let table = TableState { adopted: true, mapping_version: "v1".into(), columns: json!([]), last_full: None };
     let progress = TableProgress { table: "customers".into(), marks: Pair::new(Some(1), None), known: table };
     let close = BatchClose { run: run.clone(), base_upserts: in_table([base_row(b"a", 1)]), ..BatchClose::default() };
-    let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None };
+    let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None, attempt: None };
     let attempts = [
         ("renew", state.renew(&old, NOW).await.map(drop)),
         ("release", state.release(&old, NOW).await.map(drop)),

@@ -173,6 +173,53 @@ async fn conflicts_are_parked_listed_and_closed() {
 }
 
 #[tokio::test]
+async fn a_run_and_the_attempt_that_it_is_begin_and_end_as_one() {
+    let Bench { state, lease, folder } = Bench::new().await;
+    let attempt = Attempt {
+        started: jiff::Timestamp::from_microsecond(NOW).unwrap(),
+        generation: "abc".into(),
+        token: None,
+        pass: Pass::Normal,
+        failures_before: 0,
+        end: None,
+    };
+    let over = attempt.clone().ended(attempt.started, agenda::Outcome::Done);
+    let new = NewRun { attempt: Some(AttemptStart { attempt: attempt.clone(), revision: Some("r1".into()) }), ..new_run(NOW) };
+    let attempt_end = AttemptEnd { last: Some(over.clone()), applied: Some("abc".into()), ..AttemptEnd::default() };
+    let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None, attempt: Some(attempt_end) };
+    let statuses = async || state.runs(None, 9).await.unwrap().iter().map(|run| run.status).collect::<Vec<_>>();
+    let known = async || {
+        let standing = state.standing(SYNC).await.unwrap();
+        standing.map_or((None, None, None), |standing| (standing.running, standing.last, standing.applied_revision))
+    };
+    // Where the one cannot be written, the other is not.
+    const NO_INSERT: &str = "CREATE TRIGGER refuse BEFORE INSERT ON standings BEGIN SELECT raise(ABORT, 'no'); END";
+    const NO_UPDATE: &str = "CREATE TRIGGER refuse BEFORE UPDATE ON standings BEGIN SELECT raise(ABORT, 'no'); END";
+    const ALLOW: &str = "DROP TRIGGER refuse";
+    for (refuse, allow, trigger) in
+        [("INSERT", false, NO_INSERT), ("INSERT", true, ALLOW), ("UPDATE", false, NO_UPDATE), ("UPDATE", true, ALLOW)]
+    {
+        sql(&folder.path().join("berqenas.db"), trigger).await;
+        let written = match refuse {
+            "INSERT" => state.start_run(&lease, &new).await.map(drop),
+            _ => state.finish_run(&lease, "sync_20260114_153000", &end).await,
+        };
+        assert_eq!(written.is_ok(), allow, "{written:?}");
+        let begun = (vec![RunStatus::Running], (Some(attempt.clone()), None, None));
+        let expected = match (refuse, allow) {
+            ("INSERT", false) => (vec![], (None, None, None)),
+            ("UPDATE", true) => (vec![RunStatus::Success], (None, Some(over.clone()), Some("r1".to_owned()))),
+            _ => begun,
+        };
+        assert_eq!((statuses().await, known().await), expected, "{refuse} {allow}");
+    }
+    assert_eq!(state.changed_since(0).await.unwrap(), (2, vec![SYNC.to_owned()]));
+    let error = state.finish_run(&lease, "another", &end).await.unwrap_err();
+    assert!(matches!(error, StateError::NoSuch { .. }), "{error:?}");
+    assert_eq!(state.changed_since(0).await.unwrap().0, 2, "of a run that is not there no attempt ends");
+}
+
+#[tokio::test]
 async fn runs_and_the_audit_log() {
     let Bench { state, lease, folder } = Bench::new().await;
     assert_eq!(state.last_run(SYNC).await.unwrap(), None);
@@ -194,7 +241,7 @@ async fn runs_and_the_audit_log() {
     }
     assert_eq!(state.last_run(SYNC).await.unwrap().unwrap().tables[0].cloud_to_local, 6);
     let tables = vec![counts("customers", 10), counts("orders", 5)];
-    let end = RunEnd { finished: NOW + 1_500_002, status: RunStatus::Held, tables: tables.clone(), error: None };
+    let end = RunEnd { finished: NOW + 1_500_002, status: RunStatus::Held, tables: tables.clone(), error: None, attempt: None };
     state.finish_run(&lease, &third, &end).await.unwrap();
     let error = state.finish_run(&lease, &third, &end).await.unwrap_err();
     assert!(matches!(error, StateError::NoSuch { .. }), "{error:?}");

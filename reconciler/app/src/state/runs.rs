@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
-    Lease, Result, State, StateError,
+    AttemptEnd, AttemptStart, Lease, Result, State, StateError,
     wire::{Change, read_count, read_json, read_word, word_text},
 };
 
@@ -72,6 +72,8 @@ pub struct NewRun {
     pub strategy: String,
     /// The generation of the spec.
     pub generation: String,
+    /// What it counts as, when it is decided when the next one is due; `None`: nothing.
+    pub attempt: Option<AttemptStart>,
 }
 
 /// What is known of a run when it ends.
@@ -85,6 +87,8 @@ pub struct RunEnd {
     pub tables: Vec<TableCounts>,
     /// Why it failed.
     pub error: Option<String>,
+    /// What came of the attempt that it counted as.
+    pub attempt: Option<AttemptEnd>,
 }
 
 /// One run.
@@ -157,7 +161,7 @@ impl FromRow<'_, SqliteRow> for CountsOfRun {
 }
 
 impl State {
-    /// Records the start of a run and answers its id. Runs of this sync that never ended are marked interrupted: whoever holds
+    /// Records the start of a run, and of the attempt that it is, and answers its id. Runs of this sync that never ended are marked interrupted: whoever holds
     /// the lease knows that they are dead.
     ///
     /// # Errors
@@ -184,6 +188,9 @@ impl State {
             }
             id = format!("{stem}_{number}");
         }
+        if let Some(start) = &run.attempt {
+            change.begin_attempt(run.remote_db_id, start).await?;
+        }
         change.commit().await?;
         Ok(id)
     }
@@ -199,7 +206,7 @@ impl State {
         change.commit().await
     }
 
-    /// Records the end of a run.
+    /// Records the end of a run, and of the attempt that it was.
     ///
     /// # Errors
     /// [`StateError::NoSuch`] if this sync has no such run under way; those of every write.
@@ -211,6 +218,9 @@ impl State {
             return Err(StateError::NoSuch { what: format!("run {run}") });
         }
         change.set_counts(run, &end.tables).await?;
+        if let Some(end) = &end.attempt {
+            change.end_attempt(end).await?;
+        }
         change.commit().await
     }
 
