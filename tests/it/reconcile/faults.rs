@@ -38,3 +38,29 @@ async fn a_sync_that_fails_holds_up_no_other() {
     }
     reconciler.stop();
 }
+
+/// Two syncs over one pair of tables: the databases tell, the specs do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_change_can_mend_waits_for_one() {
+    let world = every_second().await;
+    let twin = "version: 1\nname: twin\nid: 2\ncloud: sqlite:../cloud.db\nlocal: sqlite:../local.db\ninterval: 1s\njitter: 0s\ntables: [customers]\n";
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    fs::write(world.folder().join("specs/twin.yaml"), twin).unwrap();
+    let status = reconciler.condition("twin", "Stalled", "True", "SpecInvalid").await;
+    assert_eq!(status.waits.as_deref(), Some("stalled: it waits for a change of its spec, or a request"));
+    let tries = async || runs(&world).await.iter().filter(|run| run.sync == "twin").count();
+    assert_eq!(tries().await, 1);
+    // The other goes on, and this one is asked nothing.
+    for id in ["a", "b", "c"] {
+        customer(&world, id).await;
+        reconciler.until(id, async || has(&world, id).await).await;
+    }
+    assert_eq!(tries().await, 1, "it was tried again, though nothing had changed");
+    crate::support::process::berqenas(&world, &["sync", "reconcile", "twin", "--wait"]).exits(1);
+    assert_eq!(tries().await, 2);
+    // Another spec was in its way.
+    fs::remove_file(world.folder().join("specs/test.yaml")).unwrap();
+    reconciler.condition("twin", "Ready", "True", "Succeeded").await;
+    reconciler.stop();
+}
