@@ -7,6 +7,7 @@ use std::{
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use berqenas_core::{
@@ -125,10 +126,19 @@ pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
     Ok(LoadedSpecs { specs, faults })
 }
 
+/// A file as it was when it was read.
+#[derive(Clone, Debug)]
+struct Known {
+    digest: blake3::Hash,
+    /// `None`: it is no text.
+    text: Option<Arc<str>>,
+    reading: FileReading,
+}
+
 /// Reads folders of specs again and again: a file is taken apart anew only when its bytes are others.
 #[derive(Debug, Default)]
 pub struct Reader {
-    read: HashMap<PathBuf, (blake3::Hash, FileReading)>,
+    read: HashMap<PathBuf, Known>,
 }
 
 impl Reader {
@@ -143,7 +153,13 @@ impl Reader {
             let read = read_file(path, before.remove(path));
             self.read.insert(path.clone(), read);
         }
-        Ok(files.iter().filter_map(|path| self.read.get(path)).map(|(_, reading)| reading.clone()).collect())
+        Ok(files.iter().filter_map(|path| self.read.get(path)).map(|known| known.reading.clone()).collect())
+    }
+
+    /// What a file held when it was read last.
+    #[must_use]
+    pub fn text(&self, path: &Path) -> Option<Arc<str>> {
+        self.read.get(path)?.text.clone()
     }
 }
 
@@ -176,17 +192,23 @@ fn collect(folder: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<PathBuf>)
 }
 
 /// Reads a file; what its bytes mean is known where they are what they were.
-fn read_file(path: &Path, before: Option<(blake3::Hash, FileReading)>) -> (blake3::Hash, FileReading) {
+fn read_file(path: &Path, before: Option<Known>) -> Known {
     let file = path.display().to_string();
     let bytes = match read_bytes(path) {
         Ok(bytes) => bytes,
-        // Nothing has this digest: it is read again next time.
-        Err(fault) => return (blake3::Hash::from_bytes([0; 32]), FileReading { file, specs: Err(vec![fault]) }),
+        Err(fault) => {
+            // Nothing has this digest: it is read again next time.
+            let digest = blake3::Hash::from_bytes([0; 32]);
+            return Known { digest, text: None, reading: FileReading { file, specs: Err(vec![fault]) } };
+        }
     };
     let digest = blake3::hash(&bytes);
     match before {
-        Some((known, reading)) if known == digest => (known, reading),
-        _ => (digest, FileReading { specs: spec::read_bytes(&file, &bytes), file }),
+        Some(known) if known.digest == digest => known,
+        _ => {
+            let specs = spec::read_bytes(&file, &bytes);
+            Known { digest, text: String::from_utf8(bytes).ok().map(Arc::from), reading: FileReading { file, specs } }
+        }
     }
 }
 

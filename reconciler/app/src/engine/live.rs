@@ -9,7 +9,7 @@ use std::{
 
 use berqenas_core::{
     agenda::{Agenda, Condition, alerts::Told},
-    spec::{FileReading, PlacedSpec, Selection, select},
+    spec::{FileReading, PlacedSpec, Selection, read_bytes, select},
 };
 
 use super::{
@@ -41,6 +41,8 @@ pub struct LiveSync {
     pub faults: Vec<SpecFault>,
     /// The revision of the source that its spec was read from.
     pub revision: Option<String>,
+    /// What its file held when the spec came in force.
+    text: Option<Arc<str>>,
 }
 
 /// What came of reading the specs again.
@@ -173,6 +175,35 @@ impl Live {
         self.environment.now()
     }
 
+    /// Puts in force what was when the process before this one ended, if it read the same source: what is broken by now goes on as it was.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub async fn restore(&mut self, source: &str) -> Result<()> {
+        if self.state().reconciler().await?.is_none_or(|before| before.source != source) {
+            return Ok(());
+        }
+        for said in self.state().reports().await? {
+            let read = said.text.as_ref().map(|text| read_bytes(&said.file, text.as_bytes()));
+            let placed = read.and_then(std::result::Result::ok).and_then(|specs| {
+                // Of another generation: another version of this program reads the text in another way.
+                specs.into_iter().find(|placed| placed.spec.name == said.sync && placed.spec.generation == said.generation)
+            });
+            let Some(placed) = placed else {
+                tracing::warn!(sync = said.sync, "what was in force before cannot be read any more: its file decides");
+                continue;
+            };
+            let spec = LoadedSpec::from(placed.clone());
+            if let Ok(agenda) = Agenda::new(&said.sync, spec.spec.schedule.as_ref(), &spec.spec.terms) {
+                let (revision, text) = (said.revision, said.text.map(Arc::from));
+                self.syncs.insert(said.sync, LiveSync { spec, agenda, faults: Vec::new(), revision, text });
+                self.placed.push(placed);
+            }
+        }
+        self.settle(&Reload::default());
+        Ok(())
+    }
+
     /// Reads the folder again, and puts in force what is good.
     ///
     /// # Errors
@@ -253,8 +284,9 @@ impl Live {
         let spec = LoadedSpec::from(placed.clone());
         let name = spec.spec.name.clone();
         let revision = revision.map(str::to_owned);
+        let text = self.reader.text(&spec.path);
         if let Some(sync) = self.syncs.get_mut(&name).filter(|sync| sync.spec.spec.generation == spec.spec.generation) {
-            (sync.spec, sync.revision) = (spec, revision);
+            (sync.spec, sync.revision, sync.text) = (spec, revision, text);
             if !std::mem::take(&mut sync.faults).is_empty() {
                 reload.judged.push(name);
             }
@@ -262,7 +294,7 @@ impl Live {
         }
         match Agenda::new(&name, spec.spec.schedule.as_ref(), &spec.spec.terms) {
             Ok(agenda) => {
-                self.syncs.insert(name.clone(), LiveSync { spec, agenda, faults: Vec::new(), revision });
+                self.syncs.insert(name.clone(), LiveSync { spec, agenda, faults: Vec::new(), revision, text });
                 reload.changed.push(name);
                 true
             }
@@ -398,6 +430,7 @@ impl Live {
                 generation: sync.spec.spec.generation.clone(),
                 revision: sync.revision.clone(),
                 file: sync.spec.path.display().to_string(),
+                text: sync.text.as_deref().map(str::to_owned),
                 reported: self.now(),
                 faults: serde_json::json!(sync.faults),
                 conditions: conditions.clone(),

@@ -86,8 +86,11 @@ pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<()
         None => return Ok(()),
     };
     let source = Source::open(options.source.clone(), options.rescan).map_err(|fault| EngineError::of(ErrorKind::Usage, fault))?;
+    let before = live.reported().await?;
+    let mut live = live;
+    live.restore(source.shown()).await?;
     let mut reconciler = Reconciler {
-        before: live.reported().await?,
+        before,
         live,
         source,
         desk: Desk::default(),
@@ -180,6 +183,8 @@ impl Reconciler {
         for interval in [&mut others, &mut heartbeat] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        // What was in force before has no news to tell of itself.
+        self.look_at(self.live.syncs().keys().cloned().collect()).await?;
         self.reload().await?;
         loop {
             self.begin_due().await?;
