@@ -13,7 +13,7 @@ use berqenas::state::{
     SideState, State, StateError, StateOptions, TableCounts, TableProgress, TableState, Winner,
 };
 use berqenas_core::{
-    agenda::{self, Attempt, Pass},
+    agenda::{self, Attempt, Pass, Request},
     value::{Pair, RowHash, Side},
 };
 use serde_json::{Value, json};
@@ -432,7 +432,7 @@ async fn an_old_lease_writes_nothing() {
     let table = TableState { adopted: true, mapping_version: "v1".into(), columns: json!([]), last_full: None };
     let progress = TableProgress { table: "customers".into(), marks: Pair::new(Some(1), None), known: table };
     let close = BatchClose { run: run.clone(), base_upserts: in_table([base_row(b"a", 1)]), ..BatchClose::default() };
-    let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None, attempt: None };
+    let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None, attempt: None, approved: None };
     let attempts = [
         ("renew", state.renew(&old, NOW).await.map(drop)),
         ("release", state.release(&old, NOW).await.map(drop)),

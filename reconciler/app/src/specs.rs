@@ -3,7 +3,7 @@
 pub mod edit;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -109,16 +109,22 @@ impl LoadedSpecs {
 pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
     let mut faults = Vec::new();
     let mut placed: Vec<PlacedSpec> = Vec::new();
+    let mut broken: BTreeSet<String> = BTreeSet::new();
     for reading in Reader::default().read(folder)? {
         match reading.specs {
             Ok(specs) => placed.extend(specs),
-            Err(more) => faults.extend(more),
+            Err(more) => {
+                faults.extend(more);
+                // Its syncs are there, whatever else is wrong with them; of a file that gives no name, its faults tell enough.
+                let named = read_bytes(Path::new(&reading.file)).and_then(|bytes| spec::edit::names(&reading.file, &bytes));
+                broken.extend(named.into_iter().flatten());
+            }
         }
     }
     let mut clashes = spec::check_set(&placed);
-    clashes.extend(spec::check_dependencies(&placed));
-    // Which of two that clash is meant cannot be told: neither runs.
-    let clashing: HashSet<usize> = clashes.iter().flat_map(|clash| clash.specs).collect();
+    clashes.extend(spec::check_dependencies(&placed, &broken));
+    // Which of those that clash is meant cannot be told: none runs.
+    let clashing: HashSet<usize> = clashes.iter().flat_map(|clash| clash.specs.iter().copied()).collect();
     faults.extend(clashes.into_iter().map(|clash| clash.fault));
     faults.sort();
     let specs = placed.into_iter().map(LoadedSpec::from);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use berqenas_core::{
-    agenda::{Attempt, Fault, Outcome, Pass, Suspension, Terms},
+    agenda::{Attempt, Fault, Outcome, Pass, Request, Suspension, Terms},
     spec::{InitialPolicy, StrategyChoice, StrategyName},
     value::{Pair, Side},
 };
@@ -277,14 +277,13 @@ impl Leased<'_> {
             Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
         };
         let finished = self.engine.environment.now();
-        let counted = match self.attempt {
-            Some(attempt) => self.count(attempt, result, finished).await.map(Some),
-            None => Ok(None),
-        };
         // What cannot be counted is recorded as ended all the same: an attempt without an end counts as cut off.
-        let (attempt, counted) = counted.map_or_else(|fault| (None, Err(fault)), |attempt| (attempt, Ok(())));
+        let ((attempt, approved), uncounted) = match self.count(result, finished).await {
+            Ok(counted) => (counted, None),
+            Err(fault) => ((None, None), Some(fault)),
+        };
         // The counts stand in the state already: each batch added its own.
-        let end = RunEnd { finished, status, tables: Vec::new(), error, attempt };
+        let end = RunEnd { finished, status, tables: Vec::new(), error, attempt, approved };
         let mut ended = self.state.finish_run(lease, self.run, &end).await;
         if let Err(StateError::Fenced { held, .. }) = ended
             && self.state.held(&lease.sync, finished).await?.is_some_and(|other| other.holder == lease.holder)
@@ -295,13 +294,28 @@ impl Leased<'_> {
         }
         let released = self.state.release(lease, finished).await;
         ended?;
-        counted?;
         released?;
-        Ok(finished)
+        uncounted.map_or(Ok(finished), Err)
     }
 
-    /// What came of the attempt that the run was.
-    async fn count(&self, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<AttemptEnd> {
+    /// What came of the attempt that the run was, or what is due now that a plan was carried out.
+    async fn count(&self, result: &Result<RunTally>, finished: i64) -> Result<(Option<AttemptEnd>, Option<Request>)> {
+        Ok(match (self.work, self.attempt, result) {
+            (_, Some(attempt), _) => (Some(self.end_of(attempt, result, finished).await?), None),
+            (Work::Apply(plan), None, Ok(_)) => (None, Some(self.look_after(plan).await?)),
+            (Work::Apply(_) | Work::Sync(_), None, _) => (None, None),
+        })
+    }
+
+    /// The run that is due once a plan was carried out: it reads what that one read which found something to approve.
+    async fn look_after(&self, plan: &PlanFile) -> Result<Request> {
+        let last = self.state.standing(&plan.sync).await?.and_then(|standing| standing.last);
+        let pass = last.map_or(Pass::Normal, |last| last.pass);
+        // The same plan may come again: its id alone would be the same request.
+        Ok(Request { token: format!("{} applied by {}", plan.id, self.run), pass })
+    }
+
+    async fn end_of(&self, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<AttemptEnd> {
         let (outcome, differing, kept) = match result {
             Err(fault) => (standing::outcome_of(fault), None, fault.origin::<TooMuch>().and_then(|held| held.kept.as_ref())),
             Ok(tally) => {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use berqenas_core::decision::PluginId;
+use berqenas_core::{agenda::Request, decision::PluginId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
@@ -89,6 +89,8 @@ pub struct RunEnd {
     pub error: Option<String>,
     /// What came of the attempt that it counted as.
     pub attempt: Option<AttemptEnd>,
+    /// It did what a plan says: if one waited for an approval, none does any more, and this run is asked for.
+    pub approved: Option<Request>,
 }
 
 /// One run.
@@ -220,6 +222,9 @@ impl State {
         change.set_counts(run, &end.tables).await?;
         if let Some(end) = &end.attempt {
             change.end_attempt(end).await?;
+        }
+        if let Some(look) = &end.approved {
+            change.approved(look).await?;
         }
         change.commit().await
     }

@@ -240,4 +240,22 @@ impl Change<'_> {
         let query = query.bind(self.sync).bind(json(end.last.as_ref())).bind(end.last_full).bind(&end.applied);
         self.run(query.bind(json(end.verdict.as_ref())).bind(json(end.plan.as_ref()))).await.map(drop)
     }
+
+    /// A plan was carried out: the one that waits is so no more, and whoever reconciles is to look again. Who waits for a run that
+    /// was asked for before gets that one.
+    pub(super) async fn approved(&mut self, look: &Request) -> Result<()> {
+        let query =
+            sqlx::query("UPDATE standings SET plan = NULL, changed = (SELECT number + 1 FROM changes) WHERE sync = ? AND plan IS NOT NULL");
+        if self.run(query.bind(self.sync)).await? == 0 {
+            return Ok(());
+        }
+        self.run(sqlx::query(NEXT)).await?;
+        let query = sqlx::query(
+            "INSERT INTO wishes (sync, request, changed) SELECT ?1, ?2, number FROM changes WHERE true
+             ON CONFLICT (sync) DO UPDATE SET request = ?2, changed = excluded.changed
+             WHERE request IS NULL
+                OR request ->> 'token' = (SELECT coalesce(running, last) ->> 'token' FROM standings WHERE sync = ?1)",
+        );
+        self.run(query.bind(self.sync).bind(json(Some(look)))).await.map(drop)
+    }
 }
