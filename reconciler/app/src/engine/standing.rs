@@ -211,7 +211,15 @@ impl Engine {
         let state = self.environment.open_state(&self.state).await?;
         let looked = Box::pin(self.look(loaded, &state, pass, revision, stop)).await;
         self.environment.close_state(state).await;
-        looked.map_err(|fault| fault.about(name))
+        let looked = looked.map_err(|fault| fault.about(name));
+        match &looked {
+            Ok(()) => tracing::info!(sync = name, cause = cause.as_str(), full = pass == Pass::Full, "the sides were compared"),
+            Err(fault) => {
+                let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
+                tracing::warn!(sync = name, cause = cause.as_str(), "the sides could not be compared: {fault}{causes}");
+            }
+        }
+        looked
     }
 
     /// Compares both sides as a run would, and writes to neither.
