@@ -241,6 +241,7 @@ impl Reconciler {
 
     /// Reads the source again, and puts in force what is good.
     async fn reload(&mut self) -> Result<(), EngineError> {
+        let Some(held) = self.source.hold() else { return Ok(()) };
         let read = match self.source.place() {
             Ok(place) => {
                 let live = &mut self.live;
@@ -250,6 +251,7 @@ impl Reconciler {
             }
             Err(trouble) => Err(trouble),
         };
+        drop(held);
         self.watching = {
             let components: Vec<PathBuf> = self.live.components().collect();
             self.source.watch(&mut components.into_iter())
