@@ -2,7 +2,7 @@
 //! reconcile, which one process has at a time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -229,8 +229,8 @@ impl Live {
             } else {
                 selection.refused.extend(wanting);
             }
-            if !self.admitting.contains_key(&generation) {
-                self.admitting.insert(generation, spec.clone());
+            if let Entry::Vacant(place) = self.admitting.entry(generation) {
+                place.insert(spec.clone());
                 reload.admit.push(Admission { spec, plugins: Arc::clone(&self.plugins) });
             }
         }

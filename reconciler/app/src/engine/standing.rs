@@ -269,7 +269,13 @@ impl Engine {
         let state = self.environment.open_state(&self.state).await?;
         let asked = async {
             self.known_name(name, &state).await?;
-            Ok(state.set_request(name, request).await?)
+            // A full sync that somebody asked for, and that has not begun yet, is not lost to a later request.
+            let full = state.wish(name).await?.and_then(|wish| wish.request).filter(|earlier| earlier.pass == Pass::Full);
+            let standing = state.standing(name).await?;
+            let attempts = || standing.iter().flat_map(|standing| [&standing.running, &standing.last]).flatten();
+            let is_owed = |full: Request| attempts().all(|attempt| attempt.token.as_ref() != Some(&full.token));
+            let pass = if full.is_some_and(is_owed) { Pass::Full } else { request.pass };
+            Ok(state.set_request(name, &Request { pass, ..request.clone() }).await?)
         };
         let asked = asked.await;
         self.environment.close_state(state).await;
