@@ -29,6 +29,19 @@ async fn a_run_that_is_asked_for_is_made_once_for_each_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_sync_that_was_asked_for_is_not_lost_to_a_later_request() {
+    let world = World::customers(FILES, "").await;
+    berqenas(&world, &["sync", "reconcile", "test", "--full-sync"]).exits(0);
+    berqenas(&world, &["sync", "reconcile", "test"]).exits(0);
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    berqenas(&world, &["sync", "reconcile", "test", "--wait"]).exits(0);
+    reconciler.stop();
+    let modes: Vec<_> = runs(&world).await.iter().map(|run| run.mode).collect();
+    assert_eq!(modes, [berqenas::state::RunMode::Full, berqenas::state::RunMode::Incremental]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_suspended_does_not_run_and_says_who_holds_it() {
     let world = every_second().await;
     let reconciler = Reconciler::start(&world, &[]);

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{customer, every_second, has, never_two_at_once, runs};
 use crate::support::reconciler::Reconciler;
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_is_tried_again_until_it_is_back() {
@@ -63,4 +64,21 @@ async fn what_only_a_change_can_mend_waits_for_one() {
     fs::remove_file(world.folder().join("specs/test.yaml")).unwrap();
     reconciler.condition("twin", "Ready", "True", "Succeeded").await;
     reconciler.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_cannot_be_written_for_a_while_ends_nothing() {
+    let world = every_second().await;
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    let mut other = SqliteConnectOptions::new().filename(world.state()).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    reconciler.logs(&["was locked by another process for too long", "it is tried again"]).await;
+    customer(&world, "a").await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    reconciler.until("it goes on", async || has(&world, "a").await).await;
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    reconciler.stop();
+    never_two_at_once(&runs(&world).await);
 }

@@ -2,7 +2,7 @@
 //! reconcile, which one process has at a time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -103,8 +103,8 @@ pub struct Live {
     refused: Vec<SpecFault>,
     /// Plugins that were found wanting, by the generation of their spec.
     wanting: BTreeMap<String, Vec<SpecFault>>,
-    /// Generations whose plugins are being loaded.
-    admitting: BTreeSet<String>,
+    /// Specs whose plugins are being loaded, by generation.
+    admitting: BTreeMap<String, LoadedSpec>,
     engine: Arc<Engine>,
     lease: Option<Lease>,
     started: i64,
@@ -120,7 +120,6 @@ impl Live {
     pub async fn open(state: &Path, cache: Option<&Path>) -> Result<Live> {
         let environment = Arc::new(Resident::open(state).await?);
         let plugins = Arc::new(Plugins::new(cache));
-        let known = environment.state().standings().await?.into_iter().map(|standing| (standing.sync, standing.remote_db_id)).collect();
         let engine = Arc::new(Engine::within(environment.clone(), LoadedSpecs::default(), state.to_owned(), Arc::clone(&plugins)));
         Ok(Live {
             environment,
@@ -129,10 +128,10 @@ impl Live {
             reader: Reader::default(),
             placed: Vec::new(),
             syncs: BTreeMap::new(),
-            known,
+            known: BTreeMap::new(),
             refused: Vec::new(),
             wanting: BTreeMap::new(),
-            admitting: BTreeSet::new(),
+            admitting: BTreeMap::new(),
             engine,
             lease: None,
             started: 0,
@@ -261,7 +260,8 @@ impl Live {
             } else {
                 selection.refused.extend(wanting);
             }
-            if self.admitting.insert(generation) {
+            if let Entry::Vacant(place) = self.admitting.entry(generation) {
+                place.insert(spec.clone());
                 reload.admit.push(Admission { spec, plugins: Arc::clone(&self.plugins) });
             }
         }
@@ -310,8 +310,7 @@ impl Live {
     fn settle(&mut self, reload: &Reload) {
         let specs: Vec<LoadedSpec> = self.syncs.values().map(|sync| sync.spec.clone()).collect();
         if !reload.removed.is_empty() || !reload.changed.is_empty() {
-            let pinned_soon = reload.admit.iter().map(|admission| &admission.spec);
-            self.plugins.keep_those_of(specs.iter().chain(pinned_soon));
+            self.plugins.keep_those_of(specs.iter().chain(self.admitting.values()));
         }
         let specs = LoadedSpecs { specs, faults: Vec::new() };
         let environment = Arc::clone(&self.environment);
@@ -327,8 +326,9 @@ impl Live {
             Ok(lease) => {
                 self.started = self.now();
                 self.lease = Some(lease);
-                // Whoever was before wrote it until now.
+                // Whoever was before wrote them until now.
                 self.told = self.state().told().await?.into_iter().collect();
+                self.known = self.state().standings().await?.into_iter().map(|standing| (standing.sync, standing.remote_db_id)).collect();
                 Ok(None)
             }
             Err(fault) => match fault.origin::<StateError>() {
@@ -452,6 +452,16 @@ impl Live {
     pub async fn close(self) {
         self.state().clone().close().await;
     }
+}
+
+/// Whether it is the state that failed, and may be read and written again later by this process.
+#[must_use]
+pub fn is_passing(fault: &EngineError) -> bool {
+    use StateError::{Database, Full, Locked, Moved, Open, ReadOnly};
+    matches!(
+        fault.origin::<StateError>(),
+        Some(Locked { .. } | Full { .. } | ReadOnly { .. } | Open { .. } | Moved { .. } | Database { .. })
+    )
 }
 
 fn core_fault(fault: &SpecFault) -> berqenas_core::spec::Fault {

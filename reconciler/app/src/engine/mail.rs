@@ -119,11 +119,10 @@ impl Mail {
         let Some(loaded) = self.engine.specs.specs.iter().find(|loaded| loaded.spec.name == letter.sync) else {
             // Its spec may be read later: the source does not answer yet, its text is broken, its plugins are being loaded.
             let why = "the spec of its sync is not in force".to_owned();
-            match letter.fate(Delivery::Later { after: None, why }, now) {
-                Fate::Again { letter, .. } => self.state.keep_letter(&self.lease, &outbox(&letter)?).await?,
-                Fate::Delivered | Fate::GivenUp { .. } => self.state.drop_letter(&self.lease, &letter.id).await?,
-            }
-            return Ok(());
+            return match letter.fate(Delivery::Later { after: None, why }, now) {
+                Fate::Again { letter, .. } => Ok(self.state.keep_letter(&self.lease, &outbox(&letter)?).await?),
+                Fate::Delivered | Fate::GivenUp { .. } => Ok(self.state.drop_letter(&self.lease, &letter.id).await?),
+            };
         };
         let Some(target) = loaded.spec.alerts.iter().find(|target| target.key() == letter.target) else {
             tracing::info!(sync = letter.sync, "nobody wants a letter any more: its target is gone");

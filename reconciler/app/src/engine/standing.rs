@@ -208,7 +208,15 @@ impl Engine {
         let state = self.environment.open_state(&self.state).await?;
         let looked = Box::pin(self.look(loaded, &state, pass, revision, stop)).await;
         self.environment.close_state(state).await;
-        looked.map_err(|fault| fault.about(name))
+        let looked = looked.map_err(|fault| fault.about(name));
+        match &looked {
+            Ok(()) => tracing::info!(sync = name, cause = cause.as_str(), full = pass == Pass::Full, "the sides were compared"),
+            Err(fault) => {
+                let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
+                tracing::warn!(sync = name, cause = cause.as_str(), "the sides could not be compared: {fault}{causes}");
+            }
+        }
+        looked
     }
 
     /// Compares both sides as a run would, and writes to neither.
@@ -259,7 +267,13 @@ impl Engine {
         let state = self.environment.open_state(&self.state).await?;
         let asked = async {
             self.known_name(name, &state).await?;
-            Ok(state.set_request(name, request).await?)
+            // A full sync that somebody asked for, and that has not begun yet, is not lost to a later request.
+            let full = state.wish(name).await?.and_then(|wish| wish.request).filter(|earlier| earlier.pass == Pass::Full);
+            let standing = state.standing(name).await?;
+            let attempts = || standing.iter().flat_map(|standing| [&standing.running, &standing.last]).flatten();
+            let is_owed = |full: Request| attempts().all(|attempt| attempt.token.as_ref() != Some(&full.token));
+            let pass = if full.is_some_and(is_owed) { Pass::Full } else { request.pass };
+            Ok(state.set_request(name, &Request { pass, ..request.clone() }).await?)
         };
         let asked = asked.await;
         self.environment.close_state(state).await;
