@@ -2,7 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use berqenas::alerts::{Delivery, Timeouts, post};
+use berqenas::{
+    alerts::{Delivery, Fate, Letter, Timeouts, post},
+    specs::resolve_webhook,
+};
+use berqenas_core::{
+    agenda::{
+        Agenda, Facts, Fault, Known, Outcome, Pass,
+        alerts::{Due, Notice, Situation, Told, due},
+    },
+    spec,
+};
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -119,4 +130,48 @@ async fn what_is_no_webhook_is_never_posted() {
     for url in ["", "s3cret", "ftp://127.0.0.1/s3cret", "https://:80/s3cret"] {
         assert!(matches!(posted(url, QUICK).await, Delivery::Never { .. }), "{url}");
     }
+}
+
+/// From the spec to the webhook, as whoever drives it goes: a sync that stalls, a webhook that is busy at first, and what comes when all
+/// is well again.
+#[tokio::test]
+async fn a_failure_and_its_end_reach_the_webhook() {
+    let server = Webhook::new(&[Status(503, "Retry-After: 40\r\n"), Status(200, "")]).await;
+    let text = "version: 1\nname: shop\nid: 42\ncloud: sqlite:c.db\nlocal: sqlite:l.db\ninterval: 15m\ntables: [t]\nalerts: [{url: '${HOOK}/s3cret', format: slack}]\n";
+    let spec = spec::read("shop.yaml", text).unwrap().remove(0);
+    let agenda = Agenda::new(&spec.name, spec.schedule.as_ref(), &spec.terms).unwrap();
+    let began: Timestamp = "2026-05-05T10:00:00Z".parse().unwrap();
+    let mut facts = Facts::new(&spec.generation, began);
+    let mut told = Told::default();
+    let mut letters = Vec::new();
+    let fault = Fault { reason: "SchemaChanged".into(), message: "table t has no column name".into() };
+    for (minute, outcome) in [(0, Outcome::Stuck(fault.clone())), (1, Outcome::Stuck(fault)), (2, Outcome::Done)] {
+        let now = began + SignedDuration::from_mins(minute);
+        facts.last = Some(facts.begin(Pass::Normal, now).ended(now, outcome));
+        let conditions = agenda.conditions(&facts, &Known::default(), &[], now);
+        let overdue_at = agenda.overdue_at(&facts, now);
+        let situation = Situation { sync: &spec.name, facts: &facts, conditions: &conditions, overdue_at, conflicts: None, plan: None };
+        let found: Due = due(&spec.alerts, &situation, &told, now);
+        told = found.told;
+        for alert in &found.alerts {
+            let notice = Notice { alert, sync: &spec.name, remote_db_id: spec.id, generation: &spec.generation, revision: None };
+            letters.push(Letter::new(&notice, spec.alerts.iter().find(|target| target.key() == alert.target).unwrap()));
+        }
+    }
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    let hook = server.url("");
+    let url = resolve_webhook(&spec.alerts[0].url, std::path::Path::new("specs"), &|name| (name == "HOOK").then(|| hook.clone())).unwrap();
+    let post = async |letter: &Letter, now| letter.fate(post(&url, &letter.payload, Timeouts::default()).await, now);
+    let Fate::Again { letter, why } = post(&letters[0], began).await else { panic!("the webhook was busy") };
+    assert_eq!((why.as_str(), letter.next_attempt, letter.attempts), ("it answered 503", began + SignedDuration::from_secs(40), 1));
+    assert_eq!(post(&letter, letter.next_attempt).await, Fate::Delivered);
+    assert_eq!(post(&letters[1], began).await, Fate::Delivered);
+    let texts: Vec<String> = server
+        .received()
+        .iter()
+        .map(|received| serde_json::from_str::<serde_json::Value>(&received.body).unwrap()["text"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(texts[0], texts[1]);
+    assert_eq!(texts[1], "✗ *shop*: the sync fails\ntable t has no column name\nreason: SchemaChanged · since: 2026-05-05T10:00:00Z");
+    assert!(texts[2].starts_with("✓ *shop*: the sync is well again\n"), "{}", texts[2]);
 }

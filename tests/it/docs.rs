@@ -94,6 +94,7 @@ fn completed(part: &str) -> String {
     text
 }
 
+/// Those of examples too: examples/gitops starts a reconciler, and commits.
 #[tokio::test]
 async fn every_session_prints_what_it_says() {
     let mut ran = 0;

@@ -42,6 +42,9 @@ async fn each_edit_is_a_generation_that_runs_at_once() {
     assert_eq!(runs.iter().filter(|run| run.trigger == "spec").count(), 11, "{runs:?}");
 }
 
+/// A kind of broken edit: what it is, what is done, and what is said of it.
+type Broken<'a> = (&'static str, Box<dyn Fn() + 'a>, &'static str);
+
 /// Each kind of broken edit: what is done, and what is said of it. The last good text stays in force, and goes on being run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_edit_is_told_with_its_place_and_the_last_good_text_stays() {
@@ -53,7 +56,7 @@ async fn a_broken_edit_is_told_with_its_place_and_the_last_good_text_stays() {
             .replace("id: 1\n", &format!("id: {id}\n"))
             .replace("[customers]", &format!("[{table}]"))
     };
-    let kinds: Vec<(&str, Box<dyn Fn() + '_>, &str)> = vec![
+    let kinds: Vec<Broken<'_>> = vec![
         ("no YAML", Box::new(|| fs::write(spec(&world), "name: [").unwrap()), "test.yaml:2:1: not valid YAML"),
         ("cut off", Box::new(|| fs::write(spec(&world), &good[..good.len() / 2]).unwrap()), "test.yaml:"),
         ("empty", Box::new(|| fs::write(spec(&world), "").unwrap()), "test.yaml:1:1: the file holds no spec"),

@@ -49,7 +49,9 @@ impl<'w> Repository<'w> {
     }
 
     fn follow(&self) -> Reconciler<'w> {
-        Reconciler::start(self.world, &["--git", self.path("remote.git").to_str().unwrap(), "--path", "specs", "--poll", "1s"])
+        let (remote, state) = (self.path("remote.git"), self.world.state());
+        let (remote, state) = (remote.to_str().unwrap(), state.to_str().unwrap());
+        Reconciler::start(self.world, &["--git", remote, "--path", "specs", "--poll", "1s", "--state", state])
     }
 }
 

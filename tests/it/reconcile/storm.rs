@@ -69,8 +69,7 @@ async fn ten_thousand_writes_to_spec_files_end_in_what_was_written_last() {
                 reconciler.log().lines().rev().any(in_force).then_some(())
             })
             .await;
-        let status = engine.status(&name).await.unwrap();
-        assert!(status.warnings.is_empty(), "seed {SEED}: {status:?}");
+        reconciler.status(&name, &format!("seed {SEED}: {name} has no faults"), |status| status.warnings.is_empty()).await;
     }
     customer(&world, "end").await;
     reconciler.until("the sync that nobody touched", async || has(&world, "end").await).await;

@@ -219,6 +219,7 @@ const MASKS: &[(&str, &str)] = &[
     ("* second ago", "<a while> ago"),
     ("in * minutes", "in <a while>"),
     ("duration_seconds\": *.*", "duration_seconds\": <number>"),
+    ("seconds=*.*", "seconds=<number>"),
     ("latency_ms\": *.*", "latency_ms\": <number>"),
     ("clock_offset_ms\": -*.*", "clock_offset_ms\": <number>"),
     ("clock_offset_ms\": *.*", "clock_offset_ms\": <number>"),

@@ -13,6 +13,8 @@ use std::{
 use berqenas::watch::git::{GitError, GitOptions, GitSource};
 use tempfile::TempDir;
 
+use crate::support::process::{command_in, ended};
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A bare repository, somebody's clone of it, and the folder that it is followed into.
@@ -129,6 +131,19 @@ async fn a_push_is_seen_and_the_folder_stays_the_same() {
     let second = source.update().await.unwrap();
     assert_eq!((second.commit, second.folder, second.changed), (pushed, first.folder, true));
     bench.assert_files("an untracked file stays", &[("a.yaml", "a: 2"), ("c.yaml", "c: 1"), ("erp.db", "rows")]);
+}
+
+/// What is edited in the working tree would be lost with the next commit: the commands that edit specs know it.
+#[tokio::test]
+async fn the_working_tree_is_left_to_git() {
+    let bench = Bench::new();
+    let spec = "version: 1\nname: shop\nid: 1\ncloud: sqlite:c.db\nlocal: sqlite:l.db\ntables: [t]\n";
+    bench.commit(&[("specs/a.yaml", Some(spec)), ("specs/b.yaml", None)]);
+    bench.source().update().await.unwrap();
+    let arguments = ["sync", "schedule", "shop", "--interval", "5", "--specs", "checkout/tree/specs"];
+    let ran = ended(&arguments, command_in(bench.folder.path(), &arguments)).exits(2);
+    ran.tells(&["checkout/tree/specs/a.yaml is a checkout of", "remote.git", "commit it there"]);
+    bench.assert_files("nothing was written", &[("a.yaml", spec)]);
 }
 
 #[tokio::test]

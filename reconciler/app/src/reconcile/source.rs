@@ -88,9 +88,6 @@ impl Polled {
                 failures = if place.is_ok() { 0 } else { failures.saturating_add(1) };
                 let place =
                     place.map_err(|fault| Trouble { reason: "SourceFailed", message: format!("{}; {}", told(&fault), fault.hint()) });
-                if let Err(trouble) = &place {
-                    tracing::warn!(failures, "the source cannot be read: {}", trouble.message);
-                }
                 drop(sender.send_replace(place));
                 tokio::select! {
                     () = tokio::time::sleep(source.pause(failures)) => {}

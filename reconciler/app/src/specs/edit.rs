@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use berqenas_core::spec::{self, Fault, edit};
+use berqenas_core::spec::{
+    self, Fault,
+    edit::{self, CHECKOUT_MARKER},
+};
 
 use super::{LoadError, Reader, UnknownSpec, files, read_bytes};
-
-/// The name of the file by which a checkout of ours says so; it holds the repository's URL as it is shown.
-pub const CHECKOUT_MARKER: &str = ".berqenas-checkout";
 
 /// A file with the spec of a sync.
 #[derive(Clone, Debug, PartialEq, Eq)]

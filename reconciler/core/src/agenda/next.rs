@@ -11,6 +11,9 @@ use super::{
 };
 use crate::spec::Schedule;
 
+/// Nothing is overdue so soon after its last run.
+const SOON: Duration = Duration::from_secs(60);
+
 /// When a sync is to run, as its spec says, ready to be asked.
 #[derive(Clone, Debug)]
 pub struct Agenda {
@@ -133,14 +136,15 @@ impl Agenda {
     }
 
     /// When a sync is overdue unless a run begins before: when the second of two ticks after its last run could have been served, windows
-    /// heeded. `None`: never, since it runs on demand or is suspended.
+    /// heeded, and not within a minute of it, which retries may take. `None`: never, since it runs on demand or is suspended.
     #[must_use]
     pub fn overdue_at(&self, facts: &Facts, now: Timestamp) -> Option<Timestamp> {
         if self.suspend || facts.suspension(now).is_some() {
             return None;
         }
         let last = facts.running.as_ref().or(facts.last.as_ref()).map_or(facts.since, |last| last.started);
-        self.ticks_after(last, 2, |tick| self.windows.open_from(tick))
+        let second = self.ticks_after(last, 2, |tick| self.windows.open_from(tick))?;
+        Some(second.max(later(last, SOON).unwrap_or(second)))
     }
 
     /// Whether something found at a time is too old to be told as if it were so: three ticks have passed. What no schedule renews never is.

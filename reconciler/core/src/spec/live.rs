@@ -162,9 +162,11 @@ impl Round<'_> {
         let mut all = kept;
         all.extend(self.candidates.iter().cloned());
         let stand = |index: usize| if index < first { Stand::Unchanged } else { standing(&self.live, &all[index]) };
-        let mut add = |index: usize, fault: &Fault| match index.checked_sub(first) {
-            Some(index) => faults.entry(index).or_default().push(fault.clone()),
-            None => {}
+        // What was in force stays so, whatever it clashes with.
+        let mut add = |index: usize, fault: &Fault| {
+            if let Some(index) = index.checked_sub(first) {
+                faults.entry(index).or_default().push(fault.clone());
+            }
         };
         for Clash { specs: [one, other], fault } in check_set(&all) {
             add(other, &fault);

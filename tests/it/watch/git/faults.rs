@@ -126,7 +126,7 @@ async fn check_mended(what: &str, harm: impl FnOnce(&Path)) {
     bench.source().update().await.unwrap_or_else(|error| panic!("{what}, again: {error}"));
     bench.assert_files(what, &[("a.yaml", "a: 3"), ("erp.db", "rows")]);
     let left: Vec<OsString> = fs::read_dir(bench.path("checkout")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 5, "{what}: {left:?}");
+    assert_eq!(left.len(), 6, "{what}: {left:?}");
 }
 
 #[tokio::test]

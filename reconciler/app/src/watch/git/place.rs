@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use berqenas_core::spec::edit::CHECKOUT_MARKER;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -77,6 +78,8 @@ impl Place {
         let specs = if location.path().is_empty() { tree } else { tree.join(location.path()) };
         let place = Place { folder, specs, lock, record };
         place.write(RECORD, &place.record_bytes()?)?;
+        // After the record, by which the folder is known to be ours.
+        place.write(CHECKOUT_MARKER, location.shown().as_bytes())?;
         Ok(place)
     }
 

@@ -16,6 +16,10 @@ use super::{
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
+/// The name of the file by which a checkout of ours says so: specs below it are not edited, but committed. It holds the repository's URL
+/// as it is shown.
+pub const CHECKOUT_MARKER: &str = ".berqenas-checkout";
+
 /// What is to be another way in a spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
