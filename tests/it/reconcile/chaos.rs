@@ -34,8 +34,8 @@ use crate::support::{server::Server, world::Kind};
 /// What the suite has time for.
 const SECONDS: u64 = 17;
 const SEED: u64 = 5;
-/// A right to reconcile lapses meanwhile.
-const LONG_NAP: Duration = Duration::from_secs(34);
+/// A right to reconcile lapses meanwhile, or a run's lease, too.
+const LONG_NAPS: [Duration; 2] = [Duration::from_secs(34), Duration::from_secs(66)];
 
 /// Something that is to be put right again, at a time.
 enum Mend {
@@ -195,12 +195,12 @@ impl Place {
     fn put_somebody_to_sleep(&mut self) -> &'static str {
         let leads = self.dice.u8(..4) > 0;
         for place in self.fleet.places(leads) {
-            self.fleet.put_to_sleep(place);
-            if self.long && self.dice.u8(..8) == 0 {
-                self.broken.push((Instant::now() + LONG_NAP, Mend::Wake(place)));
-            } else {
-                self.later(100, 2500, Mend::Wake(place));
-            }
+            let lasts = match self.dice.u8(..8) {
+                0 if self.long => LONG_NAPS[self.dice.usize(..LONG_NAPS.len())],
+                _ => Duration::from_millis(self.dice.u64(100..2500)),
+            };
+            self.fleet.put_to_sleep(place, lasts);
+            self.broken.push((Instant::now() + lasts, Mend::Wake(place)));
         }
         "put to sleep"
     }
@@ -236,7 +236,7 @@ impl Place {
                 Mend::Folder(folder) => fs::rename(folder.with_extension("away"), folder).unwrap(),
                 // It may be gone, or away.
                 Mend::Locks => drop(fs::remove_file(self.path("remote.git/refs/heads/main.lock"))),
-                Mend::Wake(place) => self.fleet.wake(place),
+                Mend::Wake(place) => self.fleet.wake(place, all),
                 Mend::Resume(name) => self.fleet.type_in(&["sync", "resume", name], &mut self.dice),
             }
         }

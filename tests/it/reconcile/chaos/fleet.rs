@@ -23,7 +23,8 @@ pub(super) struct Process {
     /// When it was about to be killed.
     pub(super) killed: Option<Timestamp>,
     asked_to_end: Option<Instant>,
-    asleep: Option<Instant>,
+    /// Since when it sleeps, and until when nobody is to end that.
+    asleep: Option<(Instant, Instant)>,
     /// It slept for longer than its right to reconcile lasts.
     pub(super) overslept: bool,
 }
@@ -92,6 +93,7 @@ pub(super) struct Counts {
     pub(super) terms: u32,
     pub(super) hangups: u32,
     pub(super) naps: u32,
+    pub(super) overslept: u32,
     pub(super) typed: u32,
     pub(super) typed_killed: u32,
 }
@@ -173,9 +175,11 @@ impl Fleet {
         self.running().filter(|(_, _, is_leader)| *is_leader == leads).map(|(place, ..)| place).collect()
     }
 
-    /// Kills a reconciler, which comes back after a while.
+    /// Kills a reconciler, which comes back after a while. One that is to oversleep is let be.
     pub(super) fn kill(&mut self, place: usize, pause: Duration) {
-        if let Ok(process) = &mut self.slots[place] {
+        if let Ok(process) = &mut self.slots[place]
+            && process.asleep.is_none_or(|(_, until)| until < Instant::now() + LEASE / 2)
+        {
             process.kill();
             self.counts.kills += 1;
             self.bury(place, pause);
@@ -204,22 +208,24 @@ impl Fleet {
     }
 
     /// Has a reconciler stand still, as on a machine that is suspended.
-    pub(super) fn put_to_sleep(&mut self, place: usize) {
+    pub(super) fn put_to_sleep(&mut self, place: usize, lasts: Duration) {
         if let Ok(process) = &mut self.slots[place]
             && process.listens()
         {
             process.signal("STOP");
-            process.asleep = Some(Instant::now());
+            process.asleep = Some((Instant::now(), Instant::now() + lasts));
             self.counts.naps += 1;
         }
     }
 
-    /// Wakes a reconciler that sleeps.
-    pub(super) fn wake(&mut self, place: usize) {
+    /// Wakes a reconciler that has slept enough, or at once.
+    pub(super) fn wake(&mut self, place: usize, at_once: bool) {
         if let Ok(process) = &mut self.slots[place]
-            && let Some(since) = process.asleep.take()
+            && process.asleep.is_some_and(|(_, until)| at_once || until <= Instant::now())
+            && let Some((since, _)) = process.asleep.take()
         {
             process.overslept |= since.elapsed() > LEASE;
+            self.counts.overslept += u32::from(process.overslept);
             process.signal("CONT");
         }
     }
