@@ -23,8 +23,8 @@ pub(super) struct Process {
     /// When it was about to be killed.
     pub(super) killed: Option<Timestamp>,
     asked_to_end: Option<Instant>,
-    /// Since when it sleeps, and until when nobody is to end that.
-    asleep: Option<(Instant, Instant)>,
+    /// Since when it sleeps, and for how long.
+    asleep: Option<(Instant, Duration)>,
     /// It slept for longer than its right to reconcile lasts.
     pub(super) overslept: bool,
 }
@@ -178,7 +178,7 @@ impl Fleet {
     /// Kills a reconciler, which comes back after a while. One that is to oversleep is let be.
     pub(super) fn kill(&mut self, place: usize, pause: Duration) {
         if let Ok(process) = &mut self.slots[place]
-            && process.asleep.is_none_or(|(_, until)| until < Instant::now() + LEASE / 2)
+            && process.asleep.is_none_or(|(_, lasts)| lasts < LEASE)
         {
             process.kill();
             self.counts.kills += 1;
@@ -213,7 +213,7 @@ impl Fleet {
             && process.listens()
         {
             process.signal("STOP");
-            process.asleep = Some((Instant::now(), Instant::now() + lasts));
+            process.asleep = Some((Instant::now(), lasts));
             self.counts.naps += 1;
         }
     }
@@ -221,7 +221,7 @@ impl Fleet {
     /// Wakes a reconciler that has slept enough, or at once.
     pub(super) fn wake(&mut self, place: usize, at_once: bool) {
         if let Ok(process) = &mut self.slots[place]
-            && process.asleep.is_some_and(|(_, until)| at_once || until <= Instant::now())
+            && process.asleep.is_some_and(|(since, lasts)| at_once || since.elapsed() >= lasts)
             && let Some((since, _)) = process.asleep.take()
         {
             process.overslept |= since.elapsed() > LEASE;
