@@ -49,7 +49,7 @@ async fn check(world: &World, arguments: &[&str], expected: Expected<'_>) -> Ran
     logging.env("BERQENAS_LOG", "trace");
     crate::support::process::ended(arguments, logging).exits(expected.code);
     assert!(dumps(world).await == before, "{}: a database was touched", ran.line);
-    password_is_nowhere(world);
+    password_is_nowhere(world.folder());
     ran
 }
 

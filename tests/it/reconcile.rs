@@ -2,6 +2,7 @@
 
 mod alerts;
 mod ask;
+mod chaos;
 mod edits;
 mod ends;
 mod faults;

@@ -42,7 +42,7 @@ async fn a_saved_plan_is_carried_out_exactly_and_once() {
         berqenas(&world, &["sync", "bidirectional", "test"]).exits(0);
         world.both("SELECT name FROM customers WHERE customer_id = 126", &["Geç Gelen"]).await;
         world.quiet().await;
-        password_is_nowhere(&world);
+        password_is_nowhere(world.folder());
     }
 }
 

@@ -51,7 +51,7 @@ async fn the_commands_say_what_they_always_said() {
     );
     both_forms!(&world, 0, "status-waiting", "sync", "status", "test");
     both_forms!(&world, 0, "conflicts-waiting", "sync", "conflicts", "test", "--strategy", "manual");
-    password_is_nowhere(&world);
+    password_is_nowhere(world.folder());
 }
 
 #[tokio::test]

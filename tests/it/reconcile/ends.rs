@@ -12,6 +12,7 @@ async fn a_run_under_way_comes_to_the_end_of_its_batch_and_the_next_goes_on() {
     let reconciler = Reconciler::start(&world, &[]);
     reconciler.until("rows", async || (!world.rows(Side::Local, "SELECT id FROM customers LIMIT 1").await.is_empty()).then_some(())).await;
     reconciler.signal("TERM");
+    reconciler.logs(&["\"INFO\"", "the run was stopped"]).await;
     assert_eq!(reconciler.ends(), Some(0));
     let first = runs(&world).await;
     assert_eq!(first.len(), 1);

@@ -6,6 +6,7 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod reconciler;
+pub(crate) mod server;
 pub(crate) mod shell;
 pub(crate) mod webhook;
 pub(crate) mod world;

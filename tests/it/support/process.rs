@@ -144,10 +144,10 @@ pub(crate) async fn dumps(world: &World) -> [Vec<String>; 2] {
     [dump(world, Side::Cloud, true).await, dump(world, Side::Local, true).await]
 }
 
-/// Asserts that no file of the world but the password files themselves holds the password.
+/// Asserts that no file of a folder but the password files themselves holds the password.
 #[track_caller]
-pub(crate) fn password_is_nowhere(world: &World) {
-    let mut folders = vec![world.folder().to_owned()];
+pub(crate) fn password_is_nowhere(folder: &Path) {
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -311,7 +311,7 @@ pub(crate) fn sqlite_text(row: &sqlx::sqlite::SqliteRow, index: usize) -> String
 }
 
 /// Simple queries answer in text, whatever the type.
-fn pg_text(row: &sqlx::postgres::PgRow, index: usize) -> String {
+pub(crate) fn pg_text(row: &sqlx::postgres::PgRow, index: usize) -> String {
     let value = row.try_get_raw(index).unwrap();
     if value.is_null() { "-".into() } else { value.as_str().unwrap_or_else(|_| panic!("column {}", row.column(index).name())).to_owned() }
 }

@@ -189,8 +189,13 @@ fn log_end(work: &Work<'_>, told: &Result<SyncOutcome>) {
         }
         Err(fault) => fault,
     };
-    let ended = if fault.kind() == ErrorKind::Held { "was held" } else { "failed" };
-    if work.is_typed() {
+    let ended = match fault.kind() {
+        ErrorKind::Held => "was held",
+        ErrorKind::Stopped => "was stopped",
+        ErrorKind::Failed | ErrorKind::Busy | ErrorKind::Stale | ErrorKind::InvalidSpec | ErrorKind::Usage => "failed",
+    };
+    // Whoever asked it to stop expects that.
+    if work.is_typed() || fault.kind() == ErrorKind::Stopped {
         tracing::info!("the run {ended}: {fault}");
     } else {
         tracing::warn!("the run {ended}: {fault}{}", fault.causes().iter().map(|cause| format!(": {cause}")).collect::<String>());
