@@ -322,7 +322,10 @@ impl Leased<'_> {
 
     async fn end_of(&self, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<AttemptEnd> {
         let (outcome, differing, kept) = match result {
-            Err(fault) => (standing::outcome_of(fault), None, fault.origin::<TooMuch>().and_then(|held| held.kept.as_ref())),
+            Err(fault) => {
+                let kept = fault.origin::<TooMuch>().and_then(|held| held.kept.as_ref());
+                (standing::outcome_of(fault), kept.and_then(|kept| kept.as_ref().ok()).map(|plan| plan.counts.writes()), kept)
+            }
             Ok(tally) => {
                 let waits = inspect::waiting(self.state, self.loaded).await?;
                 let outcome = match tally.held.as_slice() {
