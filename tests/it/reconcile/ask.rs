@@ -96,8 +96,9 @@ async fn nothing_runs_in_a_closed_window_or_before_what_it_depends_on() {
     customer(&world, "a").await;
     let reconciler = Reconciler::start(&world, &[]);
     reconciler.condition("test", "Reconciling", "False", "WindowClosed").await;
-    let status = reconciler.condition("second", "Reconciling", "False", "DependencyNotReady").await;
-    assert_eq!(status.waits.as_deref(), Some("when test is ready"));
+    reconciler.condition("second", "Reconciling", "False", "DependencyNotReady").await;
+    // Conditions are told before the reconciler has come up, too.
+    reconciler.status("second", "what it waits for", |status| status.waits.as_deref() == Some("when test is ready")).await;
     assert!(runs(&world).await.is_empty());
     // A person on the command line is not held.
     berqenas(&world, &["sync", "bidirectional", "test"]).exits(0);

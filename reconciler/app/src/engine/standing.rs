@@ -80,7 +80,7 @@ pub(super) async fn gather(state: &State, spec: &SyncSpec, now: i64) -> Result<S
         }
         _ => false,
     };
-    let conflicts = Some(state.conflict_counts(&spec.name).await?.pending);
+    let conflicts = Some(state.pending_conflicts_of(&spec.name).await?);
     put_together(spec, standing, wish, goes_on, conflicts, now)
 }
 
