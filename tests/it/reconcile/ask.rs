@@ -81,7 +81,7 @@ async fn what_only_observes_reports_drift_and_writes_to_neither_side() {
     let before = dumps(&world).await;
     let status = reconciler.condition("test", "Drifted", "True", "RowsDiffer").await;
     let drifted = status.conditions.iter().find(|condition| condition.reason == "RowsDiffer").unwrap();
-    assert!(drifted.message.starts_with("2 rows differed"), "{}", drifted.message);
+    assert!(drifted.message.starts_with("2 rows that were read differed"), "{}", drifted.message);
     world.sql(Side::Cloud, "DELETE FROM customers").await;
     reconciler.condition("test", "Drifted", "False", "InStep").await;
     reconciler.stop();

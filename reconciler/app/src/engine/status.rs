@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::{
     Engine, Result,
+    holder::is_gone,
     inspect::{last_run, time, waiting},
-    leased::is_gone,
     outcome::{ReconcilerReport, Revisions, SpecFault, StatusReport},
     session::{locked_sides, weaker_guarantee},
     standing::{SyncFacts, gather, spec_fault},
