@@ -111,8 +111,10 @@ impl Place {
             22..34 => self.kill_server(),
             34..44 => self.harm_remote(),
             44..54 => self.take_folder(),
-            54..62 => self.leave_locks(),
-            62..70 => self.put_somebody_to_sleep(),
+            54..59 => self.leave_locks(),
+            59..63 => self.spoil_checkout(),
+            63..67 => self.kill_git(),
+            67..73 => self.put_somebody_to_sleep(),
             _ => self.type_something(),
         };
         *self.harm.entry(what).or_default() += 1;
@@ -192,6 +194,31 @@ impl Place {
         "lock left"
     }
 
+    /// Takes away what the reconciler keeps of the repository, or the files that it laid.
+    fn spoil_checkout(&mut self) -> &'static str {
+        let places = ["repository", "repository/HEAD", "repository/objects", "tree/specs"];
+        let chosen = self.dice.usize(..places.len());
+        let path = self.path("state.db.git").join(places[chosen]);
+        // Git may be at work there: what is left then is spoilt as well.
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        "checkout spoilt"
+    }
+
+    /// Kills whatever git does for the reconciler at the moment, the remote's part of it too.
+    fn kill_git(&mut self) -> &'static str {
+        let until = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < until {
+            for (id, line) in fleet::processes_of(self.folder.path()) {
+                // The desk's own is let be: a commit is no harm.
+                let git = line.split(' ').next().is_some_and(|program| program.contains("git")) && !line.contains("user.name");
+                if git && std::process::Command::new("kill").args(["-9", &id]).output().unwrap().status.success() {
+                    return "git killed";
+                }
+            }
+        }
+        "git not met"
+    }
+
     fn put_somebody_to_sleep(&mut self) -> &'static str {
         let leads = self.dice.u8(..4) > 0;
         for place in self.fleet.places(leads) {
@@ -225,6 +252,9 @@ impl Place {
 
     /// Puts right what is due by now, or everything.
     fn mend(&mut self, all: bool) {
+        if all {
+            self.broken.push((Instant::now(), Mend::Locks));
+        }
         for (due, mend) in std::mem::take(&mut self.broken) {
             if !all && due > Instant::now() {
                 self.broken.push((due, mend));

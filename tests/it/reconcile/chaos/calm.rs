@@ -20,6 +20,7 @@ use berqenas_core::agenda::{ConditionKind, Status};
 use super::{
     Place,
     bases::{SYNCS, contents},
+    fleet,
     people::Book,
 };
 use crate::{
@@ -193,14 +194,6 @@ fn tell(runs: &[Run], cut_off: u32) {
 
 /// No process is left that has to do with the folder.
 fn nobody_is_left(place: &Place) {
-    let folder = place.folder.path().to_str().unwrap();
-    let own = std::process::id().to_string();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        // Whoever ends meanwhile is not left.
-        let line =
-            fs::read(entry.path().join("cmdline")).map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " ")).unwrap_or_default();
-        let at = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-        let left = (line.contains(folder) || at.starts_with(folder)) && entry.file_name().to_str() != Some(&own);
-        assert!(!left, "process {} is left: {line}", entry.file_name().display());
-    }
+    let left: Vec<_> = fleet::processes_of(place.folder.path()).collect();
+    assert!(left.is_empty(), "processes are left: {left:?}");
 }
