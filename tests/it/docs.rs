@@ -14,6 +14,7 @@
 use std::ops::Range;
 
 use berqenas_core::spec;
+use regex::Regex;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -384,4 +385,30 @@ fn the_architecture_is_the_one_of_the_sources() {
         let is_file = [".rs", ".toml", ".md", ".sql"].iter().any(|extension| file.ends_with(extension));
         assert!(!is_file || rooms.iter().any(|room| room.join(file).exists()), "there is no {file}");
     }
+}
+
+/// Programs rely on the reasons of conditions: README lists each, and none that is not there.
+#[test]
+fn every_reason_of_a_condition_is_listed() {
+    let literal = Regex::new(r#""([A-Z][a-z]+(?:[A-Z][a-z]+)*)""#).unwrap();
+    let sources = [
+        "core/src/agenda/conditions.rs",
+        "app/src/engine/standing.rs",
+        "app/src/engine/status.rs",
+        "app/src/reconcile/mod.rs",
+        "app/src/reconcile/source.rs",
+    ];
+    let mut reasons = std::collections::BTreeSet::new();
+    for source in sources {
+        let text = std::fs::read_to_string(root().join("reconciler").join(source)).unwrap();
+        reasons.extend(literal.captures_iter(&text).map(|found| found[1].to_owned()));
+    }
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let listed = &readme[readme.find("What a reason can be").unwrap()..readme.find("### Alerts").unwrap()];
+    let kinds = ["Ready", "Reconciling", "Stalled", "Drifted", "ConflictsPending", "Suspended"];
+    let listed: std::collections::BTreeSet<String> =
+        Regex::new("`([A-Za-z]+)`").unwrap().captures_iter(listed).map(|found| found[1].to_owned()).collect();
+    let missing: Vec<_> = reasons.iter().filter(|reason| !listed.contains(*reason)).collect();
+    let gone: Vec<_> = listed.iter().filter(|reason| !reasons.contains(*reason) && !kinds.contains(&reason.as_str())).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "not in README: {missing:?}; not in the sources: {gone:?}");
 }

@@ -7,6 +7,7 @@ mod edits;
 mod ends;
 mod faults;
 mod git;
+mod plugins;
 mod storm;
 
 use berqenas_core::value::{Pair, Side};

@@ -8,11 +8,14 @@ use std::{
 };
 
 use berqenas::state::{
-    BaseRow, BatchClose, Conflict, ConflictCounts, ConflictFilter, ConflictState, ConflictStatus, JournalEntry, JournalOp, JournalStatus,
-    Lease, NewRun, Origin, OriginRow, Outcome, PendingKey, PlannedBase, Quarantined, RunEnd, RunMode, RunStatus, SideState, State,
-    StateError, StateOptions, TableCounts, TableProgress, TableState, Winner,
+    AttemptEnd, AttemptStart, BaseRow, BatchClose, Conflict, ConflictCounts, ConflictFilter, ConflictState, ConflictStatus, JournalEntry,
+    JournalOp, JournalStatus, Lease, NewRun, Origin, OriginRow, Outcome, PendingKey, PlannedBase, Quarantined, RunEnd, RunMode, RunStatus,
+    SideState, State, StateError, StateOptions, TableCounts, TableProgress, TableState, Winner,
 };
-use berqenas_core::value::{Pair, RowHash, Side};
+use berqenas_core::{
+    agenda::{self, Attempt, Pass, Request},
+    value::{Pair, RowHash, Side},
+};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -60,6 +63,7 @@ fn new_run(started: i64) -> NewRun {
         mode: RunMode::Incremental,
         strategy: "latest_wins".into(),
         generation: "abc".into(),
+        attempt: None,
     }
 }
 
@@ -182,8 +186,8 @@ async fn a_file_makes_itself_and_is_ours() {
     let mut connection = raw(&path).await;
     for (query, expected) in [
         ("PRAGMA application_id", 0x4251_4E53_i64),
-        ("PRAGMA user_version", 3),
-        ("SELECT version FROM berqenas_state", 3),
+        ("PRAGMA user_version", 4),
+        ("SELECT version FROM berqenas_state", 4),
         ("SELECT count(*) FROM berqenas_state", 1),
     ] {
         assert_eq!(sqlx::query_scalar::<_, i64>(query).fetch_one(&mut connection).await.unwrap(), expected, "{query}");
@@ -228,7 +232,7 @@ async fn what_is_not_ours_is_left_alone() {
     let path = folder.path().join("newer.db");
     State::open(&path).await.unwrap().close().await;
     sql(&path, "PRAGMA user_version = 99").await;
-    check_refused(&path, |error| matches!(error, StateError::Newer { found: 99, known: 3, .. }), "version 99").await;
+    check_refused(&path, |error| matches!(error, StateError::Newer { found: 99, known: 4, .. }), "version 99").await;
 
     let path = folder.path().join("other.db");
     sql(&path, "CREATE TABLE t (a); INSERT INTO t VALUES (1)").await;
@@ -256,11 +260,11 @@ async fn a_newer_version_in_the_log_of_a_crash_is_seen() {
     let path = folder.path().join("berqenas.db");
     State::open(&path).await.unwrap().close().await;
     let mut writer = raw(&path).await;
-    sqlx::raw_sql("PRAGMA user_version = 4").execute(&mut writer).await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 5").execute(&mut writer).await.unwrap();
     let crashed = crash(&path, folder.path());
     let before = fs::read(&crashed).unwrap();
     let error = State::open(&crashed).await.unwrap_err();
-    assert!(matches!(error, StateError::Newer { found: 4, .. }), "{error:?}");
+    assert!(matches!(error, StateError::Newer { found: 5, .. }), "{error:?}");
     assert_eq!(fs::read(&crashed).unwrap(), before);
 }
 
@@ -428,7 +432,7 @@ async fn an_old_lease_writes_nothing() {
     let table = TableState { adopted: true, mapping_version: "v1".into(), columns: json!([]), last_full: None };
     let progress = TableProgress { table: "customers".into(), marks: Pair::new(Some(1), None), known: table };
     let close = BatchClose { run: run.clone(), base_upserts: in_table([base_row(b"a", 1)]), ..BatchClose::default() };
-    let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None };
+    let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None, attempt: None, approved: None };
     let attempts = [
         ("renew", state.renew(&old, NOW).await.map(drop)),
         ("release", state.release(&old, NOW).await.map(drop)),

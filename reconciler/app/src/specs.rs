@@ -3,10 +3,11 @@
 pub mod edit;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use berqenas_core::{
@@ -108,16 +109,22 @@ impl LoadedSpecs {
 pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
     let mut faults = Vec::new();
     let mut placed: Vec<PlacedSpec> = Vec::new();
+    let mut broken: BTreeSet<String> = BTreeSet::new();
     for reading in Reader::default().read(folder)? {
         match reading.specs {
             Ok(specs) => placed.extend(specs),
-            Err(more) => faults.extend(more),
+            Err(more) => {
+                faults.extend(more);
+                // Its syncs are there, whatever else is wrong with them; of a file that gives no name, its faults tell enough.
+                let named = read_bytes(Path::new(&reading.file)).and_then(|bytes| spec::edit::names(&reading.file, &bytes));
+                broken.extend(named.into_iter().flatten());
+            }
         }
     }
     let mut clashes = spec::check_set(&placed);
-    clashes.extend(spec::check_dependencies(&placed));
-    // Which of two that clash is meant cannot be told: neither runs.
-    let clashing: HashSet<usize> = clashes.iter().flat_map(|clash| clash.specs).collect();
+    clashes.extend(spec::check_dependencies(&placed, &broken));
+    // Which of those that clash is meant cannot be told: none runs.
+    let clashing: HashSet<usize> = clashes.iter().flat_map(|clash| clash.specs.iter().copied()).collect();
     faults.extend(clashes.into_iter().map(|clash| clash.fault));
     faults.sort();
     let specs = placed.into_iter().map(LoadedSpec::from);
@@ -125,10 +132,19 @@ pub fn load(folder: &Path) -> Result<LoadedSpecs, LoadError> {
     Ok(LoadedSpecs { specs, faults })
 }
 
+/// A file as it was when it was read.
+#[derive(Clone, Debug)]
+struct Known {
+    digest: blake3::Hash,
+    /// `None`: it is no text.
+    text: Option<Arc<str>>,
+    reading: FileReading,
+}
+
 /// Reads folders of specs again and again: a file is taken apart anew only when its bytes are others.
 #[derive(Debug, Default)]
 pub struct Reader {
-    read: HashMap<PathBuf, (blake3::Hash, FileReading)>,
+    read: HashMap<PathBuf, Known>,
 }
 
 impl Reader {
@@ -143,7 +159,13 @@ impl Reader {
             let read = read_file(path, before.remove(path));
             self.read.insert(path.clone(), read);
         }
-        Ok(files.iter().filter_map(|path| self.read.get(path)).map(|(_, reading)| reading.clone()).collect())
+        Ok(files.iter().filter_map(|path| self.read.get(path)).map(|known| known.reading.clone()).collect())
+    }
+
+    /// What a file held when it was read last.
+    #[must_use]
+    pub fn text(&self, path: &Path) -> Option<Arc<str>> {
+        self.read.get(path)?.text.clone()
     }
 }
 
@@ -176,17 +198,23 @@ fn collect(folder: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<PathBuf>)
 }
 
 /// Reads a file; what its bytes mean is known where they are what they were.
-fn read_file(path: &Path, before: Option<(blake3::Hash, FileReading)>) -> (blake3::Hash, FileReading) {
+fn read_file(path: &Path, before: Option<Known>) -> Known {
     let file = path.display().to_string();
     let bytes = match read_bytes(path) {
         Ok(bytes) => bytes,
-        // Nothing has this digest: it is read again next time.
-        Err(fault) => return (blake3::Hash::from_bytes([0; 32]), FileReading { file, specs: Err(vec![fault]) }),
+        Err(fault) => {
+            // Nothing has this digest: it is read again next time.
+            let digest = blake3::Hash::from_bytes([0; 32]);
+            return Known { digest, text: None, reading: FileReading { file, specs: Err(vec![fault]) } };
+        }
     };
     let digest = blake3::hash(&bytes);
     match before {
-        Some((known, reading)) if known == digest => (known, reading),
-        _ => (digest, FileReading { specs: spec::read_bytes(&file, &bytes), file }),
+        Some(known) if known.digest == digest => known,
+        _ => {
+            let specs = spec::read_bytes(&file, &bytes);
+            Known { digest, text: String::from_utf8(bytes).ok().map(Arc::from), reading: FileReading { file, specs } }
+        }
     }
 }
 

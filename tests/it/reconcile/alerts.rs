@@ -27,7 +27,8 @@ async fn a_failure_is_told_once_and_so_is_its_end() {
     let webhook = Webhook::new(&[Answer::Status(500, ""), Answer::Status(200, "")]).await;
     let world = every_second().await;
     add(&world, &format!("retry: {{base: 1s, max: 1s}}\nalerts:\n  - url: {}", webhook.url("/secret-path?key=secret-key")));
-    let reconciler = Reconciler::start(&world, &[]);
+    // Whatever is logged, and by whom: nobody may tell the URL.
+    let reconciler = Reconciler::start_with(&world, &[], &[("BERQENAS_LOG", "trace")]);
     reconciler.condition("test", "Ready", "True", "Succeeded").await;
     let (file, away) = (world.folder().join("local.db"), world.folder().join("away.db"));
     fs::rename(&file, &away).unwrap();
@@ -67,4 +68,33 @@ async fn a_webhook_that_hangs_holds_up_no_run_and_conflicts_are_told_with_their_
     reconciler.until("runs go on", async || has(&world, "b").await).await;
     reconciler.stop();
     assert_eq!(events(&webhook), ["conflicts"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_outlives_a_restart_without_the_spec() {
+    let webhook = Webhook::new(&[Answer::Status(500, ""), Answer::Status(200, "")]).await;
+    let world = every_second().await;
+    add(&world, &format!("retry: {{base: 1s, max: 1s}}\nalerts:\n  - {{url: {}, on: [failure]}}", webhook.url("/")));
+    let first = Reconciler::start(&world, &[]);
+    first.condition("test", "Ready", "True", "Succeeded").await;
+    fs::remove_file(world.folder().join("local.db")).unwrap();
+    first.until("a try", async || (!events(&webhook).is_empty()).then_some(())).await;
+    first.stop();
+    let spec = world.folder().join("specs/test.yaml");
+    let good = fs::read_to_string(&spec).unwrap();
+    fs::write(&spec, "name: [").unwrap();
+    let second = Reconciler::start(&world, &[]);
+    let state = berqenas::state::State::open(&world.state()).await.unwrap();
+    let tries = async || state.letters_due(i64::MAX, 1).await.unwrap().0.first().and_then(|kept| kept.letter["attempts"].as_u64());
+    second.until("it waits for the spec", async || tries().await.filter(|tries| *tries >= 2)).await;
+    fs::write(&spec, good).unwrap();
+    second.until("it is delivered", async || (events(&webhook).len() >= 2).then_some(())).await;
+    second.stop();
+    state.close().await;
+    let ids: Vec<_> = webhook
+        .received()
+        .iter()
+        .map(|received| serde_json::from_str::<serde_json::Value>(&received.body).unwrap()["id"].clone())
+        .collect();
+    assert_eq!(ids[0], ids[1]);
 }

@@ -29,6 +29,19 @@ async fn a_run_that_is_asked_for_is_made_once_for_each_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_sync_that_was_asked_for_is_not_lost_to_a_later_request() {
+    let world = World::customers(FILES, "").await;
+    berqenas(&world, &["sync", "reconcile", "test", "--full-sync"]).exits(0);
+    berqenas(&world, &["sync", "reconcile", "test"]).exits(0);
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    berqenas(&world, &["sync", "reconcile", "test", "--wait"]).exits(0);
+    reconciler.stop();
+    let modes: Vec<_> = runs(&world).await.iter().map(|run| run.mode).collect();
+    assert_eq!(modes, [berqenas::state::RunMode::Full, berqenas::state::RunMode::Incremental]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_suspended_does_not_run_and_says_who_holds_it() {
     let world = every_second().await;
     let reconciler = Reconciler::start(&world, &[]);
@@ -126,4 +139,39 @@ async fn a_run_that_changes_too_much_is_held_until_it_is_approved_by_its_plan() 
     world.both(cities, &["3"]).await;
     reconciler.condition("test", "Ready", "True", "Succeeded").await;
     reconciler.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_approved_waits_no_more_and_is_looked_at_again_at_once() {
+    // No tick comes while this test runs.
+    let terms = "interval: 1h\njitter: 0s\noverlap: 0s";
+    let rows =
+        |city: &str| format!("INSERT INTO customers (id, name, city) VALUES ('a', 'A', {city}), ('b', 'B', {city}), ('c', 'C', {city})");
+    let cases = [
+        ("mode: plan", None, rows("'Bursa'"), ("Drifted", "True", "RowsDiffer"), ("Drifted", "False", "InStep")),
+        (
+            "max_change_percent: 50",
+            Some(rows("NULL")),
+            "UPDATE customers SET city = 'Bursa'".to_owned(),
+            ("Ready", "False", "Held"),
+            ("Ready", "True", "Succeeded"),
+        ),
+    ];
+    for (more, first, change, waits, done) in cases {
+        let world = World::customers(FILES, &format!("{terms}\n{more}")).await;
+        if let Some(first) = first {
+            world.sql(Side::Cloud, &first).await;
+        }
+        let reconciler = Reconciler::start(&world, &[]);
+        reconciler.condition("test", "Ready", "True", "Succeeded").await;
+        world.sql(Side::Cloud, &change).await;
+        berqenas(&world, &["sync", "reconcile", "test"]).exits(0);
+        let plan = reconciler.condition("test", waits.0, waits.1, waits.2).await.plan.unwrap();
+        berqenas(&world, &["apply", plan["plan_id"].as_str().unwrap()]).exits(0);
+        let status = berqenas(&world, &["sync", "status", "test", "--json"]).exits(0).json();
+        assert!(status["plan"].is_null(), "{status}");
+        reconciler.condition("test", done.0, done.1, done.2).await;
+        world.both("SELECT count(*) FROM customers WHERE city = 'Bursa'", &["3"]).await;
+        reconciler.stop();
+    }
 }

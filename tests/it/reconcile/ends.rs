@@ -68,3 +68,38 @@ async fn hangup_has_the_source_read() {
     reconciler.logs(&["reading the source, as asked"]).await;
     reconciler.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_in_force_outlives_a_restart_amid_a_broken_edit() {
+    let world = every_second().await;
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    let spec = world.folder().join("specs/test.yaml");
+    let good = std::fs::read_to_string(&spec).unwrap();
+    reconciler.kill();
+    std::fs::write(&spec, "name: [").unwrap();
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "False", "SpecInvalid").await;
+    customer(&world, "a").await;
+    reconciler.until("it goes on", async || has(&world, "a").await).await;
+    reconciler.kill();
+    std::fs::rename(world.folder().join("specs"), world.folder().join("away")).unwrap();
+    let reconciler = Reconciler::start(&world, &[]);
+    customer(&world, "b").await;
+    reconciler.until("without its folder, too", async || has(&world, "b").await).await;
+    reconciler.kill();
+    // Specs from elsewhere are no news of these.
+    std::fs::create_dir(world.folder().join("others")).unwrap();
+    let reconciler = Reconciler::start(&world, &["--specs", "others"]);
+    customer(&world, "c").await;
+    reconciler.logs(&["no spec in others"]).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert_eq!(has(&world, "c").await, None);
+    reconciler.kill();
+    std::fs::rename(world.folder().join("away"), world.folder().join("specs")).unwrap();
+    std::fs::write(&spec, good).unwrap();
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.until("all is as it was", async || has(&world, "c").await).await;
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    reconciler.stop();
+}

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{customer, every_second, has, never_two_at_once, runs};
 use crate::support::reconciler::Reconciler;
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_is_tried_again_until_it_is_back() {
@@ -37,4 +38,47 @@ async fn a_sync_that_fails_holds_up_no_other() {
         reconciler.until(id, async || has(&world, id).await).await;
     }
     reconciler.stop();
+}
+
+/// Two syncs over one pair of tables: the databases tell, the specs do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_change_can_mend_waits_for_one() {
+    let world = every_second().await;
+    let twin = "version: 1\nname: twin\nid: 2\ncloud: sqlite:../cloud.db\nlocal: sqlite:../local.db\ninterval: 1s\njitter: 0s\ntables: [customers]\n";
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    fs::write(world.folder().join("specs/twin.yaml"), twin).unwrap();
+    let status = reconciler.condition("twin", "Stalled", "True", "SpecInvalid").await;
+    assert_eq!(status.waits.as_deref(), Some("stalled: it waits for a change of its spec, or a request"));
+    let tries = async || runs(&world).await.iter().filter(|run| run.sync == "twin").count();
+    assert_eq!(tries().await, 1);
+    // The other goes on, and this one is asked nothing.
+    for id in ["a", "b", "c"] {
+        customer(&world, id).await;
+        reconciler.until(id, async || has(&world, id).await).await;
+    }
+    assert_eq!(tries().await, 1, "it was tried again, though nothing had changed");
+    crate::support::process::berqenas(&world, &["sync", "reconcile", "twin", "--wait"]).exits(1);
+    assert_eq!(tries().await, 2);
+    // Another spec was in its way.
+    fs::remove_file(world.folder().join("specs/test.yaml")).unwrap();
+    reconciler.condition("twin", "Ready", "True", "Succeeded").await;
+    reconciler.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_cannot_be_written_for_a_while_ends_nothing() {
+    let world = every_second().await;
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    let mut other = SqliteConnectOptions::new().filename(world.state()).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    reconciler.logs(&["was locked by another process for too long", "it is tried again"]).await;
+    customer(&world, "a").await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    reconciler.until("it goes on", async || has(&world, "a").await).await;
+    reconciler.condition("test", "Ready", "True", "Succeeded").await;
+    reconciler.stop();
+    never_two_at_once(&runs(&world).await);
 }

@@ -173,6 +173,90 @@ async fn conflicts_are_parked_listed_and_closed() {
 }
 
 #[tokio::test]
+async fn a_run_and_the_attempt_that_it_is_begin_and_end_as_one() {
+    let Bench { state, lease, folder } = Bench::new().await;
+    let attempt = Attempt {
+        started: jiff::Timestamp::from_microsecond(NOW).unwrap(),
+        generation: "abc".into(),
+        token: None,
+        pass: Pass::Normal,
+        failures_before: 0,
+        end: None,
+    };
+    let over = attempt.clone().ended(attempt.started, agenda::Outcome::Done);
+    let new = NewRun { attempt: Some(AttemptStart { attempt: attempt.clone(), revision: Some("r1".into()) }), ..new_run(NOW) };
+    let attempt_end = AttemptEnd { last: Some(over.clone()), applied: Some("abc".into()), ..AttemptEnd::default() };
+    let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None, attempt: Some(attempt_end), approved: None };
+    let statuses = async || state.runs(None, 9).await.unwrap().iter().map(|run| run.status).collect::<Vec<_>>();
+    let known = async || {
+        let standing = state.standing(SYNC).await.unwrap();
+        standing.map_or((None, None, None), |standing| (standing.running, standing.last, standing.applied_revision))
+    };
+    // Where the one cannot be written, the other is not.
+    const NO_INSERT: &str = "CREATE TRIGGER refuse BEFORE INSERT ON standings BEGIN SELECT raise(ABORT, 'no'); END";
+    const NO_UPDATE: &str = "CREATE TRIGGER refuse BEFORE UPDATE ON standings BEGIN SELECT raise(ABORT, 'no'); END";
+    const ALLOW: &str = "DROP TRIGGER refuse";
+    for (refuse, allow, trigger) in
+        [("INSERT", false, NO_INSERT), ("INSERT", true, ALLOW), ("UPDATE", false, NO_UPDATE), ("UPDATE", true, ALLOW)]
+    {
+        sql(&folder.path().join("berqenas.db"), trigger).await;
+        let written = match refuse {
+            "INSERT" => state.start_run(&lease, &new).await.map(drop),
+            _ => state.finish_run(&lease, "sync_20260114_153000", &end).await,
+        };
+        assert_eq!(written.is_ok(), allow, "{written:?}");
+        let begun = (vec![RunStatus::Running], (Some(attempt.clone()), None, None));
+        let expected = match (refuse, allow) {
+            ("INSERT", false) => (vec![], (None, None, None)),
+            ("UPDATE", true) => (vec![RunStatus::Success], (None, Some(over.clone()), Some("r1".to_owned()))),
+            _ => begun,
+        };
+        assert_eq!((statuses().await, known().await), expected, "{refuse} {allow}");
+    }
+    assert_eq!(state.changed_since(0).await.unwrap(), (2, vec![SYNC.to_owned()]));
+    let error = state.finish_run(&lease, "another", &end).await.unwrap_err();
+    assert!(matches!(error, StateError::NoSuch { .. }), "{error:?}");
+    assert_eq!(state.changed_since(0).await.unwrap().0, 2, "of a run that is not there no attempt ends");
+}
+
+#[tokio::test]
+async fn after_an_approval_no_plan_waits_and_a_run_is_asked_for_once() {
+    let Bench { state, lease, folder: _folder } = Bench::new().await;
+    let request = |token: &str| Request { token: token.into(), pass: Pass::Normal };
+    let approve = async |token: &str| {
+        let run = state.start_run(&lease, &new_run(NOW)).await.unwrap();
+        let approved = Some(request(token));
+        let end = RunEnd { finished: NOW, status: RunStatus::Success, tables: vec![], error: None, attempt: None, approved };
+        state.finish_run(&lease, &run, &end).await.unwrap();
+        let plan = state.standing(SYNC).await.unwrap().and_then(|standing| standing.plan);
+        assert_eq!(plan, None);
+        state.wish(SYNC).await.unwrap().and_then(|wish| wish.request).map(|request| request.token)
+    };
+    let keep_plan = async |heard: Option<&str>| {
+        let last = heard.map(|token| Attempt {
+            started: jiff::Timestamp::UNIX_EPOCH,
+            generation: "abc".into(),
+            token: Some(token.into()),
+            pass: Pass::Normal,
+            failures_before: 0,
+            end: None,
+        });
+        state.end_attempt(&lease, &AttemptEnd { last, plan: Some(json!({})), ..AttemptEnd::default() }).await.unwrap();
+    };
+    assert_eq!(approve("first").await, None, "no plan waited");
+    state.note_syncs(&lease, &[(SYNC.to_owned(), 42)], NOW).await.unwrap();
+    keep_plan(None).await;
+    let before = state.changed_since(0).await.unwrap().0;
+    assert_eq!(approve("second").await.as_deref(), Some("second"));
+    assert_eq!(state.changed_since(before).await.unwrap(), (before + 1, vec![SYNC.to_owned()]), "whoever reconciles hears of it");
+    keep_plan(Some("second")).await;
+    assert_eq!(approve("third").await.as_deref(), Some("third"), "the second was heard");
+    state.set_request(SYNC, &request("monday")).await.unwrap();
+    keep_plan(Some("third")).await;
+    assert_eq!(approve("fourth").await.as_deref(), Some("monday"), "somebody waits for that one");
+}
+
+#[tokio::test]
 async fn runs_and_the_audit_log() {
     let Bench { state, lease, folder } = Bench::new().await;
     assert_eq!(state.last_run(SYNC).await.unwrap(), None);
@@ -194,7 +278,8 @@ async fn runs_and_the_audit_log() {
     }
     assert_eq!(state.last_run(SYNC).await.unwrap().unwrap().tables[0].cloud_to_local, 6);
     let tables = vec![counts("customers", 10), counts("orders", 5)];
-    let end = RunEnd { finished: NOW + 1_500_002, status: RunStatus::Held, tables: tables.clone(), error: None };
+    let end =
+        RunEnd { finished: NOW + 1_500_002, status: RunStatus::Held, tables: tables.clone(), error: None, attempt: None, approved: None };
     state.finish_run(&lease, &third, &end).await.unwrap();
     let error = state.finish_run(&lease, &third, &end).await.unwrap_err();
     assert!(matches!(error, StateError::NoSuch { .. }), "{error:?}");

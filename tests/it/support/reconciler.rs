@@ -23,12 +23,22 @@ pub(crate) struct Reconciler<'w> {
 impl<'w> Reconciler<'w> {
     /// Starts one over a world's specs.
     pub(crate) fn start(world: &'w World, more: &[&str]) -> Reconciler<'w> {
+        Reconciler::start_with(world, more, &[])
+    }
+
+    /// The same with some variables set.
+    pub(crate) fn start_with(world: &'w World, more: &[&str], variables: &[(&str, &str)]) -> Reconciler<'w> {
         static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let log = world.folder().join(format!("reconciler-{number}.log"));
         let arguments = [&["run", "--log-format", "json"][..], more].concat();
         let mut command = command(world, &arguments);
-        command.env_remove("BERQENAS_LOG_FORMAT").stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+        command
+            .env_remove("BERQENAS_LOG_FORMAT")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap());
         Reconciler { world, process: command.spawn().unwrap(), log }
     }
 

@@ -92,7 +92,7 @@ fn render_conditions(report: &StatusReport, look: &Look) -> String {
         text.push_str(&format!("  {kind:<17} {status} {}: {}\n", condition.reason, condition.message));
     }
     let mut lines = Vec::new();
-    let short = |digest: &str| digest.chars().take(12).collect::<String>();
+    let short = |digest: &str| digest.chars().take(16).collect::<String>();
     let observed = match &report.observed_generation {
         Some(observed) if *observed == report.generation => "observed".to_owned(),
         Some(observed) => format!("observed: {}", short(observed)),
@@ -269,7 +269,7 @@ mod tests {
             observed_generation: "cd".into(),
         };
         let mut report = report();
-        report.generation = "0123456789abcdef".into();
+        report.generation = "0123456789abcdef01234567".into();
         report.next_sync = None;
         report.waits = Some("suspended".into());
         report.mode = Some("observe".into());
@@ -301,8 +301,8 @@ mod tests {
           Drifted           Unknown NotCompared: the sides were not compared yet
           ConflictsPending  False   NoConflicts: no conflict waits for a person
 
-        Generation: 0123456789ab (observed: ab)
-        Revision: bbbbbbbbbbbb (attempted: aaaaaaaaaaaa, applied: none)
+        Generation: 0123456789abcdef (observed: ab)
+        Revision: bbbbbbbbbbbbbbbb (attempted: aaaaaaaaaaaaaaaa, applied: none)
         Reconciler: process 7 on office, since 3 hours ago, reads specs
         warning: the repository cannot be reached
         ");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use berqenas_core::{
-    agenda::{Attempt, Fault, Outcome, Pass, Suspension, Terms},
+    agenda::{Attempt, Fault, Outcome, Pass, Request, Suspension, Terms},
     spec::{InitialPolicy, StrategyChoice, StrategyName},
     value::{Pair, Side},
 };
@@ -35,7 +35,7 @@ use crate::{
     endpoint::Endpoint,
     error::{EngineError, ErrorKind},
     specs::LoadedSpec,
-    state::{Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError},
+    state::{AttemptEnd, Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError},
 };
 
 /// How long a lease lasts unless renewed: a minute, in microseconds.
@@ -127,7 +127,7 @@ pub(super) async fn run(
     refuse_suspended(state, loaded, engine.environment.now()).await?;
     let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref(), LEASE_US).await?;
     let attempt = match work.pass() {
-        Some(pass) => Some(standing::begin(state, &lease, &loaded.spec, pass, work.revision(), engine.environment.now()).await?),
+        Some(pass) => Some(standing::begin(state, &loaded.spec, pass, work.revision(), engine.environment.now()).await?),
         None => None,
     };
     let strategy = work.strategy().map_or_else(|| loaded.spec.strategy.clone(), StrategyChoice::from);
@@ -139,11 +139,12 @@ pub(super) async fn run(
         mode: if work.is_full() { RunMode::Full } else { RunMode::Incremental },
         strategy: strategy.as_str().to_owned(),
         generation: loaded.spec.generation.clone(),
+        attempt,
     };
     let run = state.start_run(&lease, &new).await?;
     let brake = Brake::new(stop, loaded.spec.terms.run_timeout.unwrap_or(Terms::RUN_TIMEOUT));
     let opened = Mutex::new(None);
-    let attempt = attempt.as_ref();
+    let attempt = new.attempt.as_ref().map(|start| &start.attempt);
     let leased = Leased { engine, loaded, state, run: &run, attempt, work, decides_anew, progress, brake: &brake, opened: &opened };
     // Whatever is logged of the run bears its id and the sync's.
     let span = tracing::info_span!("run", sync = %loaded.spec.name, sync_id = %run);
@@ -281,8 +282,13 @@ impl Leased<'_> {
             Err(fault) => (RunStatus::Failed, Some(fault.to_string())),
         };
         let finished = self.engine.environment.now();
+        // What cannot be counted is recorded as ended all the same: an attempt without an end counts as cut off.
+        let ((attempt, approved), uncounted) = match self.count(result, finished).await {
+            Ok(counted) => (counted, None),
+            Err(fault) => ((None, None), Some(fault)),
+        };
         // The counts stand in the state already: each batch added its own.
-        let end = RunEnd { finished, status, tables: Vec::new(), error };
+        let end = RunEnd { finished, status, tables: Vec::new(), error, attempt, approved };
         let mut ended = self.state.finish_run(lease, self.run, &end).await;
         if let Err(StateError::Fenced { held, .. }) = ended
             && self.state.held(&lease.sync, finished).await?.is_some_and(|other| other.holder == lease.holder)
@@ -291,19 +297,30 @@ impl Leased<'_> {
             lease.token = held;
             ended = self.state.finish_run(lease, self.run, &end).await;
         }
-        let counted = match self.attempt {
-            Some(attempt) if ended.is_ok() => self.count(lease, attempt, result, finished).await,
-            Some(_) | None => Ok(()),
-        };
         let released = self.state.release(lease, finished).await;
         ended?;
-        counted?;
         released?;
-        Ok(finished)
+        uncounted.map_or(Ok(finished), Err)
     }
 
-    /// Records what came of the attempt that the run was.
-    async fn count(&self, lease: &Lease, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<()> {
+    /// What came of the attempt that the run was, or what is due now that a plan was carried out.
+    async fn count(&self, result: &Result<RunTally>, finished: i64) -> Result<(Option<AttemptEnd>, Option<Request>)> {
+        Ok(match (self.work, self.attempt, result) {
+            (_, Some(attempt), _) => (Some(self.end_of(attempt, result, finished).await?), None),
+            (Work::Apply(plan), None, Ok(_)) => (None, Some(self.look_after(plan).await?)),
+            (Work::Apply(_) | Work::Sync(_), None, _) => (None, None),
+        })
+    }
+
+    /// The run that is due once a plan was carried out: it reads what that one read which found something to approve.
+    async fn look_after(&self, plan: &PlanFile) -> Result<Request> {
+        let last = self.state.standing(&plan.sync).await?.and_then(|standing| standing.last);
+        let pass = last.map_or(Pass::Normal, |last| last.pass);
+        // The same plan may come again: its id alone would be the same request.
+        Ok(Request { token: format!("{} applied by {}", plan.id, self.run), pass })
+    }
+
+    async fn end_of(&self, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<AttemptEnd> {
         let (outcome, differing, kept) = match result {
             Err(fault) => (standing::outcome_of(fault), None, fault.origin::<TooMuch>().and_then(|held| held.kept.as_ref())),
             Ok(tally) => {
@@ -316,7 +333,7 @@ impl Leased<'_> {
             }
         };
         let plan = kept.and_then(|kept| kept.as_ref().ok()).map(|plan| serde_json::json!(plan));
-        standing::end(self.state, lease, attempt.clone(), outcome, Found { differing, plan }, finished).await
+        standing::end(attempt.clone(), outcome, Found { differing, plan }, finished)
     }
 
     /// Keeps the plan of what a safety limit held back, for a person to approve.

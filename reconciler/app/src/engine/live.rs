@@ -2,14 +2,14 @@
 //! reconcile, which one process has at a time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use berqenas_core::{
     agenda::{Agenda, Condition, alerts::Told},
-    spec::{FileReading, PlacedSpec, Selection, select},
+    spec::{FileReading, PlacedSpec, Selection, read_bytes, select},
 };
 
 use super::{
@@ -41,6 +41,8 @@ pub struct LiveSync {
     pub faults: Vec<SpecFault>,
     /// The revision of the source that its spec was read from.
     pub revision: Option<String>,
+    /// What its file held when the spec came in force.
+    text: Option<Arc<str>>,
 }
 
 /// What came of reading the specs again.
@@ -101,8 +103,8 @@ pub struct Live {
     refused: Vec<SpecFault>,
     /// Plugins that were found wanting, by the generation of their spec.
     wanting: BTreeMap<String, Vec<SpecFault>>,
-    /// Generations whose plugins are being loaded.
-    admitting: BTreeSet<String>,
+    /// Specs whose plugins are being loaded, by generation.
+    admitting: BTreeMap<String, LoadedSpec>,
     engine: Arc<Engine>,
     lease: Option<Lease>,
     started: i64,
@@ -118,7 +120,6 @@ impl Live {
     pub async fn open(state: &Path, cache: Option<&Path>) -> Result<Live> {
         let environment = Arc::new(Resident::open(state).await?);
         let plugins = Arc::new(Plugins::new(cache));
-        let known = environment.state().standings().await?.into_iter().map(|standing| (standing.sync, standing.remote_db_id)).collect();
         let engine = Arc::new(Engine::within(environment.clone(), LoadedSpecs::default(), state.to_owned(), Arc::clone(&plugins)));
         Ok(Live {
             environment,
@@ -127,10 +128,10 @@ impl Live {
             reader: Reader::default(),
             placed: Vec::new(),
             syncs: BTreeMap::new(),
-            known,
+            known: BTreeMap::new(),
             refused: Vec::new(),
             wanting: BTreeMap::new(),
-            admitting: BTreeSet::new(),
+            admitting: BTreeMap::new(),
             engine,
             lease: None,
             started: 0,
@@ -171,6 +172,35 @@ impl Live {
 
     fn now(&self) -> i64 {
         self.environment.now()
+    }
+
+    /// Puts in force what was when the process before this one ended, if it read the same source: what is broken by now goes on as it was.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub async fn restore(&mut self, source: &str) -> Result<()> {
+        if self.state().reconciler().await?.is_none_or(|before| before.source != source) {
+            return Ok(());
+        }
+        for said in self.state().reports().await? {
+            let read = said.text.as_ref().map(|text| read_bytes(&said.file, text.as_bytes()));
+            let placed = read.and_then(std::result::Result::ok).and_then(|specs| {
+                // Of another generation: another version of this program reads the text in another way.
+                specs.into_iter().find(|placed| placed.spec.name == said.sync && placed.spec.generation == said.generation)
+            });
+            let Some(placed) = placed else {
+                tracing::warn!(sync = said.sync, "what was in force before cannot be read any more: its file decides");
+                continue;
+            };
+            let spec = LoadedSpec::from(placed.clone());
+            if let Ok(agenda) = Agenda::new(&said.sync, spec.spec.schedule.as_ref(), &spec.spec.terms) {
+                let (revision, text) = (said.revision, said.text.map(Arc::from));
+                self.syncs.insert(said.sync, LiveSync { spec, agenda, faults: Vec::new(), revision, text });
+                self.placed.push(placed);
+            }
+        }
+        self.settle(&Reload::default());
+        Ok(())
     }
 
     /// Reads the folder again, and puts in force what is good.
@@ -230,7 +260,8 @@ impl Live {
             } else {
                 selection.refused.extend(wanting);
             }
-            if self.admitting.insert(generation) {
+            if let Entry::Vacant(place) = self.admitting.entry(generation) {
+                place.insert(spec.clone());
                 reload.admit.push(Admission { spec, plugins: Arc::clone(&self.plugins) });
             }
         }
@@ -253,8 +284,9 @@ impl Live {
         let spec = LoadedSpec::from(placed.clone());
         let name = spec.spec.name.clone();
         let revision = revision.map(str::to_owned);
+        let text = self.reader.text(&spec.path);
         if let Some(sync) = self.syncs.get_mut(&name).filter(|sync| sync.spec.spec.generation == spec.spec.generation) {
-            (sync.spec, sync.revision) = (spec, revision);
+            (sync.spec, sync.revision, sync.text) = (spec, revision, text);
             if !std::mem::take(&mut sync.faults).is_empty() {
                 reload.judged.push(name);
             }
@@ -262,7 +294,7 @@ impl Live {
         }
         match Agenda::new(&name, spec.spec.schedule.as_ref(), &spec.spec.terms) {
             Ok(agenda) => {
-                self.syncs.insert(name.clone(), LiveSync { spec, agenda, faults: Vec::new(), revision });
+                self.syncs.insert(name.clone(), LiveSync { spec, agenda, faults: Vec::new(), revision, text });
                 reload.changed.push(name);
                 true
             }
@@ -278,8 +310,7 @@ impl Live {
     fn settle(&mut self, reload: &Reload) {
         let specs: Vec<LoadedSpec> = self.syncs.values().map(|sync| sync.spec.clone()).collect();
         if !reload.removed.is_empty() || !reload.changed.is_empty() {
-            let pinned_soon = reload.admit.iter().map(|admission| &admission.spec);
-            self.plugins.keep_those_of(specs.iter().chain(pinned_soon));
+            self.plugins.keep_those_of(specs.iter().chain(self.admitting.values()));
         }
         let specs = LoadedSpecs { specs, faults: Vec::new() };
         let environment = Arc::clone(&self.environment);
@@ -295,8 +326,9 @@ impl Live {
             Ok(lease) => {
                 self.started = self.now();
                 self.lease = Some(lease);
-                // Whoever was before wrote it until now.
+                // Whoever was before wrote them until now.
                 self.told = self.state().told().await?.into_iter().collect();
+                self.known = self.state().standings().await?.into_iter().map(|standing| (standing.sync, standing.remote_db_id)).collect();
                 Ok(None)
             }
             Err(fault) => match fault.origin::<StateError>() {
@@ -398,6 +430,7 @@ impl Live {
                 generation: sync.spec.spec.generation.clone(),
                 revision: sync.revision.clone(),
                 file: sync.spec.path.display().to_string(),
+                text: sync.text.as_deref().map(str::to_owned),
                 reported: self.now(),
                 faults: serde_json::json!(sync.faults),
                 conditions: conditions.clone(),
@@ -419,6 +452,16 @@ impl Live {
     pub async fn close(self) {
         self.state().clone().close().await;
     }
+}
+
+/// Whether it is the state that failed, and may be read and written again later by this process.
+#[must_use]
+pub fn is_passing(fault: &EngineError) -> bool {
+    use StateError::{Database, Full, Locked, Moved, Open, ReadOnly};
+    matches!(
+        fault.origin::<StateError>(),
+        Some(Locked { .. } | Full { .. } | ReadOnly { .. } | Open { .. } | Moved { .. } | Database { .. })
+    )
 }
 
 fn core_fault(fault: &SpecFault) -> berqenas_core::spec::Fault {

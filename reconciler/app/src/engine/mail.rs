@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{Engine, Result, environment::Environment as _, inspect::time, live::Live, standing::SyncFacts};
 use crate::{
-    alerts::{Fate, Letter, Timeouts, post},
+    alerts::{Delivery, Fate, Letter, Timeouts, post},
     error::EngineError,
     specs,
     state::{Lease, OutboxLetter, State},
@@ -115,16 +115,23 @@ impl Mail {
                 return Ok(self.state.drop_letter(&self.lease, &kept.id).await?);
             }
         };
-        let wanted = self.engine.specs.specs.iter().find(|loaded| loaded.spec.name == letter.sync);
-        let target = wanted.and_then(|loaded| Some((loaded, loaded.spec.alerts.iter().find(|target| target.key() == letter.target)?)));
-        let Some((loaded, target)) = target else {
+        let now = time(self.engine.environment.now())?;
+        let Some(loaded) = self.engine.specs.specs.iter().find(|loaded| loaded.spec.name == letter.sync) else {
+            // Its spec may be read later: the source does not answer yet, its text is broken, its plugins are being loaded.
+            let why = "the spec of its sync is not in force".to_owned();
+            return match letter.fate(Delivery::Later { after: None, why }, now) {
+                Fate::Again { letter, .. } => Ok(self.state.keep_letter(&self.lease, &outbox(&letter)?).await?),
+                Fate::Delivered | Fate::GivenUp { .. } => Ok(self.state.drop_letter(&self.lease, &letter.id).await?),
+            };
+        };
+        let Some(target) = loaded.spec.alerts.iter().find(|target| target.key() == letter.target) else {
             tracing::info!(sync = letter.sync, "nobody wants a letter any more: its target is gone");
             return Ok(self.state.drop_letter(&self.lease, &letter.id).await?);
         };
         let delivery = match specs::resolve_webhook(&target.url, loaded.folder(), &|name| std::env::var(name).ok()) {
             Ok(url) => post(&url, &letter.payload, Timeouts::default()).await,
             // Whoever sets the variable or the file has it delivered.
-            Err(fault) => crate::alerts::Delivery::Later { after: None, why: fault.to_string() },
+            Err(fault) => Delivery::Later { after: None, why: fault.to_string() },
         };
         match letter.fate(delivery, time(self.engine.environment.now())?) {
             Fate::Delivered => Ok(self.state.drop_letter(&self.lease, &letter.id).await?),

@@ -164,6 +164,8 @@ fn unwritable(path: &Path, source: std::io::Error) -> EngineError {
 pub(super) struct PlanFile {
     path: PathBuf,
     file: File,
+    /// Its id.
+    pub(super) id: String,
     /// The sync.
     pub(super) sync: String,
     /// The generation of the spec it was made from.
@@ -228,7 +230,7 @@ impl PlanFile {
         if !counted || trailer.digest != digest(&hasher, &trailer) || lines.next().map_err(cannot)?.is_some() {
             return Err(altered());
         }
-        Ok(PlanFile { path: path.to_owned(), file, sync, generation, strategy, tables })
+        Ok(PlanFile { path: path.to_owned(), file, id: trailer.plan_id, sync, generation, strategy, tables })
     }
 
     /// The plugins that decided conflicts of it.

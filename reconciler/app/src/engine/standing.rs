@@ -21,7 +21,7 @@ use crate::{
     endpoint::EndpointError,
     error::{EngineError, ErrorKind},
     specs::LoadedSpec,
-    state::{AttemptEnd, Lease, Standing, State, StateError, Wish},
+    state::{AttemptEnd, AttemptStart, Standing, State, StateError, Wish},
 };
 
 /// What decides about a sync, and what is known beside.
@@ -121,13 +121,11 @@ pub(super) fn put_together(
     Ok(gathered)
 }
 
-/// Records that a run begins, before anything of it is done.
-pub(super) async fn begin(state: &State, lease: &Lease, spec: &SyncSpec, pass: Pass, revision: Option<&str>, now: i64) -> Result<Attempt> {
+/// The attempt that begins now: to be recorded before anything of it is done.
+pub(super) async fn begin(state: &State, spec: &SyncSpec, pass: Pass, revision: Option<&str>, now: i64) -> Result<AttemptStart> {
     // Whoever holds the lease knows that no other run goes on.
     let facts = put_together(spec, state.standing(&spec.name).await?, state.wish(&spec.name).await?, false, None, now)?.facts;
-    let attempt = facts.begin(pass, time(now)?);
-    state.begin_attempt(lease, spec.id, &attempt, revision).await?;
-    Ok(attempt)
+    Ok(AttemptStart { attempt: facts.begin(pass, time(now)?), revision: revision.map(str::to_owned) })
 }
 
 /// What a run found.
@@ -138,19 +136,18 @@ pub(super) struct Found {
     pub(super) plan: Option<serde_json::Value>,
 }
 
-/// Records how a run ended. One that was asked to end counts as not begun.
-pub(super) async fn end(state: &State, lease: &Lease, attempt: Attempt, outcome: Option<Outcome>, found: Found, now: i64) -> Result<()> {
+/// What is to be recorded of how an attempt ended. One that was asked to end counts as not begun.
+pub(super) fn end(attempt: Attempt, outcome: Option<Outcome>, found: Found, now: i64) -> Result<AttemptEnd> {
     let ended = time(now)?;
-    let Some(outcome) = outcome else { return Ok(state.end_attempt(lease, &AttemptEnd::default()).await?) };
+    let Some(outcome) = outcome else { return Ok(AttemptEnd::default()) };
     let did_not_fail = matches!(outcome, Outcome::Done | Outcome::Blocked(_));
-    let end = AttemptEnd {
+    Ok(AttemptEnd {
         last_full: (did_not_fail && attempt.pass == Pass::Full).then(|| attempt.started.as_microsecond()),
         applied: (outcome == Outcome::Done).then(|| attempt.generation.clone()),
         verdict: found.differing.map(|rows| Verdict { at: ended, generation: attempt.generation.clone(), rows }),
         plan: found.plan,
         last: Some(attempt.ended(ended, outcome)),
-    };
-    Ok(state.end_attempt(lease, &end).await?)
+    })
 }
 
 /// What an error means for when to try again. `None`: the run was asked to end, which is no failure.
@@ -211,7 +208,15 @@ impl Engine {
         let state = self.environment.open_state(&self.state).await?;
         let looked = Box::pin(self.look(loaded, &state, pass, revision, stop)).await;
         self.environment.close_state(state).await;
-        looked.map_err(|fault| fault.about(name))
+        let looked = looked.map_err(|fault| fault.about(name));
+        match &looked {
+            Ok(()) => tracing::info!(sync = name, cause = cause.as_str(), full = pass == Pass::Full, "the sides were compared"),
+            Err(fault) => {
+                let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
+                tracing::warn!(sync = name, cause = cause.as_str(), "the sides could not be compared: {fault}{causes}");
+            }
+        }
+        looked
     }
 
     /// Compares both sides as a run would, and writes to neither.
@@ -219,7 +224,8 @@ impl Engine {
         const RENEW: Duration = Duration::from_secs(20);
         let (spec, environment) = (&loaded.spec, self.environment.as_ref());
         let lease = acquire(state, &spec.name, environment, LEASE_US).await?;
-        let attempt = begin(state, &lease, spec, pass, revision.as_deref(), environment.now()).await?;
+        let start = begin(state, spec, pass, revision.as_deref(), environment.now()).await?;
+        state.begin_attempt(&lease, spec.id, &start).await?;
         let brake = Brake::new(stop, spec.terms.run_timeout.unwrap_or(Terms::RUN_TIMEOUT));
         let request = PlanRequest { full_sync: pass == Pass::Full, row_limit: Some(0), ..PlanRequest::default() };
         let mut planning = Box::pin(self.compare(loaded, &request));
@@ -237,7 +243,7 @@ impl Engine {
             Ok(found) => (Some(Outcome::Done), found, Ok(())),
             Err(fault) => (outcome_of(&fault), Found { differing: None, plan: None }, Err(fault)),
         };
-        end(state, &lease, attempt, outcome, found, now).await?;
+        state.end_attempt(&lease, &end(start.attempt, outcome, found, now)?).await?;
         state.release(&lease, now).await?;
         result
     }
@@ -261,7 +267,13 @@ impl Engine {
         let state = self.environment.open_state(&self.state).await?;
         let asked = async {
             self.known_name(name, &state).await?;
-            Ok(state.set_request(name, request).await?)
+            // A full sync that somebody asked for, and that has not begun yet, is not lost to a later request.
+            let full = state.wish(name).await?.and_then(|wish| wish.request).filter(|earlier| earlier.pass == Pass::Full);
+            let standing = state.standing(name).await?;
+            let attempts = || standing.iter().flat_map(|standing| [&standing.running, &standing.last]).flatten();
+            let is_owed = |full: Request| attempts().all(|attempt| attempt.token.as_ref() != Some(&full.token));
+            let pass = if full.is_some_and(is_owed) { Pass::Full } else { request.pass };
+            Ok(state.set_request(name, &Request { pass, ..request.clone() }).await?)
         };
         let asked = asked.await;
         self.environment.close_state(state).await;

@@ -113,7 +113,9 @@ impl Desk {
         if entry.runs_here {
             return Turn::Wait;
         }
-        if let Some(not_before) = entry.not_before.filter(|time| *time > now) {
+        // One that is further off was told before the clock was set back.
+        let soonest = now.checked_add(LONGEST_PAUSE).unwrap_or(now);
+        if let Some(not_before) = entry.not_before.filter(|time| *time > now && *time <= soonest) {
             return Turn::Look(not_before);
         }
         let soon = now.checked_add(LOOK_AGAIN).unwrap_or(now);

@@ -7,32 +7,35 @@
 //! - [`source`]: where specs come from, followed;
 //! - [`desk`]: what is known of every sync, and what is to be done about it;
 //! - [`queue`]: whose turn it is;
+//! - [`lead`]: the right to reconcile, and a state that cannot be used for a while;
 //! - [`work`]: the runs under way.
 
 mod desk;
+mod lead;
 mod queue;
 mod source;
 mod work;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 
 pub use self::source::SourceOptions;
 use self::{
     desk::{Desk, Turn},
-    queue::Queue,
+    lead::{put_off, standby, told},
+    queue::{Queue, pause},
     source::{Source, Trouble},
     work::Work,
 };
 use crate::{
     engine::{
-        live::{Admitted, Live},
+        live::{Admitted, Live, is_passing},
         mail::Telling,
         outcome::SpecFault,
     },
@@ -45,8 +48,8 @@ const OTHERS: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// When the outbox cannot be read or written: how long until it is tried again.
 const MAIL_PAUSE: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
-/// How often a second instance looks whether the first is gone.
-const STANDBY: Duration = Duration::from_secs(1);
+/// How long until the state is tried again that could not be read or written.
+const STATE_PAUSE: Duration = Duration::from_secs(2);
 
 /// What to reconcile, and how.
 #[derive(Clone, Debug)]
@@ -77,7 +80,7 @@ pub enum Signal {
 /// Reconciles until it is asked to stop, or another process took over.
 ///
 /// # Errors
-/// If the state cannot be opened or written, the source makes no sense, or another process took over.
+/// If the state cannot be opened or makes no sense, the source makes no sense, or another process took over.
 pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<(), EngineError> {
     let live = Live::open(&options.state, options.cache.as_deref()).await?;
     let mut signals = signals;
@@ -86,8 +89,11 @@ pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<()
         None => return Ok(()),
     };
     let source = Source::open(options.source.clone(), options.rescan).map_err(|fault| EngineError::of(ErrorKind::Usage, fault))?;
+    let before = live.reported().await?;
+    let mut live = live;
+    live.restore(source.shown()).await?;
     let mut reconciler = Reconciler {
-        before: live.reported().await?,
+        before,
         live,
         source,
         desk: Desk::default(),
@@ -103,37 +109,15 @@ pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<()
         watching: None,
         refused: Vec::new(),
         revision: None,
+        adrift: true,
+        swept: false,
+        clock: Timestamp::now(),
         options,
     };
     reconciler.announce().await?;
     let ended = reconciler.until_stopped(&mut signals).await;
     reconciler.end(signals).await;
     ended
-}
-
-/// Waits until no other process reconciles on this state. `None`: it was asked to stop before.
-async fn standby(mut live: Live, signals: &mut mpsc::Receiver<Signal>) -> Result<Option<Live>, EngineError> {
-    let mut told = None;
-    loop {
-        match live.lead().await? {
-            None => return Ok(Some(live)),
-            Some(holder) if told.as_ref() == Some(&holder) => {}
-            Some(holder) => {
-                tracing::info!("standing by: {holder} reconciles on this state");
-                told = Some(holder);
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(STANDBY) => {}
-            signal = signals.recv() => match signal {
-                Some(Signal::Reload) => {}
-                Some(Signal::Stop) | None => {
-                    live.close().await;
-                    return Ok(None);
-                }
-            }
-        }
-    }
 }
 
 struct Reconciler {
@@ -161,6 +145,12 @@ struct Reconciler {
     /// The faults of which somebody was told.
     refused: Vec<SpecFault>,
     revision: Option<String>,
+    /// What is known of syncs may not be so: all of it is to be learned anew.
+    adrift: bool,
+    /// What was said of syncs that are not in force is taken back.
+    swept: bool,
+    /// People's clock, when it was last looked at.
+    clock: Timestamp,
 }
 
 impl Reconciler {
@@ -180,58 +170,98 @@ impl Reconciler {
         for interval in [&mut others, &mut heartbeat] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
-        self.reload().await?;
         loop {
-            self.begin_due().await?;
-            self.tell_due().await?;
-            let next = [self.queue.next_time(), self.telling.next_time(), self.mail_at.filter(|_| self.mail.is_empty())];
-            tokio::select! {
-                () = self.source.changed() => self.reload().await?,
-                Some(ended) = self.work.ended() => self.ended(ended).await?,
-                Some(Ok(admitted)) = self.admissions.join_next() => {
-                    if self.live.admitted(admitted) {
-                        self.reload().await?;
+            match self.step(&mut others, &mut heartbeat, signals).await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Err(fault) if is_passing(&fault) => {
+                    put_off(&fault);
+                    // What was to be done with it is not known any more.
+                    self.adrift = true;
+                    tokio::select! {
+                        () = tokio::time::sleep(STATE_PAUSE) => {}
+                        signal = signals.recv() => if signal != Some(Signal::Reload) { return Ok(()) },
                     }
                 }
-                // By the clock of people, which may be set: it is looked at anew at each of these.
-                () = pause(next.into_iter().flatten().min()) => {}
-                Some(next) = self.mail.join_next() => {
-                    self.mailed(next.unwrap_or_else(|fault| Err(EngineError::failed("the delivery broke down").caused_by(fault))));
-                }
-                _ = others.tick() => self.hear_others().await?,
-                _ = heartbeat.tick() => self.heartbeat(false).await?,
-                signal = signals.recv() => match signal {
-                    Some(Signal::Reload) => {
-                        tracing::info!("reading the source, as asked");
-                        self.source.poll_now();
-                        self.reload().await?;
-                    }
-                    Some(Signal::Stop) | None => return Ok(()),
-                },
+                Err(fault) => return Err(fault),
             }
         }
     }
 
+    /// Does what is due, and waits for the next thing to happen. Whatever an error cuts short, a reload adrift makes good.
+    async fn step(
+        &mut self,
+        others: &mut Interval,
+        heartbeat: &mut Interval,
+        signals: &mut mpsc::Receiver<Signal>,
+    ) -> Result<ControlFlow<()>, EngineError> {
+        if self.adrift {
+            self.reload().await?;
+        }
+        self.begin_due().await?;
+        self.tell_due().await?;
+        let next = [self.queue.next_time(), self.telling.next_time(), self.mail_at.filter(|_| self.mail.is_empty())];
+        tokio::select! {
+            () = self.source.changed() => self.reload().await?,
+            Some(ended) = self.work.ended() => self.ended(ended).await?,
+            Some(Ok(admitted)) = self.admissions.join_next() => {
+                if self.live.admitted(admitted) {
+                    self.reload().await?;
+                }
+            }
+            // By the clock of people, which may be set: it is looked at anew at each of these.
+            () = pause(next.into_iter().flatten().min()) => {}
+            Some(next) = self.mail.join_next() => {
+                self.mailed(next.unwrap_or_else(|fault| Err(EngineError::failed("the delivery broke down").caused_by(fault))));
+            }
+            _ = others.tick() => {
+                self.look_at_clock();
+                self.hear_others().await?;
+            }
+            _ = heartbeat.tick() => self.heartbeat(false).await?,
+            signal = signals.recv() => match signal {
+                Some(Signal::Reload) => {
+                    tracing::info!("reading the source, as asked");
+                    self.source.poll_now();
+                    self.reload().await?;
+                }
+                Some(Signal::Stop) | None => return Ok(ControlFlow::Break(())),
+            },
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Times that were told before the clock was set back may be far off: all are asked for anew.
+    fn look_at_clock(&mut self) {
+        let now = Timestamp::now();
+        if now < self.clock {
+            tracing::info!("the clock was set back");
+            self.adrift = true;
+            self.mail_at = Some(now);
+        }
+        self.clock = now;
+    }
+
     /// Reads the source again, and puts in force what is good.
     async fn reload(&mut self) -> Result<(), EngineError> {
+        let Some(held) = self.source.hold() else { return Ok(()) };
         let read = match self.source.place() {
             Ok(place) => {
                 let live = &mut self.live;
                 let reload = tokio::task::block_in_place(|| live.reload(&place.folder, place.revision.as_deref()));
-                reload.map(|reload| (reload, place.revision)).map_err(|fault| {
-                    let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
-                    Trouble { reason: "SourceFailed", message: format!("{fault}{causes}") }
-                })
+                let trouble = |fault| Trouble { reason: "SourceFailed", message: told(&fault) };
+                reload.map(|reload| (reload, place.revision)).map_err(trouble)
             }
             Err(trouble) => Err(trouble),
         };
+        drop(held);
         self.watching = {
             let components: Vec<PathBuf> = self.live.components().collect();
             self.source.watch(&mut components.into_iter())
         };
         let before = self.trouble.take();
         let (mut touched, revision) = match read {
-            Ok((reload, revision)) => (self.take_in(reload).await?, revision),
+            Ok((reload, revision)) => (self.take_in(reload), revision),
             Err(trouble) => {
                 if before.as_ref() != Some(&trouble) && trouble.reason != "SourceNotRead" {
                     tracing::warn!("{}; what was read last stays in force", trouble.message);
@@ -246,13 +276,32 @@ impl Reconciler {
             }
             self.revision = revision;
             self.heartbeat(false).await?;
+            self.adrift = true;
+        }
+        if !self.swept && self.trouble.is_none() {
+            self.sweep().await?;
+        }
+        if self.adrift {
             touched = self.live.syncs().keys().cloned().collect();
         }
-        self.look_at(touched).await
+        self.look_at(touched).await?;
+        self.adrift = false;
+        Ok(())
+    }
+
+    /// Takes back what was said, maybe by an earlier process, of syncs that are not in force.
+    async fn sweep(&mut self) -> Result<(), EngineError> {
+        let said = self.live.reported().await?;
+        let gone: Vec<String> = said.into_keys().filter(|name| !self.live.syncs().contains_key(name)).collect();
+        if !gone.is_empty() {
+            self.live.report(&BTreeMap::new(), &gone).await?;
+        }
+        self.swept = true;
+        Ok(())
     }
 
     /// What a reload changed, told and noted. Answers the syncs that it touches.
-    async fn take_in(&mut self, reload: crate::engine::live::Reload) -> Result<Vec<String>, EngineError> {
+    fn take_in(&mut self, reload: crate::engine::live::Reload) -> Vec<String> {
         for admission in reload.admit {
             self.admissions.spawn(admission.decide());
         }
@@ -286,10 +335,8 @@ impl Reconciler {
                 touched.extend(self.desk.waiting_for(name, self.live.syncs()));
             }
         }
-        if !reload.removed.is_empty() {
-            self.live.report(&BTreeMap::new(), &reload.removed).await?;
-        }
-        Ok(touched)
+        self.swept &= reload.removed.is_empty();
+        touched
     }
 
     /// Learns how syncs are by now, decides about each, and says so.
@@ -393,7 +440,6 @@ impl Reconciler {
         if !elsewhere.is_empty() {
             self.look_at(elsewhere).await?;
         }
-        let mut begun = Vec::new();
         while self.work.has_room() {
             let Some(name) = self.queue.next_ready() else { break };
             let Some(sync) = self.live.syncs().get(&name) else { continue };
@@ -406,7 +452,6 @@ impl Reconciler {
             if let Some(entry) = self.desk.get_mut(&name) {
                 entry.runs_here = true;
             }
-            begun.push(name);
         }
         Ok(())
     }
@@ -416,8 +461,7 @@ impl Reconciler {
         if let Some(entry) = self.desk.get_mut(&name) {
             entry.runs_here = false;
         }
-        let could_begin = !matches!(&result, Err(fault) if fault.kind() == ErrorKind::Busy);
-        if !could_begin || result.is_err() {
+        if result.is_err() {
             // Forgotten as soon as something durable says more of it.
             self.desk.false_start(&name, Timestamp::now());
         }
@@ -446,16 +490,5 @@ impl Reconciler {
         }
         self.live.close().await;
         tracing::info!(ready = self.desk.ready(), "ended");
-    }
-}
-
-/// Waits until a time of people's clock; without one, for ever.
-async fn pause(until: Option<Timestamp>) {
-    match until {
-        None => std::future::pending().await,
-        Some(until) => {
-            let wait = until.duration_since(Timestamp::now());
-            tokio::time::sleep(Duration::try_from(wait).unwrap_or(Duration::ZERO)).await;
-        }
     }
 }

@@ -1,6 +1,9 @@
 //! Queue: whose turn it is. Each sync stands in it once, however often and for whatever reason it was put in.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -57,6 +60,17 @@ impl Queue {
     /// When the next one is to be looked at.
     pub(super) fn next_time(&self) -> Option<Timestamp> {
         self.times.first().map(|(time, _)| *time)
+    }
+}
+
+/// Waits until a time of people's clock; without one, for ever.
+pub(super) async fn pause(until: Option<Timestamp>) {
+    match until {
+        None => std::future::pending().await,
+        Some(until) => {
+            let wait = until.duration_since(Timestamp::now());
+            tokio::time::sleep(Duration::try_from(wait).unwrap_or(Duration::ZERO)).await;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, OwnedRwLockReadGuard, RwLock, watch},
     task::AbortHandle,
     time::{Instant, sleep_until},
 };
@@ -40,6 +40,9 @@ pub(super) struct Trouble {
     pub(super) message: String,
 }
 
+/// What keeps a working tree of ours as it is; a folder is its owner's.
+pub(super) type Held = Option<OwnedRwLockReadGuard<()>>;
+
 /// A source that is followed.
 pub(super) struct Source {
     followed: Followed,
@@ -58,6 +61,7 @@ enum Followed {
 /// A repository that a task of its own polls: a network may take its time, and nobody waits for it.
 struct Polled {
     found: watch::Receiver<Result<Place, Trouble>>,
+    still: Arc<RwLock<()>>,
     poll_now: Arc<Notify>,
     task: AbortHandle,
 }
@@ -74,6 +78,7 @@ impl Polled {
         let (sender, found) = watch::channel(Err(unread));
         let poll_now = Arc::new(Notify::new());
         let asked = Arc::clone(&poll_now);
+        let still = source.still();
         let poll = async move {
             let place = |checkout: Checkout| Place { folder: checkout.folder, revision: Some(checkout.commit) };
             // What an earlier process had is in force until the remote says more, however long that takes.
@@ -82,6 +87,7 @@ impl Polled {
                 Ok(None) => {}
                 Err(fault) => tracing::warn!("the working tree cannot be used as it is: {}", told(&fault)),
             }
+            source.told();
             let mut failures: u32 = 0;
             loop {
                 let place = source.update().await.map(place);
@@ -89,13 +95,14 @@ impl Polled {
                 let place =
                     place.map_err(|fault| Trouble { reason: "SourceFailed", message: format!("{}; {}", told(&fault), fault.hint()) });
                 drop(sender.send_replace(place));
+                source.told();
                 tokio::select! {
                     () = tokio::time::sleep(source.pause(failures)) => {}
                     () = asked.notified() => {}
                 }
             }
         };
-        Polled { found, poll_now, task: tokio::spawn(poll).abort_handle() }
+        Polled { found, still, poll_now, task: tokio::spawn(poll).abort_handle() }
     }
 }
 
@@ -133,7 +140,7 @@ impl Source {
     pub(super) async fn changed(&mut self) {
         let hint = async {
             match &mut self.followed {
-                // Its task ends with this.
+                // Its task ends with this, or broke down: the next rescan tells.
                 Followed::Git(polled) => {
                     if polled.found.changed().await.is_err() {
                         std::future::pending::<()>().await;
@@ -148,10 +155,25 @@ impl Source {
         }
     }
 
+    /// Keeps a working tree of ours as it is while it is read. `None`: a commit is being laid there, and a hint follows.
+    pub(super) fn hold(&mut self) -> Option<Held> {
+        let Followed::Git(polled) = &self.followed else { return Some(None) };
+        let held = Arc::clone(&polled.still).try_read_owned().ok();
+        if held.is_none() {
+            self.rescan_at = Instant::now() + self.rescan;
+        }
+        held.map(Some)
+    }
+
     /// Where specs are to be read.
     pub(super) fn place(&mut self) -> Result<Place, Trouble> {
         self.rescan_at = Instant::now() + self.rescan;
         match &mut self.followed {
+            Followed::Git(polled) if polled.task.is_finished() => {
+                let message =
+                    format!("following {} broke down: this is a defect of the program, please report it; start it anew", self.shown);
+                Err(Trouble { reason: "SourceFailed", message })
+            }
             Followed::Git(polled) => polled.found.borrow_and_update().clone(),
             Followed::Folder { folder, .. } => Ok(Place { folder: folder.clone(), revision: None }),
         }

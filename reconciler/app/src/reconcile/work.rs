@@ -84,6 +84,7 @@ impl Work {
             Err(fault) => {
                 let name = self.names.remove(&fault.id())?;
                 let what = format!("the run of sync {name} broke down: this is a defect of the program, please report it");
+                tracing::error!(sync = name, "{what}: {fault}");
                 Some((name, Err(EngineError::failed(what).caused_by(fault))))
             }
         }

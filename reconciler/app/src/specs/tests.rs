@@ -46,6 +46,27 @@ fn a_folder_gives_its_good_specs_and_all_faults() {
     assert!(loaded.faults.iter().any(|fault| fault.file.ends_with("d.yaml") && fault.message.contains("a.yaml:3:5")));
 }
 
+#[test]
+fn who_waits_for_whom_is_told_as_it_is() {
+    // Specs written as `b: a, c`, each in a file of its name; `!` breaks one.
+    let check = |specs: &[&str], runs: &[&str], told: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (id, text) in (1..).zip(specs) {
+            let (name, on) = text.split_once(':').unwrap();
+            let (on, fault) = on.strip_suffix('!').map_or((on, ""), |on| (on, "unknown_key: 1\n"));
+            let text = spec(name, id) + &format!("depends_on: [{on}]\n{fault}");
+            fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+        }
+        let loaded = load(folder.path()).unwrap();
+        assert_eq!(loaded.specs.iter().map(|loaded| loaded.spec.name.as_str()).collect::<Vec<_>>(), runs);
+        assert_eq!(loaded.faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>(), told);
+    };
+    check(&["a:", "b: a"], &["a", "b"], &[]);
+    check(&["a:", "b: c"], &["a"], &["\"b\" depends on \"c\", and there is no such sync"]);
+    check(&["a:!", "b: a"], &["b"], &["unknown key \"unknown_key\""]);
+    check(&["a: b", "b: c", "c: d", "d: a", "e: a"], &["e"], &["syncs wait for each other: a → b → c → d → a"]);
+}
+
 fn connection(url: &str, password: Option<SecretSource>) -> Connection {
     Connection { url: url.to_owned(), password, schema: None, ca_file: None, ledger: LedgerMode::Table }
 }

@@ -53,7 +53,7 @@ pub use outbox::OutboxLetter;
 pub use pending::{PendingKey, Quarantined};
 pub use reports::{RECONCILER, Reconciler, Report};
 pub use runs::{NewRun, Run, RunEnd, RunMode, RunStatus, TableCounts};
-pub use standings::{AttemptEnd, Standing, Wish};
+pub use standings::{AttemptEnd, AttemptStart, Standing, Wish};
 
 /// Shorthand for what the state answers.
 pub type Result<T> = std::result::Result<T, StateError>;

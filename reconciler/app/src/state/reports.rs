@@ -23,6 +23,8 @@ pub struct Report {
     pub revision: Option<String>,
     /// The file that it was read from.
     pub file: String,
+    /// What that file held.
+    pub text: Option<String>,
     /// When this was said, in microseconds since 1970 UTC.
     pub reported: i64,
     /// Why the newest text of its spec is not live, in the form of whoever reports.
@@ -38,6 +40,7 @@ impl FromRow<'_, SqliteRow> for Report {
             generation: row.try_get("generation")?,
             revision: row.try_get("revision")?,
             file: row.try_get("file")?,
+            text: row.try_get("text")?,
             reported: row.try_get("reported")?,
             faults: read_some_json(row, "faults")?,
             conditions: read_json(row, "conditions")?.ok_or_else(|| sqlx::Error::Decode("column conditions: it is NULL".into()))?,
@@ -101,13 +104,13 @@ impl State {
     /// Those of every write.
     pub async fn set_reports(&self, lease: &Lease, reports: &[Report], gone: &[String]) -> Result<()> {
         const SET: &str = "INSERT OR REPLACE INTO reports
-             SELECT value ->> 'sync', value ->> 'generation', value ->> 'revision', value ->> 'file', value ->> 'reported',
-                    value ->> 'faults', value ->> 'conditions'
+             SELECT value ->> 'sync', value ->> 'generation', value ->> 'revision', value ->> 'file', value ->> 'text',
+                    value ->> 'reported', value ->> 'faults', value ->> 'conditions'
              FROM json_each(?2) WHERE ?1 IS NOT NULL";
         let mut change = self.change(lease, "recording reports").await?;
         let line = |report: &Report| {
             json!({
-                "sync": report.sync, "generation": report.generation, "revision": report.revision, "file": report.file,
+                "sync": report.sync, "generation": report.generation, "revision": report.revision, "file": report.file, "text": report.text,
                 "reported": report.reported, "faults": report.faults.to_string(), "conditions": json!(report.conditions).to_string(),
             })
         };

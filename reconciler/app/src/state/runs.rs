@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use berqenas_core::decision::PluginId;
+use berqenas_core::{agenda::Request, decision::PluginId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
-    Lease, Result, State, StateError,
+    AttemptEnd, AttemptStart, Lease, Result, State, StateError,
     wire::{Change, read_count, read_json, read_word, word_text},
 };
 
@@ -72,6 +72,8 @@ pub struct NewRun {
     pub strategy: String,
     /// The generation of the spec.
     pub generation: String,
+    /// What it counts as, when it is decided when the next one is due; `None`: nothing.
+    pub attempt: Option<AttemptStart>,
 }
 
 /// What is known of a run when it ends.
@@ -85,6 +87,10 @@ pub struct RunEnd {
     pub tables: Vec<TableCounts>,
     /// Why it failed.
     pub error: Option<String>,
+    /// What came of the attempt that it counted as.
+    pub attempt: Option<AttemptEnd>,
+    /// It did what a plan says: if one waited for an approval, none does any more, and this run is asked for.
+    pub approved: Option<Request>,
 }
 
 /// One run.
@@ -157,7 +163,7 @@ impl FromRow<'_, SqliteRow> for CountsOfRun {
 }
 
 impl State {
-    /// Records the start of a run and answers its id. Runs of this sync that never ended are marked interrupted: whoever holds
+    /// Records the start of a run, and of the attempt that it is, and answers its id. Runs of this sync that never ended are marked interrupted: whoever holds
     /// the lease knows that they are dead.
     ///
     /// # Errors
@@ -184,6 +190,9 @@ impl State {
             }
             id = format!("{stem}_{number}");
         }
+        if let Some(start) = &run.attempt {
+            change.begin_attempt(run.remote_db_id, start).await?;
+        }
         change.commit().await?;
         Ok(id)
     }
@@ -199,7 +208,7 @@ impl State {
         change.commit().await
     }
 
-    /// Records the end of a run.
+    /// Records the end of a run, and of the attempt that it was.
     ///
     /// # Errors
     /// [`StateError::NoSuch`] if this sync has no such run under way; those of every write.
@@ -211,6 +220,12 @@ impl State {
             return Err(StateError::NoSuch { what: format!("run {run}") });
         }
         change.set_counts(run, &end.tables).await?;
+        if let Some(end) = &end.attempt {
+            change.end_attempt(end).await?;
+        }
+        if let Some(look) = &end.approved {
+            change.approved(look).await?;
+        }
         change.commit().await
     }
 

@@ -4,7 +4,10 @@ use berqenas_core::agenda::{Attempt, Request, Suspension, Verdict};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
-use super::{Lease, Result, State, wire::read_json};
+use super::{
+    Lease, Result, State,
+    wire::{Change, read_json},
+};
 
 /// What is known of a sync beside its rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +54,17 @@ impl FromRow<'_, SqliteRow> for Standing {
     }
 }
 
+/// An attempt that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptStart {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// From which revision of its source it begins.
+    pub revision: Option<String>,
+}
+
 /// How an attempt ended.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptEnd {
     /// The attempt, ended. `None`: it was called off, and the one before it stays the last.
     pub last: Option<Attempt>,
@@ -122,40 +134,23 @@ impl State {
         change.commit().await
     }
 
-    /// Records that an attempt begins. One that is still said to run was cut off, and is the last from now on.
+    /// Records that an attempt begins that is no run. One that is still said to run was cut off, and is the last from now on.
     ///
     /// # Errors
     /// Those of every write.
-    pub async fn begin_attempt(&self, lease: &Lease, remote_db_id: i64, attempt: &Attempt, revision: Option<&str>) -> Result<()> {
+    pub async fn begin_attempt(&self, lease: &Lease, remote_db_id: i64, start: &AttemptStart) -> Result<()> {
         let mut change = self.change(lease, "recording the start of an attempt").await?;
-        change.run(sqlx::query(NEXT)).await?;
-        let query = sqlx::query(
-            "INSERT INTO standings (sync, remote_db_id, since, running, attempted_revision, changed)
-             SELECT ?1, ?2, ?3, ?4, ?5, number FROM changes WHERE true
-             ON CONFLICT (sync) DO UPDATE SET remote_db_id = ?2, last = coalesce(running, last), running = ?4,
-                 attempted_revision = ?5, changed = excluded.changed",
-        );
-        let query = query.bind(&lease.sync).bind(remote_db_id).bind(attempt.started.as_microsecond());
-        change.run(query.bind(json(Some(attempt))).bind(revision)).await?;
+        change.begin_attempt(remote_db_id, start).await?;
         change.commit().await
     }
 
-    /// Records how the attempt ended that was begun last.
+    /// Records how the attempt ended that was begun last, and was no run.
     ///
     /// # Errors
     /// Those of every write.
     pub async fn end_attempt(&self, lease: &Lease, end: &AttemptEnd) -> Result<()> {
         let mut change = self.change(lease, "recording the end of an attempt").await?;
-        change.run(sqlx::query(NEXT)).await?;
-        let query = sqlx::query(
-            "UPDATE standings SET running = NULL, last = coalesce(?2, last), last_full = coalesce(?3, last_full),
-                 applied_generation = coalesce(?4, applied_generation),
-                 applied_revision = CASE WHEN ?4 IS NULL THEN applied_revision ELSE attempted_revision END,
-                 verdict = coalesce(?5, verdict), plan = ?6, changed = (SELECT number FROM changes)
-             WHERE sync = ?1",
-        );
-        let query = query.bind(&lease.sync).bind(json(end.last.as_ref())).bind(end.last_full).bind(&end.applied);
-        change.run(query.bind(json(end.verdict.as_ref())).bind(json(end.plan.as_ref()))).await?;
+        change.end_attempt(end).await?;
         change.commit().await
     }
 
@@ -217,5 +212,50 @@ impl State {
         change.run(sqlx::query(NEXT)).await?;
         change.run(query).await?;
         change.commit().await
+    }
+}
+
+impl Change<'_> {
+    pub(super) async fn begin_attempt(&mut self, remote_db_id: i64, start: &AttemptStart) -> Result<()> {
+        self.run(sqlx::query(NEXT)).await?;
+        let query = sqlx::query(
+            "INSERT INTO standings (sync, remote_db_id, since, running, attempted_revision, changed)
+             SELECT ?1, ?2, ?3, ?4, ?5, number FROM changes WHERE true
+             ON CONFLICT (sync) DO UPDATE SET remote_db_id = ?2, last = coalesce(running, last), running = ?4,
+                 attempted_revision = ?5, changed = excluded.changed",
+        );
+        let query = query.bind(self.sync).bind(remote_db_id).bind(start.attempt.started.as_microsecond());
+        self.run(query.bind(json(Some(&start.attempt))).bind(&start.revision)).await.map(drop)
+    }
+
+    pub(super) async fn end_attempt(&mut self, end: &AttemptEnd) -> Result<()> {
+        self.run(sqlx::query(NEXT)).await?;
+        let query = sqlx::query(
+            "UPDATE standings SET running = NULL, last = coalesce(?2, last), last_full = coalesce(?3, last_full),
+                 applied_generation = coalesce(?4, applied_generation),
+                 applied_revision = CASE WHEN ?4 IS NULL THEN applied_revision ELSE attempted_revision END,
+                 verdict = coalesce(?5, verdict), plan = ?6, changed = (SELECT number FROM changes)
+             WHERE sync = ?1",
+        );
+        let query = query.bind(self.sync).bind(json(end.last.as_ref())).bind(end.last_full).bind(&end.applied);
+        self.run(query.bind(json(end.verdict.as_ref())).bind(json(end.plan.as_ref()))).await.map(drop)
+    }
+
+    /// A plan was carried out: the one that waits is so no more, and whoever reconciles is to look again. Who waits for a run that
+    /// was asked for before gets that one.
+    pub(super) async fn approved(&mut self, look: &Request) -> Result<()> {
+        let query =
+            sqlx::query("UPDATE standings SET plan = NULL, changed = (SELECT number + 1 FROM changes) WHERE sync = ? AND plan IS NOT NULL");
+        if self.run(query.bind(self.sync)).await? == 0 {
+            return Ok(());
+        }
+        self.run(sqlx::query(NEXT)).await?;
+        let query = sqlx::query(
+            "INSERT INTO wishes (sync, request, changed) SELECT ?1, ?2, number FROM changes WHERE true
+             ON CONFLICT (sync) DO UPDATE SET request = ?2, changed = excluded.changed
+             WHERE request IS NULL
+                OR request ->> 'token' = (SELECT coalesce(running, last) ->> 'token' FROM standings WHERE sync = ?1)",
+        );
+        self.run(query.bind(self.sync).bind(json(Some(look)))).await.map(drop)
     }
 }

@@ -14,7 +14,7 @@ const ROWS_AT_ONCE: usize = 2_000;
 pub(super) struct Change<'s> {
     state: &'s State,
     doing: &'static str,
-    sync: &'s str,
+    pub(super) sync: &'s str,
     transaction: Transaction<'static, Sqlite>,
 }
 

@@ -13,6 +13,7 @@ use std::{
     ffi::OsString,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,6 +21,7 @@ use command::{Git, Input};
 pub use error::GitError;
 use location::Location;
 use place::Place;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 /// The longest pause between tries after failures, unless polls are further apart.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -81,6 +83,10 @@ pub struct GitSource {
     told: Option<String>,
     /// Whether a command may have been cut off since the repository was last looked over.
     doubtful: bool,
+    /// Whoever reads the working tree holds it.
+    still: Arc<RwLock<()>>,
+    /// From before the working tree is touched until whoever follows has told of it.
+    laying: Option<OwnedRwLockWriteGuard<()>>,
 }
 
 impl GitSource {
@@ -92,13 +98,35 @@ impl GitSource {
         let GitOptions { url, branch, path, poll, timeout, checkout, environment } = options;
         let location = Location::new(&url, branch.as_deref(), &path)?;
         let git = Git::new(timeout, location.secrets(), environment);
-        Ok(GitSource { location, branch, poll, checkout, git, place: None, told: None, doubtful: true })
+        Ok(GitSource {
+            location,
+            branch,
+            poll,
+            checkout,
+            git,
+            place: None,
+            told: None,
+            doubtful: true,
+            still: Arc::default(),
+            laying: None,
+        })
     }
 
     /// The URL without user and password.
     #[must_use]
     pub fn shown(&self) -> &str {
         self.location.shown()
+    }
+
+    /// To be held by whoever reads the working tree: no commit is laid meanwhile.
+    #[must_use]
+    pub fn still(&self) -> Arc<RwLock<()>> {
+        Arc::clone(&self.still)
+    }
+
+    /// Which commit lies in the working tree is known by now to whoever reads it.
+    pub fn told(&mut self) {
+        self.laying = None;
     }
 
     /// How long to wait until the next update, after so many failures in a row.
@@ -254,6 +282,9 @@ impl GitSource {
         }
         let listed = git.local(repository, None, &["ls-tree", "--full-tree", "-r", "-z", "--name-only", commit], Input::None).await?;
         let files: Vec<&str> = listed.split_terminator('\0').collect();
+        if self.laying.is_none() {
+            self.laying = Some(Arc::clone(&self.still).write_owned().await);
+        }
         let place = self.place.as_mut().ok_or_else(|| GitError::Local { what: "use its folder", said: "it is not open".to_owned() })?;
         place.begin(commit, &files)?;
         let input = Input::Locked(place.lock()?);

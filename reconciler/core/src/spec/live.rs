@@ -168,17 +168,18 @@ impl Round<'_> {
                 faults.entry(index).or_default().push(fault.clone());
             }
         };
-        for Clash { specs: [one, other], fault } in check_set(&all) {
-            add(other, &fault);
-            if stand(one) == stand(other) {
-                add(one, &fault);
+        for Clash { specs, fault } in check_set(&all) {
+            // The last is the one that is told so.
+            let weakest = specs.last().map(|last| stand(*last));
+            for index in specs.into_iter().filter(|index| Some(stand(*index)) == weakest) {
+                add(index, &fault);
             }
         }
-        for Clash { specs: [one, other], fault } in check_dependencies(&all) {
-            let firmest = stand(one).min(stand(other));
-            let both_stand_alike = stand(one) == stand(other);
-            for index in BTreeSet::from([one, other]) {
-                if both_stand_alike || stand(index) != firmest {
+        for Clash { specs, fault } in check_dependencies(&all, &BTreeSet::new()) {
+            let firmest = specs.iter().map(|index| stand(*index)).min();
+            let all_stand_alike = specs.iter().all(|index| Some(stand(*index)) == firmest);
+            for index in specs {
+                if all_stand_alike || Some(stand(index)) != firmest {
                     add(index, &fault);
                 }
             }

@@ -1,7 +1,7 @@
 //! Faults that only show when specs stand side by side. Rings, and pairs named by different URLs, need the databases' own ids:
 //! they are found when connecting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     SyncSpec,
@@ -32,12 +32,12 @@ pub struct PlacedSpec {
     pub strategies_at: BTreeMap<String, Position>,
 }
 
-/// Two specs that may not both run.
+/// Specs that may not all run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
-    /// The two, by their places in the list that was checked.
-    pub specs: [usize; 2],
-    /// What is wrong, at the second, naming the first.
+    /// All of them, by their places in the list that was checked.
+    pub specs: Vec<usize>,
+    /// What is wrong, at the last, naming the others.
     pub fault: Fault,
 }
 
@@ -50,7 +50,7 @@ pub fn check_set(specs: &[PlacedSpec]) -> Vec<Clash> {
     let mut pairs: HashMap<[(String, String); 2], (usize, Position)> = HashMap::new();
     for (index, placed) in specs.iter().enumerate() {
         let mut clash = |other: usize, at: Position, message: String, hint: &str| {
-            clashes.push(Clash { specs: [other, index], fault: at.fault(&placed.file, message, Some(hint.to_owned())) });
+            clashes.push(Clash { specs: vec![other, index], fault: at.fault(&placed.file, message, Some(hint.to_owned())) });
         };
         let spec = &placed.spec;
         if let Some(&other) = names.get(&spec.name.to_lowercase()) {
@@ -92,29 +92,30 @@ pub fn check_set(specs: &[PlacedSpec]) -> Vec<Clash> {
 }
 
 /// What is wrong with who waits for whom: names that no spec has, and rings. It takes all specs: of one alone, those that it depends on
-/// are unknown.
+/// are unknown. `broken` are the names of those that are there, and cannot be read.
 #[must_use]
-pub fn check_dependencies(specs: &[PlacedSpec]) -> Vec<Clash> {
+pub fn check_dependencies(specs: &[PlacedSpec], broken: &BTreeSet<String>) -> Vec<Clash> {
     let syncs: Vec<(String, Vec<String>)> =
         specs.iter().map(|placed| (placed.spec.name.clone(), placed.spec.terms.depends_on.clone())).collect();
     let index: HashMap<&str, usize> = specs.iter().enumerate().map(|(index, placed)| (placed.spec.name.as_str(), index)).collect();
     let clash = |fault: DependencyFault| {
         let message = fault.to_string();
-        let (sync, on, other, hint) = match fault {
-            DependencyFault::Unknown { sync, name, hint } => (sync.clone(), name, sync, hint),
+        let (ring, on, hint) = match fault {
+            DependencyFault::Unknown { name, .. } if broken.contains(&name) => return None,
+            DependencyFault::Unknown { sync, name, hint } => (vec![sync], name, hint),
             DependencyFault::Ring(ring) => {
                 // The last waits for the first: that closes it.
-                let (first, last) = (ring.first().cloned().unwrap_or_default(), ring.last().cloned().unwrap_or_default());
-                (last, first.clone(), first, Some("take one of these dependencies out".to_owned()))
+                let first = ring.first()?.clone();
+                (ring, first, Some("take one of these dependencies out".to_owned()))
             }
         };
-        let (index, other) = (index[sync.as_str()], index[other.as_str()]);
-        let placed = &specs[index];
+        let members: Vec<usize> = ring.iter().map(|sync| index[sync.as_str()]).collect();
+        let placed = &specs[*members.last()?];
         let entry = placed.spec.terms.depends_on.iter().position(|name| *name == on);
         let at = entry.and_then(|entry| placed.depends_on_at.get(entry)).copied().unwrap_or(placed.name_at);
-        Clash { specs: [other, index], fault: at.fault(&placed.file, message, hint) }
+        Some(Clash { specs: members, fault: at.fault(&placed.file, message, hint) })
     };
-    in_order(&syncs).err().into_iter().flatten().map(clash).collect()
+    in_order(&syncs).err().into_iter().flatten().filter_map(clash).collect()
 }
 
 fn place(placed: &PlacedSpec, at: Position) -> String {

@@ -37,6 +37,8 @@ CREATE TABLE reports (
     generation TEXT NOT NULL,
     revision   TEXT,
     file       TEXT NOT NULL,
+    -- What the file held when its spec came in force: it outlives a restart while the newest text is broken. Specs hold no secrets.
+    text       TEXT,
     reported   INTEGER NOT NULL,
     faults     TEXT NOT NULL,
     conditions TEXT NOT NULL

@@ -348,6 +348,11 @@ impl Telling<'_, '_> {
         // What fails is late, too: it was told already.
         let is_told = episodes.failure.as_ref().is_some_and(|failure| failure.told.is_some());
         episodes.overdue = self.episode(Event::Overdue, if is_told { &Sight::Unknown } else { &seen.overdue }, old.overdue);
+        if !is_told && self.target.on.contains(&Event::Overdue) {
+            // What waits for others, or for a place, is overdue though nothing happens.
+            let now = self.now;
+            self.look_again(self.situation.overdue_at.filter(|at| *at > now));
+        }
         episodes.held = self.episode(Event::Held, &seen.held, old.held);
         episodes.conflicts = self.episode(Event::Conflicts, &seen.conflicts, old.conflicts);
         episodes

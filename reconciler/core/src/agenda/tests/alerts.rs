@@ -201,6 +201,9 @@ fn it_says_when_to_look_again() {
     assert_eq!(world.ask(at("10:00")).look_again, Some(at("10:05")));
     let ripe = world.ask(at("10:05"));
     assert_eq!((ripe.alerts.len(), ripe.look_again), (1, Some(at("11:05"))));
+    // Though nothing happens any more.
+    let overdue = |on| World::new(vec![only(&[on])]).ask(at("10:00")).look_again;
+    assert_eq!((overdue(Event::Overdue), overdue(Event::Failure)), (Some(at("10:30")), None));
 }
 
 #[test]

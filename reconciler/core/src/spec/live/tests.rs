@@ -107,4 +107,17 @@ fn who_waits_for_whom_must_be_known_and_no_ring() {
         "a t\nkept b: not valid YAML: did not find expected node content, while parsing a flow node",
     );
     check(&["x: a 1 t > b", "y: b 2 u"], &[], &["x: a 1 t > b", "y: b 2 u > a"], "a t\nkept b: syncs wait for each other: a → b → a");
+    // All of a ring that nothing of was in force; of others, those that closed it.
+    check(
+        &[],
+        &[],
+        &["w: a 1 t > b", "x: b 2 u > c", "y: c 3 v > a", "z: d 4 w"],
+        "d w\nrefused y: syncs wait for each other: a → b → c → a",
+    );
+    check(
+        &["w: a 1 t > b", "x: b 2 u"],
+        &[],
+        &["w: a 1 t > b", "x: b 2 u > c", "y: c 3 v > a"],
+        "a t\nkept b: syncs wait for each other: a → b → c → a\nrefused y: syncs wait for each other: a → b → c → a",
+    );
 }
