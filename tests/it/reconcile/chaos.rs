@@ -22,6 +22,8 @@ use std::{
 
 use berqenas_core::value::{Pair, Side};
 use fastrand::Rng;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::task::JoinSet;
 
 use self::{
     bases::{Base, Couple, SYNCS},
@@ -55,6 +57,8 @@ struct Place {
     fleet: Fleet,
     dice: Rng,
     broken: Vec<(Instant, Mend)>,
+    /// Those who look into the state.
+    looking: JoinSet<()>,
     /// How often each kind of harm was done.
     harm: std::collections::BTreeMap<&'static str, u32>,
     /// There is time for somebody to sleep for longer than a lease lasts.
@@ -92,7 +96,17 @@ impl Place {
         }
         let fleet = Fleet::new(folder.path());
         let dice = Rng::with_seed(seed);
-        Place { folder, server, couples, fleet, dice, broken: Vec::new(), harm: Default::default(), long: seconds >= 120 }
+        Place {
+            folder,
+            server,
+            couples,
+            fleet,
+            dice,
+            broken: Vec::new(),
+            looking: JoinSet::new(),
+            harm: Default::default(),
+            long: seconds >= 120,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -114,7 +128,8 @@ impl Place {
             54..59 => self.leave_locks(),
             59..63 => self.spoil_checkout(),
             63..67 => self.kill_git(),
-            67..73 => self.put_somebody_to_sleep(),
+            67..72 => self.put_somebody_to_sleep(),
+            72..76 => self.lock_state(),
             _ => self.type_something(),
         };
         *self.harm.entry(what).or_default() += 1;
@@ -232,6 +247,21 @@ impl Place {
         "put to sleep"
     }
 
+    /// Somebody looks into the state with a tool of his own, and keeps it locked: in time, longer than anybody waits for that.
+    fn lock_state(&mut self) -> &'static str {
+        let path = self.path("state.db");
+        let lasts = Duration::from_millis(self.dice.u64(100..if self.long { 12_000 } else { 2_500 }));
+        self.looking.spawn(async move {
+            let mut state = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+            // Or somebody else has it.
+            if sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut state).await.is_ok() {
+                tokio::time::sleep(lasts).await;
+            }
+            state.close().await.unwrap();
+        });
+        "state locked"
+    }
+
     fn type_something(&mut self) -> &'static str {
         let name = SYNCS[self.dice.usize(..SYNCS.len())].0;
         let (what, arguments): (_, &[&str]) = match self.dice.u8(..8) {
@@ -312,6 +342,7 @@ async fn whatever_is_killed_all_is_in_step_again_and_nothing_is_lost() {
     stop.store(true, Ordering::Relaxed);
     let mut desk = committing.join().unwrap();
     place.mend(true);
+    std::mem::take(&mut place.looking).join_all().await;
     for writer in writers {
         writer.await.unwrap();
     }
