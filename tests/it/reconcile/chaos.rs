@@ -22,6 +22,8 @@ use std::{
 
 use berqenas_core::value::{Pair, Side};
 use fastrand::Rng;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::task::JoinSet;
 
 use self::{
     bases::{Base, Couple, SYNCS},
@@ -55,6 +57,8 @@ struct Place {
     fleet: Fleet,
     dice: Rng,
     broken: Vec<(Instant, Mend)>,
+    /// Those who look into the state.
+    looking: JoinSet<()>,
     /// How often each kind of harm was done.
     harm: std::collections::BTreeMap<&'static str, u32>,
     /// There is time for somebody to sleep for longer than a lease lasts.
@@ -92,7 +96,17 @@ impl Place {
         }
         let fleet = Fleet::new(folder.path());
         let dice = Rng::with_seed(seed);
-        Place { folder, server, couples, fleet, dice, broken: Vec::new(), harm: Default::default(), long: seconds >= 120 }
+        Place {
+            folder,
+            server,
+            couples,
+            fleet,
+            dice,
+            broken: Vec::new(),
+            looking: JoinSet::new(),
+            harm: Default::default(),
+            long: seconds >= 120,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -111,8 +125,11 @@ impl Place {
             22..34 => self.kill_server(),
             34..44 => self.harm_remote(),
             44..54 => self.take_folder(),
-            54..62 => self.leave_locks(),
-            62..70 => self.put_somebody_to_sleep(),
+            54..59 => self.leave_locks(),
+            59..63 => self.spoil_checkout(),
+            63..67 => self.kill_git(),
+            67..72 => self.put_somebody_to_sleep(),
+            72..76 => self.lock_state(),
             _ => self.type_something(),
         };
         *self.harm.entry(what).or_default() += 1;
@@ -192,6 +209,31 @@ impl Place {
         "lock left"
     }
 
+    /// Takes away what the reconciler keeps of the repository, or the files that it laid.
+    fn spoil_checkout(&mut self) -> &'static str {
+        let places = ["repository", "repository/HEAD", "repository/objects", "tree/specs"];
+        let chosen = self.dice.usize(..places.len());
+        let path = self.path("state.db.git").join(places[chosen]);
+        // Git may be at work there: what is left then is spoilt as well.
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        "checkout spoilt"
+    }
+
+    /// Kills whatever git does for the reconciler at the moment, the remote's part of it too.
+    fn kill_git(&mut self) -> &'static str {
+        let until = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < until {
+            for (id, line) in fleet::processes_of(self.folder.path()) {
+                // The desk's own is let be: a commit is no harm.
+                let git = line.split(' ').next().is_some_and(|program| program.contains("git")) && !line.contains("user.name");
+                if git && std::process::Command::new("kill").args(["-9", &id]).output().unwrap().status.success() {
+                    return "git killed";
+                }
+            }
+        }
+        "git not met"
+    }
+
     fn put_somebody_to_sleep(&mut self) -> &'static str {
         let leads = self.dice.u8(..4) > 0;
         for place in self.fleet.places(leads) {
@@ -203,6 +245,21 @@ impl Place {
             self.broken.push((Instant::now() + lasts, Mend::Wake(place)));
         }
         "put to sleep"
+    }
+
+    /// Somebody looks into the state with a tool of his own, and keeps it locked: in time, longer than anybody waits for that.
+    fn lock_state(&mut self) -> &'static str {
+        let path = self.path("state.db");
+        let lasts = Duration::from_millis(self.dice.u64(100..if self.long { 12_000 } else { 2_500 }));
+        self.looking.spawn(async move {
+            let mut state = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+            // Or somebody else has it.
+            if sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut state).await.is_ok() {
+                tokio::time::sleep(lasts).await;
+            }
+            state.close().await.unwrap();
+        });
+        "state locked"
     }
 
     fn type_something(&mut self) -> &'static str {
@@ -225,6 +282,9 @@ impl Place {
 
     /// Puts right what is due by now, or everything.
     fn mend(&mut self, all: bool) {
+        if all {
+            self.broken.push((Instant::now(), Mend::Locks));
+        }
         for (due, mend) in std::mem::take(&mut self.broken) {
             if !all && due > Instant::now() {
                 self.broken.push((due, mend));
@@ -282,6 +342,7 @@ async fn whatever_is_killed_all_is_in_step_again_and_nothing_is_lost() {
     stop.store(true, Ordering::Relaxed);
     let mut desk = committing.join().unwrap();
     place.mend(true);
+    std::mem::take(&mut place.looking).join_all().await;
     for writer in writers {
         writer.await.unwrap();
     }

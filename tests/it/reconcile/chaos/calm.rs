@@ -20,6 +20,7 @@ use berqenas_core::agenda::{ConditionKind, Status};
 use super::{
     Place,
     bases::{SYNCS, contents},
+    fleet,
     people::Book,
 };
 use crate::{
@@ -100,14 +101,14 @@ fn is_well(status: &StatusReport, commit: &str) -> bool {
 /// Waits until all is well, and then looks at everything that may not be.
 pub(super) async fn judge(place: &mut Place, commit: &str, books: &[Arc<Book>]) {
     place.fleet.gather();
-    for (name, _) in SYNCS {
-        place.fleet.run(&["sync", "resume", name]);
-    }
     // The pause of a source that failed again and again is not waited for.
     for place_of in [0, 1] {
         place.fleet.hang_up(place_of);
     }
     until_live(place, commit).await;
+    for (name, _) in SYNCS {
+        place.fleet.run(&["sync", "resume", name]);
+    }
     for (name, _) in SYNCS {
         until(place, name, async |place| match engine(place) {
             None => Err("no specs".to_owned()),
@@ -175,7 +176,8 @@ async fn judge_runs(place: &Place) {
         // One that could not even say that it began was killed then.
         let Some(process) = begun_by.get(&run.id).map(|number| &place.fleet.gone[*number]) else { continue };
         assert!(process.killed.is_some() || process.overslept, "{run:?} has no end, and {} was not killed", process.what);
-        run.finished = process.killed.map(|time| time.as_microsecond());
+        // While its process slept the lease may have lapsed: whoever has it then shuts the sleeper out by his token.
+        run.finished = process.killed.filter(|_| !process.overslept).map(|time| time.as_microsecond());
         cut_off += 1;
     }
     never_two_at_once(&runs);
@@ -193,14 +195,6 @@ fn tell(runs: &[Run], cut_off: u32) {
 
 /// No process is left that has to do with the folder.
 fn nobody_is_left(place: &Place) {
-    let folder = place.folder.path().to_str().unwrap();
-    let own = std::process::id().to_string();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        // Whoever ends meanwhile is not left.
-        let line =
-            fs::read(entry.path().join("cmdline")).map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " ")).unwrap_or_default();
-        let at = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-        let left = (line.contains(folder) || at.starts_with(folder)) && entry.file_name().to_str() != Some(&own);
-        assert!(!left, "process {} is left: {line}", entry.file_name().display());
-    }
+    let left: Vec<_> = fleet::processes_of(place.folder.path()).collect();
+    assert!(left.is_empty(), "processes are left: {left:?}");
 }

@@ -285,3 +285,15 @@ impl Fleet {
         }
     }
 }
+
+/// The processes, other than this one, that were told of a folder or are at home in it: their ids and command lines.
+pub(super) fn processes_of(folder: &Path) -> impl Iterator<Item = (String, String)> {
+    let own = std::process::id().to_string();
+    fs::read_dir("/proc").unwrap().flatten().filter_map(move |entry| {
+        // Whoever ends meanwhile has to do with nothing.
+        let id = entry.file_name().into_string().ok().filter(|id| *id != own)?;
+        let line = String::from_utf8_lossy(&fs::read(entry.path().join("cmdline")).ok()?).replace('\0', " ");
+        let home = fs::read_link(entry.path().join("cwd")).ok()?;
+        (line.contains(folder.to_str()?) || home.starts_with(folder)).then_some((id, line))
+    })
+}
