@@ -5,6 +5,9 @@ use std::path::Path;
 use super::{Result, environment::Environment};
 use crate::state::{Lease, State, StateError};
 
+/// How long a lease lasts unless renewed: a minute, in microseconds.
+pub(super) const LEASE_US: i64 = 60 * 1_000_000;
+
 /// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
 pub(super) async fn acquire(state: &State, sync: &str, environment: &dyn Environment, ttl_us: i64) -> Result<Lease> {
     let holder = format!("process {} on {} ({}.{})", std::process::id(), host(), processes(), uuid::Uuid::new_v4().simple());

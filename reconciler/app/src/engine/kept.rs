@@ -78,11 +78,6 @@ impl Engine {
     }
 }
 
-/// The name of a kept plan's file.
-pub(super) fn file_name(sync: &str, plan_id: &str) -> String {
-    format!("{sync}-{plan_id}.plan")
-}
-
 /// Where the plans of a state are kept.
 fn folder(state: &Path) -> PathBuf {
     let mut folder = state.as_os_str().to_owned();

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use super::{
     Engine, Result,
     guards::{self, Kept, TooMuch},
-    holder::acquire,
+    holder::{LEASE_US, acquire},
     inspect,
     outcome::{Named, SyncOutcome, SyncReport, TableResult},
     planfile::PlanFile,
@@ -37,8 +37,6 @@ use crate::{
     state::{AttemptEnd, Lease, NewRun, RunEnd, RunMode, RunStatus, State, StateError},
 };
 
-/// How long a lease lasts unless renewed: a minute, in microseconds.
-pub(super) const LEASE_US: i64 = 60 * 1_000_000;
 /// How often a run that broke on a passing fault is tried again.
 const RETRIES: usize = 3;
 /// The pause before the first of them; each further one is twice as long.

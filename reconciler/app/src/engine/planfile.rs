@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 
 use self::rows::RowFile;
-use super::kept;
 use crate::error::{EngineError, ErrorKind};
 
 /// The version of the file's form.
@@ -136,7 +135,7 @@ impl PlanWriter {
         self.line(&trailer)?;
         let file = self.file.into_inner().map_err(|fault| unwritable(&self.path, fault.into_error()))?;
         let path = match &self.kept_of {
-            Some(sync) => self.path.join(kept::file_name(sync, plan_id)),
+            Some(sync) => self.path.join(kept_file_name(sync, plan_id)),
             None => self.path,
         };
         file.persist(&path).map_err(|fault| unwritable(&path, fault.error))?;
@@ -146,6 +145,11 @@ impl PlanWriter {
 
 fn header(sync: &str, generation: &str, strategy: Option<StrategyName>) -> Header {
     Header { format_version: FORMAT_VERSION, sync: sync.to_owned(), generation: generation.to_owned(), strategy }
+}
+
+/// The name of a kept plan's file.
+fn kept_file_name(sync: &str, plan_id: &str) -> String {
+    format!("{sync}-{plan_id}.plan")
 }
 
 fn digest(lines: &blake3::Hasher, trailer: &Trailer) -> String {

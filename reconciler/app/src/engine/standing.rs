@@ -10,9 +10,8 @@ use jiff::Timestamp;
 
 use super::{
     Engine, Result,
-    holder::acquire,
+    holder::{LEASE_US, acquire},
     inspect::time,
-    leased::LEASE_US,
     outcome::SpecFault,
     planner::Sinks,
     request::{Cause, PlanRequest, Silent, Stop, SyncRequest},
