@@ -119,7 +119,7 @@ impl<'a> TableReading<'a> {
 
     /// Opens the scan.
     pub(super) async fn scan(&self, context: &RunContext<'a>) -> Result<TableScan<'a>, EngineError> {
-        TableScan::open(context, self.decider.table, self.scans).await
+        TableScan::open(context.session, context.state, context.tenure, self.decider.table, self.scans).await
     }
 
     /// The keys among those a scan came by that have to be looked at.

@@ -12,7 +12,10 @@ use berqenas_core::{
 };
 use futures::{StreamExt, stream::BoxStream};
 
-use super::{reading::RunContext, session::SyncTable, tenure::Tenure};
+use super::{
+    session::{Session, SyncTable},
+    tenure::Tenure,
+};
 use crate::{
     endpoint::{EndpointError, Scan},
     error::EngineError,
@@ -110,8 +113,14 @@ pub(super) struct TableScan<'a> {
 
 impl<'a> TableScan<'a> {
     /// Opens the scan of both sides. With `full`, everything is read, and the base too.
-    pub(super) async fn open(context: &RunContext<'a>, table: &SyncTable, scans: Pair<Scan>) -> Result<TableScan<'a>, EngineError> {
-        let (session, state, tenure, mapping) = (context.session, context.state, context.tenure, &table.mapping);
+    pub(super) async fn open(
+        session: &'a Session,
+        state: &'a State,
+        tenure: &'a Tenure<'a>,
+        table: &SyncTable,
+        scans: Pair<Scan>,
+    ) -> Result<TableScan<'a>, EngineError> {
+        let mapping = &table.mapping;
         let (sync, batch_rows) = (session.spec.name.as_str(), session.spec.batch_rows);
         let open = async |side: Side| -> Result<Rows, EngineError> {
             let endpoint = session.endpoints.get(side);
