@@ -1,16 +1,16 @@
 //! The state on real files: what it keeps, what it refuses, and what a crash leaves.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use berqenas::state::{
-    AttemptEnd, AttemptStart, BaseRow, BatchClose, Conflict, ConflictCounts, ConflictFilter, ConflictState, ConflictStatus, JournalEntry,
-    JournalOp, JournalStatus, Lease, NewRun, Origin, OriginRow, Outcome, PendingKey, PlannedBase, Quarantined, RunEnd, RunMode, RunStatus,
-    SideState, State, StateError, StateOptions, TableCounts, TableProgress, TableState, Winner,
+    AttemptEnd, AttemptStart, BaseRow, BatchClose, Conflict, ConflictFilter, ConflictState, ConflictStatus, JournalEntry, JournalOp,
+    JournalStatus, Lease, NewRun, Origin, OriginRow, Outcome, PendingKey, PlannedBase, Quarantined, RunEnd, RunMode, RunStatus, SideState,
+    State, StateError, StateOptions, TableCounts, TableProgress, TableState, Winner,
 };
 use berqenas_core::{
     agenda::{self, Attempt, Pass, Request},

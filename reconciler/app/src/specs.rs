@@ -162,6 +162,11 @@ impl Reader {
         Ok(files.iter().filter_map(|path| self.read.get(path)).map(|known| known.reading.clone()).collect())
     }
 
+    /// The specs of all files that had no faults when they were read last.
+    pub fn specs(&self) -> impl Iterator<Item = &PlacedSpec> {
+        self.read.values().filter_map(|known| known.reading.specs.as_ref().ok()).flatten()
+    }
+
     /// What a file held when it was read last.
     #[must_use]
     pub fn text(&self, path: &Path) -> Option<Arc<str>> {

@@ -81,7 +81,7 @@ async fn what_only_observes_reports_drift_and_writes_to_neither_side() {
     let before = dumps(&world).await;
     let status = reconciler.condition("test", "Drifted", "True", "RowsDiffer").await;
     let drifted = status.conditions.iter().find(|condition| condition.reason == "RowsDiffer").unwrap();
-    assert!(drifted.message.starts_with("2 rows differed"), "{}", drifted.message);
+    assert!(drifted.message.starts_with("2 rows that were read differed"), "{}", drifted.message);
     world.sql(Side::Cloud, "DELETE FROM customers").await;
     reconciler.condition("test", "Drifted", "False", "InStep").await;
     reconciler.stop();
@@ -96,8 +96,9 @@ async fn nothing_runs_in_a_closed_window_or_before_what_it_depends_on() {
     customer(&world, "a").await;
     let reconciler = Reconciler::start(&world, &[]);
     reconciler.condition("test", "Reconciling", "False", "WindowClosed").await;
-    let status = reconciler.condition("second", "Reconciling", "False", "DependencyNotReady").await;
-    assert_eq!(status.waits.as_deref(), Some("when test is ready"));
+    reconciler.condition("second", "Reconciling", "False", "DependencyNotReady").await;
+    // Conditions are told before the reconciler has come up, too.
+    reconciler.status("second", "what it waits for", |status| status.waits.as_deref() == Some("when test is ready")).await;
     assert!(runs(&world).await.is_empty());
     // A person on the command line is not held.
     berqenas(&world, &["sync", "bidirectional", "test"]).exits(0);
@@ -130,7 +131,9 @@ async fn a_run_that_changes_too_much_is_held_until_it_is_approved_by_its_plan() 
     reconciler.until("the first copy is not held", async || has(&world, "c").await).await;
     world.sql(Side::Cloud, "UPDATE customers SET city = 'Bursa'").await;
     let status = reconciler.status("test", "a run that is held", |status| status.plan.is_some()).await;
-    assert!(status.conditions.iter().any(|condition| condition.reason == "Held"), "{status:?}");
+    for reason in ["Held", "RowsDiffer"] {
+        assert!(status.conditions.iter().any(|condition| condition.reason == reason), "{status:?}");
+    }
     let cities = "SELECT count(*) FROM customers WHERE city = 'Bursa'";
     assert_eq!(world.lines(Side::Local, cities).await, ["0"]);
     // Whoever approves and the next look may meet: then the plan is stale, or the sync busy, and is asked for again.

@@ -145,21 +145,6 @@ async fn a_spec_that_is_removed_stops_its_sync_and_touches_no_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_earlier_process_said_of_a_spec_that_is_broken_by_now_is_taken_back() {
-    let world = every_second().await;
-    let first = Reconciler::start(&world, &[]);
-    first.condition("test", "Ready", "True", "Succeeded").await;
-    first.stop();
-    fs::write(spec(&world), "name: [").unwrap();
-    let second = Reconciler::start(&world, &[]);
-    second.logs(&["test.yaml:2:1: not valid YAML", "it is not in force"]).await;
-    let state = berqenas::state::State::open(&world.state()).await.unwrap();
-    second.until("it is taken back", async || state.report("test").await.unwrap().is_none().then_some(())).await;
-    state.close().await;
-    second.stop();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_spec_file_may_be_renamed_and_given_another_layout() {
     let world = World::customers(FILES, "interval: 1h").await;
     let reconciler = Reconciler::start(&world, &[]);

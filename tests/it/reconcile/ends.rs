@@ -90,9 +90,13 @@ async fn what_was_in_force_outlives_a_restart_amid_a_broken_edit() {
     reconciler.kill();
     // Specs from elsewhere are no news of these.
     std::fs::create_dir(world.folder().join("others")).unwrap();
+    let other = good.replace("name: test", "name: other").replace("id: 1\n", "id: 2\n").replace("interval: 1s", "interval: 1h");
+    std::fs::write(world.folder().join("others/other.yaml"), other.replace("[customers]", "[nothing]")).unwrap();
     let reconciler = Reconciler::start(&world, &["--specs", "others"]);
     customer(&world, "c").await;
-    reconciler.logs(&["no spec in others"]).await;
+    let state = berqenas::state::State::open(&world.state()).await.unwrap();
+    reconciler.until("what was said is taken back", async || state.report("test").await.unwrap().is_none().then_some(())).await;
+    state.close().await;
     tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
     assert_eq!(has(&world, "c").await, None);
     reconciler.kill();

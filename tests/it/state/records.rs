@@ -141,8 +141,9 @@ async fn conflicts_are_parked_listed_and_closed() {
     let keys = [vec![1], vec![2], vec![3], vec![4]];
     assert_eq!(state.parked(SYNC, "customers", &keys).await.unwrap(), all[1..]);
     assert_eq!(state.parked_with_other_strategy(SYNC, "customers", "latest_wins").await.unwrap(), [vec![3]]);
-    assert_eq!(state.conflict_counts(SYNC).await.unwrap(), ConflictCounts { resolved: 1, pending: 2 });
-    assert_eq!(state.conflict_counts("another sync").await.unwrap(), ConflictCounts::default());
+    assert_eq!(state.pending_conflicts_of(SYNC).await.unwrap(), 2);
+    assert_eq!(state.pending_conflicts_of("another sync").await.unwrap(), 0);
+    assert_eq!(state.pending_conflicts().await.unwrap(), BTreeMap::from([(SYNC.to_owned(), 2)]));
 
     let any = ConflictFilter::default;
     for (filter, expected) in [
@@ -361,7 +362,7 @@ async fn forgetting_keeps_the_log() {
     assert_eq!(state.pending(SYNC, "customers").await.unwrap(), []);
     assert_eq!(state.journal(&run).await.unwrap().len(), 1);
     assert_eq!(state.runs(None, 9).await.unwrap().len(), 1);
-    assert_eq!(state.conflict_counts(SYNC).await.unwrap().pending, 1);
+    assert_eq!(state.pending_conflicts_of(SYNC).await.unwrap(), 1);
 }
 
 #[tokio::test]

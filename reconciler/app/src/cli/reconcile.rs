@@ -48,6 +48,7 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
     let engine = session.engine()?;
     let token = args.token.clone().unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
     let pass = if args.full_sync { Pass::Full } else { Pass::Normal };
+    let asked = jiff::Timestamp::now();
     engine.request_run(&args.name, &Request { token: token.clone(), pass }).await?;
     if !engine.status(&args.name).await?.reconciler.is_some_and(|reconciler| reconciler.running) {
         session.screen.warning("no reconciler runs on this state: `berqenas run` starts one, which then hears of this");
@@ -57,7 +58,7 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit, EngineEr
         if !args.wait {
             break None;
         }
-        if let Some(attempt) = engine.heard(&args.name, &token).await? {
+        if let Some(attempt) = engine.heard(&args.name, &token, asked).await? {
             break Some(attempt);
         }
         if Instant::now() >= deadline {

@@ -47,7 +47,7 @@ pub(super) async fn waiting(state: &State, loaded: &LoadedSpec) -> Result<Waitin
         pending += state.pending(sync, &table.name).await?.len() as u64;
     }
     let quarantined = state.quarantined(sync, None).await?.len() as u64;
-    Ok(Waiting { conflicts: state.conflict_counts(sync).await?.pending, quarantined, pending })
+    Ok(Waiting { conflicts: state.pending_conflicts_of(sync).await?, quarantined, pending })
 }
 
 impl Engine {

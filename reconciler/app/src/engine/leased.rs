@@ -2,7 +2,6 @@
 //! faults; then the run's end is recorded and the lease given back.
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,8 +16,8 @@ use tracing::Instrument as _;
 
 use super::{
     Engine, Result,
-    environment::Environment,
     guards::{self, Kept, TooMuch},
+    holder::acquire,
     inspect,
     outcome::{Named, SyncOutcome, SyncReport, TableResult},
     planfile::PlanFile,
@@ -115,17 +114,8 @@ impl Work<'_> {
     }
 }
 
-/// Takes the sync's lease, records the run, does the work, and gives the lease back.
-pub(super) async fn run(
-    engine: &Engine,
-    loaded: &LoadedSpec,
-    state: &State,
-    work: &Work<'_>,
-    stop: &Stop,
-    progress: &dyn Progress,
-) -> Result<SyncOutcome> {
-    refuse_suspended(state, loaded, engine.environment.now()).await?;
-    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref(), LEASE_US).await?;
+/// Records that a run begins. Answers what was recorded, its id, and whether parked rows are decided anew.
+async fn begin(engine: &Engine, loaded: &LoadedSpec, state: &State, work: &Work<'_>, lease: &Lease) -> Result<(NewRun, String, bool)> {
     let attempt = match work.pass() {
         Some(pass) => Some(standing::begin(state, &loaded.spec, pass, work.revision(), engine.environment.now()).await?),
         None => None,
@@ -141,7 +131,29 @@ pub(super) async fn run(
         generation: loaded.spec.generation.clone(),
         attempt,
     };
-    let run = state.start_run(&lease, &new).await?;
+    let run = state.start_run(lease, &new).await?;
+    Ok((new, run, decides_anew))
+}
+
+/// Takes the sync's lease, records the run, does the work, and gives the lease back.
+pub(super) async fn run(
+    engine: &Engine,
+    loaded: &LoadedSpec,
+    state: &State,
+    work: &Work<'_>,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<SyncOutcome> {
+    refuse_suspended(state, loaded, engine.environment.now()).await?;
+    let mut lease = acquire(state, &loaded.spec.name, engine.environment.as_ref(), LEASE_US).await?;
+    let (new, run, decides_anew) = match begin(engine, loaded, state, work, &lease).await {
+        Ok(begun) => begun,
+        Err(fault) => {
+            // Nobody is to wait for it to lapse.
+            let released = state.release(&lease, engine.environment.now()).await;
+            return Err(released.err().into_iter().fold(fault, |fault, unreleased| fault.hint(unreleased.to_string())));
+        }
+    };
     let brake = Brake::new(stop, loaded.spec.terms.run_timeout.unwrap_or(Terms::RUN_TIMEOUT));
     let opened = Mutex::new(None);
     let attempt = new.attempt.as_ref().map(|start| &start.attempt);
@@ -322,7 +334,10 @@ impl Leased<'_> {
 
     async fn end_of(&self, attempt: &Attempt, result: &Result<RunTally>, finished: i64) -> Result<AttemptEnd> {
         let (outcome, differing, kept) = match result {
-            Err(fault) => (standing::outcome_of(fault), None, fault.origin::<TooMuch>().and_then(|held| held.kept.as_ref())),
+            Err(fault) => {
+                let kept = fault.origin::<TooMuch>().and_then(|held| held.kept.as_ref());
+                (standing::outcome_of(fault), kept.and_then(|kept| kept.as_ref().ok()).map(|plan| plan.counts.writes()), kept)
+            }
             Ok(tally) => {
                 let waits = inspect::waiting(self.state, self.loaded).await?;
                 let outcome = match tally.held.as_slice() {
@@ -426,36 +441,6 @@ impl Leased<'_> {
         session.close().await;
         done
     }
-}
-
-/// Takes the lease. One whose holder died on this machine is taken over at once: the token fences off whatever it may still write.
-pub(super) async fn acquire(state: &State, sync: &str, environment: &dyn Environment, ttl_us: i64) -> Result<Lease> {
-    let host = host();
-    let holder = format!("process {} on {host} ({})", std::process::id(), uuid::Uuid::new_v4().simple());
-    match state.acquire(sync, &holder, environment.now(), ttl_us).await {
-        Err(StateError::Busy { holder: other, until, .. }) if is_dead(&other, &host) => {
-            let lease = state.acquire(sync, &holder, until.saturating_add(1), ttl_us).await?;
-            state.renew(&lease, environment.now()).await?;
-            Ok(lease)
-        }
-        taken => Ok(taken?),
-    }
-}
-
-fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned())
-}
-
-/// Whether the holder of a lease is a process of this machine that is no more.
-pub(super) fn is_gone(holder: &str) -> bool {
-    is_dead(holder, &host())
-}
-
-/// Whether a holder was a process of this machine that is no more.
-fn is_dead(holder: &str, host: &str) -> bool {
-    let process = holder.strip_prefix("process ").and_then(|rest| rest.split_once(" on "));
-    let Some((process, place)) = process else { return false };
-    place.split(" (").next() == Some(host) && Path::new("/proc/self").exists() && !Path::new("/proc").join(process).exists()
 }
 
 async fn outcome(loaded: &LoadedSpec, state: &State, run: &str, tally: RunTally, took_us: i64) -> Result<SyncOutcome> {

@@ -15,7 +15,7 @@ use berqenas_core::{
 use super::{
     Engine, Result,
     environment::{Environment as _, Resident},
-    leased::acquire,
+    holder::acquire,
     outcome::SpecFault,
     plugins::Plugins,
     spec_fault,
@@ -74,6 +74,14 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// What comes of it if it breaks down.
+    #[must_use]
+    pub fn broken(&self) -> Admitted {
+        let message = "its plugins could not be loaded: the program broke down over it, which is a defect, please report it".to_owned();
+        let fault = SpecFault { file: self.spec.path.display().to_string(), line: None, column: None, message, hint: None };
+        Admitted { generation: self.spec.spec.generation.clone(), faults: vec![fault] }
+    }
+
     /// Loads them, however long that takes, and tries the configuration that the spec has for them.
     pub async fn decide(self) -> Admitted {
         let faults = self.plugins.faults(&self.spec).await;
@@ -157,13 +165,12 @@ impl Live {
         &self.refused
     }
 
-    /// The files that specs name, whose changes may mend them.
+    /// The files that specs name, those that are not in force included: their changes may mend those.
     pub fn components(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        let folders = self.placed.iter().flat_map(|placed| {
+        self.reader.specs().chain(&self.placed).flat_map(|placed| {
             let folder = Path::new(&placed.file).parent().unwrap_or(Path::new(""));
             placed.spec.strategies.values().map(move |strategy| folder.join(&strategy.wasm))
-        });
-        folders.chain(self.wanting.values().flatten().map(|fault| PathBuf::from(&fault.file)))
+        })
     }
 
     fn state(&self) -> &State {

@@ -12,6 +12,7 @@ pub mod edit;
 pub mod environment;
 mod faults;
 mod guards;
+mod holder;
 mod identity;
 mod inspect;
 mod kept;

@@ -113,7 +113,7 @@ impl<'a> TableReading<'a> {
         let decider = decider(context, readings, number, known.as_ref()).await?;
         let extra = extra_keys(context.state, sync, table, &decider, context.decides_anew || full).await?;
         let scans = if full { Pair::new(Scan::Everything, Scan::Everything) } else { changed_since(context, readings, table).await? };
-        let something_waits = !extra.is_empty() || !decider.waiting.is_empty() || context.state.conflict_counts(sync).await?.pending > 0;
+        let something_waits = !extra.is_empty() || !decider.waiting.is_empty() || context.state.pending_conflicts_of(sync).await? > 0;
         Ok(TableReading { known, full, expected_rows, decider, extra, something_waits, scans })
     }
 

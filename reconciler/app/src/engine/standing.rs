@@ -10,8 +10,9 @@ use jiff::Timestamp;
 
 use super::{
     Engine, Result,
+    holder::acquire,
     inspect::time,
-    leased::{LEASE_US, acquire},
+    leased::LEASE_US,
     outcome::SpecFault,
     planner::Sinks,
     request::{Cause, PlanRequest, Silent, Stop, SyncRequest},
@@ -76,17 +77,17 @@ pub(super) async fn gather(state: &State, spec: &SyncSpec, now: i64) -> Result<S
     let wish = state.wish(&spec.name).await?;
     let goes_on = match &standing {
         Some(Standing { running: Some(_), .. }) => {
-            state.held(&spec.name, now).await?.is_some_and(|held| !super::leased::is_gone(&held.holder))
+            state.held(&spec.name, now).await?.is_some_and(|held| !super::holder::is_gone(&held.holder))
         }
         _ => false,
     };
-    let conflicts = Some(state.conflict_counts(&spec.name).await?.pending);
+    let conflicts = Some(state.pending_conflicts_of(&spec.name).await?);
     put_together(spec, standing, wish, goes_on, conflicts, now)
 }
 
 /// Whether somebody lives who holds the sync's lease.
 pub(super) async fn goes_on(state: &State, sync: &str, now: i64) -> Result<bool> {
-    Ok(state.held(sync, now).await?.is_some_and(|held| !super::leased::is_gone(&held.holder)))
+    Ok(state.held(sync, now).await?.is_some_and(|held| !super::holder::is_gone(&held.holder)))
 }
 
 /// The same from what was read already: `goes_on` says whether a run that did not end is still alive.
@@ -280,15 +281,17 @@ impl Engine {
         asked
     }
 
-    /// The run that heard of a request, once it is over.
+    /// The run that heard of a request, or of a later one in its place, once it is over.
     ///
     /// # Errors
     /// If the state cannot be read.
-    pub async fn heard(&self, name: &str, token: &str) -> Result<Option<Attempt>> {
+    pub async fn heard(&self, name: &str, token: &str, asked: Timestamp) -> Result<Option<Attempt>> {
         let Some(state) = self.environment.read_state(&self.state).await? else { return Ok(None) };
         let standing = state.standing(name).await;
         self.environment.close_state(state).await;
-        Ok(standing?.and_then(|standing| standing.last).filter(|last| last.token.as_deref() == Some(token) && last.end.is_some()))
+        Ok(standing?
+            .and_then(|standing| standing.last)
+            .filter(|last| last.end.is_some() && (last.token.as_deref() == Some(token) || last.started >= asked)))
     }
 
     /// Keeps a sync from running until somebody resumes it, or a time.

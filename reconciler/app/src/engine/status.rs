@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::{
     Engine, Result,
+    holder::is_gone,
     inspect::{last_run, time, waiting},
-    leased::is_gone,
     outcome::{ReconcilerReport, Revisions, SpecFault, StatusReport},
     session::{locked_sides, weaker_guarantee},
     standing::{SyncFacts, gather, spec_fault},
@@ -78,7 +78,7 @@ impl Engine {
     async fn status_as_said(&self, said: Report, state: &State, unknown: &EngineError) -> Result<StatusReport> {
         let mut report = StatusReport::of(&said.sync, &said.generation);
         self.tell_runs(state, &mut report).await?;
-        report.conflicts_waiting = state.conflict_counts(&said.sync).await?.pending;
+        report.conflicts_waiting = state.pending_conflicts_of(&said.sync).await?;
         report.revisions.live.clone_from(&said.revision);
         report.waits = Some("unknown: its spec cannot be read".to_owned());
         let running = report.reconciler.as_ref().is_some_and(|reconciler| reconciler.running);

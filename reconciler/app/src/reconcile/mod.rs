@@ -8,20 +8,27 @@
 //! - [`desk`]: what is known of every sync, and what is to be done about it;
 //! - [`queue`]: whose turn it is;
 //! - [`lead`]: the right to reconcile, and a state that cannot be used for a while;
-//! - [`work`]: the runs under way.
+//! - [`work`]: the runs under way;
+//! - [`telling`]: what people are told.
 
 mod desk;
 mod lead;
 mod queue;
 mod source;
+mod telling;
 mod work;
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::ControlFlow,
+    path::PathBuf,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc,
-    task::JoinSet,
+    task::{Id, JoinError, JoinSet},
     time::{Instant, Interval, MissedTickBehavior},
 };
 
@@ -36,7 +43,6 @@ use self::{
 use crate::{
     engine::{
         live::{Admitted, Live, is_passing},
-        mail::Telling,
         outcome::SpecFault,
     },
     error::{EngineError, ErrorKind},
@@ -46,8 +52,6 @@ use crate::{
 const OTHERS: Duration = Duration::from_secs(1);
 /// How often the right to reconcile is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// When the outbox cannot be read or written: how long until it is tried again.
-const MAIL_PAUSE: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 /// How long until the state is tried again that could not be read or written.
 const STATE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -100,6 +104,7 @@ pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<()
         queue: Queue::default(),
         work: Work::new(options.parallel),
         admissions: JoinSet::new(),
+        admitting: HashMap::new(),
         heard: 0,
         telling: Queue::default(),
         mail: JoinSet::new(),
@@ -128,6 +133,8 @@ struct Reconciler {
     queue: Queue,
     work: Work,
     admissions: JoinSet<Admitted>,
+    /// What comes of those that break down.
+    admitting: HashMap<Id, Admitted>,
     /// What an earlier process said of syncs, until it is said anew.
     before: BTreeMap<String, Vec<berqenas_core::agenda::Condition>>,
     /// Up to where it was heard what other processes did.
@@ -204,8 +211,12 @@ impl Reconciler {
         tokio::select! {
             () = self.source.changed() => self.reload().await?,
             Some(ended) = self.work.ended() => self.ended(ended).await?,
-            Some(Ok(admitted)) = self.admissions.join_next() => {
-                if self.live.admitted(admitted) {
+            Some(decided) = self.admissions.join_next_with_id() => {
+                let id = decided.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+                let broken = self.admitting.remove(&id);
+                if let Some(admitted) = decided.ok().map(|(_, admitted)| admitted).or(broken)
+                    && self.live.admitted(admitted)
+                {
                     self.reload().await?;
                 }
             }
@@ -303,7 +314,9 @@ impl Reconciler {
     /// What a reload changed, told and noted. Answers the syncs that it touches.
     fn take_in(&mut self, reload: crate::engine::live::Reload) -> Vec<String> {
         for admission in reload.admit {
-            self.admissions.spawn(admission.decide());
+            let broken = admission.broken();
+            let id = self.admissions.spawn(admission.decide()).id();
+            self.admitting.insert(id, broken);
         }
         for name in &reload.removed {
             tracing::info!(sync = name, "the spec is gone: the sync stops, its rows stay as they are");
@@ -382,61 +395,19 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Has whoever wants to know told what there is to tell of a sync.
-    async fn tell(&mut self, name: &str) -> Result<(), EngineError> {
-        let Some(sync) = self.live.syncs().get(name).filter(|sync| !sync.spec.spec.alerts.is_empty()) else {
-            self.telling.forget(name);
-            return Ok(());
-        };
-        let Some((facts, gathered, conditions)) = self.desk.tellable(sync, self.live.syncs()) else { return Ok(()) };
-        let Telling { wrote, look_again } = self.live.tell(name, &facts, &gathered, &conditions).await?;
-        if wrote {
-            self.mail_at = Some(Timestamp::now());
-        }
-        match look_again {
-            Some(time) => self.telling.at(name, time),
-            None => self.telling.forget(name),
-        }
-        Ok(())
-    }
-
-    /// Tells what is due by now, and has letters posted: one round at a time, beside everything else.
-    async fn tell_due(&mut self) -> Result<(), EngineError> {
-        let mut due = Vec::new();
-        while let Some(name) = self.telling.due(Timestamp::now()) {
-            due.push(name);
-        }
-        if !due.is_empty() {
-            self.judge(&due).await?;
-        }
-        if self.mail.is_empty() && self.mail_at.is_some_and(|time| time <= Timestamp::now()) {
-            self.mail_at = None;
-            self.mail.spawn(self.live.mail()?.deliver());
-        }
-        Ok(())
-    }
-
-    /// A round of letters is over.
-    fn mailed(&mut self, next: Result<Option<Timestamp>, EngineError>) {
-        match next {
-            Ok(next) => self.mail_at = [self.mail_at, next].into_iter().flatten().min(),
-            Err(fault) => {
-                tracing::warn!("letters cannot be delivered now: {fault}");
-                self.mail_at = Timestamp::now().checked_add(MAIL_PAUSE).ok();
-            }
-        }
-    }
-
     /// Looks at whoever's time has come, and begins runs while there is room.
     async fn begin_due(&mut self) -> Result<(), EngineError> {
-        let mut elsewhere = Vec::new();
+        let (mut elsewhere, mut due) = (Vec::new(), Vec::new());
         while let Some(name) = self.queue.due(Timestamp::now()) {
             if self.desk.runs_elsewhere(&name) {
                 elsewhere.push(name);
             } else {
                 self.decide(&name);
+                due.push(name);
             }
         }
+        // Time alone changes what is so: a suspension is over, a comparison too old.
+        self.judge(&due).await?;
         if !elsewhere.is_empty() {
             self.look_at(elsewhere).await?;
         }

@@ -9,7 +9,7 @@ use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
     Result, State,
-    wire::{Change, hash, hex, keys_text, read_count, read_hash, read_json, read_some_json, read_word, text, word_text},
+    wire::{Change, hash, hex, keys_text, read_hash, read_json, read_some_json, read_word, text, word_text},
 };
 
 /// Whose content a conflict ended with.
@@ -135,21 +135,6 @@ pub struct ConflictFilter {
     pub limit: Option<u32>,
 }
 
-/// How many conflicts a sync has had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ConflictCounts {
-    /// Decided.
-    pub resolved: u64,
-    /// Waiting for a person.
-    pub pending: u64,
-}
-
-impl FromRow<'_, SqliteRow> for ConflictCounts {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        Ok(ConflictCounts { resolved: read_count(row, "resolved")?, pending: read_count(row, "pending")? })
-    }
-}
-
 impl State {
     /// The conflicts parked at these keys, oldest first.
     ///
@@ -193,16 +178,14 @@ impl State {
         self.all("reading conflicts", query).await
     }
 
-    /// How many conflicts of a sync were decided, and how many wait.
+    /// How many conflicts of a sync wait for a person.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn conflict_counts(&self, sync: &str) -> Result<ConflictCounts> {
-        let query = sqlx::query_as(
-            "SELECT count(*) FILTER (WHERE status = 'resolved') AS resolved, count(*) FILTER (WHERE status = 'pending') AS pending
-             FROM conflicts WHERE sync = ?",
-        );
-        Ok(self.first("counting conflicts", query.bind(sync)).await?.unwrap_or_default())
+    pub async fn pending_conflicts_of(&self, sync: &str) -> Result<u64> {
+        let query = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM conflicts WHERE sync = ? AND status = 'pending'");
+        let count = query.bind(sync).fetch_one(&self.pool).await.map_err(self.fault("counting conflicts"))?;
+        Ok(count.unsigned_abs())
     }
 
     /// How many conflicts wait for a person, of every sync that has any.
@@ -210,7 +193,9 @@ impl State {
     /// # Errors
     /// Those of every read.
     pub async fn pending_conflicts(&self) -> Result<BTreeMap<String, u64>> {
-        let query = sqlx::query_as("SELECT sync, count(*) FROM conflicts WHERE status = 'pending' GROUP BY sync");
+        // Left to itself, SQLite counts through all that were ever met.
+        let query =
+            sqlx::query_as("SELECT sync, count(*) FROM conflicts INDEXED BY conflicts_parked WHERE status = 'pending' GROUP BY sync");
         let counts: Vec<(String, i64)> = self.all("counting conflicts", query).await?;
         Ok(counts.into_iter().map(|(sync, count)| (sync, count.unsigned_abs())).collect())
     }

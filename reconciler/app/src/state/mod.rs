@@ -43,7 +43,7 @@ pub mod standings;
 mod wire;
 
 pub use base::{BaseRow, Origin, OriginRow};
-pub use conflicts::{Conflict, ConflictCounts, ConflictFilter, ConflictState, ConflictStatus, Winner};
+pub use conflicts::{Conflict, ConflictFilter, ConflictState, ConflictStatus, Winner};
 pub use error::StateError;
 pub use journal::{BatchClose, JournalEntry, JournalOp, JournalStatus, Outcome, PlannedBase};
 pub use lease::{Held, Lease};

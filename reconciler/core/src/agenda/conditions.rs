@@ -115,9 +115,9 @@ impl Agenda {
             return say(Status::Unknown, "Outdated", format!("the sides were last compared at {}", verdict.at));
         }
         match verdict.rows {
-            0 => say(Status::False, "InStep", format!("no row differed at {}", verdict.at)),
-            1 => say(Status::True, "RowsDiffer", format!("1 row differed at {}", verdict.at)),
-            rows => say(Status::True, "RowsDiffer", format!("{rows} rows differed at {}", verdict.at)),
+            0 => say(Status::False, "InStep", format!("no row that was read differed at {}", verdict.at)),
+            1 => say(Status::True, "RowsDiffer", format!("1 row that was read differed at {}", verdict.at)),
+            rows => say(Status::True, "RowsDiffer", format!("{rows} rows that were read differed at {}", verdict.at)),
         }
     }
 
