@@ -247,10 +247,14 @@ impl Place {
         "put to sleep"
     }
 
-    /// Somebody looks into the state with a tool of his own, and keeps it locked: in time, longer than anybody waits for that.
+    /// Somebody looks into the state with a tool of his own, and keeps it locked for almost as long as anybody waits for that.
     fn lock_state(&mut self) -> &'static str {
+        while self.looking.try_join_next().is_some() {}
+        if !self.looking.is_empty() {
+            return "state is locked";
+        }
         let path = self.path("state.db");
-        let lasts = Duration::from_millis(self.dice.u64(100..if self.long { 12_000 } else { 2_500 }));
+        let lasts = Duration::from_millis(self.dice.u64(100..if self.long { 6_000 } else { 2_500 }));
         self.looking.spawn(async move {
             let mut state = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
             // Or somebody else has it.
