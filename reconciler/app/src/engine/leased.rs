@@ -208,7 +208,9 @@ fn log_end(work: &Work<'_>, told: &Result<SyncOutcome>) {
     if work.is_typed() || fault.kind() == ErrorKind::Stopped {
         tracing::info!("the run {ended}: {fault}");
     } else {
-        tracing::warn!("the run {ended}: {fault}{}", fault.causes().iter().map(|cause| format!(": {cause}")).collect::<String>());
+        let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
+        let hints: String = fault.hints().iter().map(|hint| format!("; {hint}")).collect();
+        tracing::warn!("the run {ended}: {fault}{causes}{hints}");
     }
 }
 
