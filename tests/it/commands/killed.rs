@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use berqenas_core::value::{Pair, Side};
+use fastrand::Rng;
 
 use super::USUAL;
 use crate::support::{
@@ -14,22 +15,10 @@ const ROWS: u64 = 1000;
 const ROUNDS: u64 = 15;
 const RUN: [&str; 3] = ["sync", "bidirectional", "test"];
 
-/// Numbers that are the same in every run of the tests (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
-
 /// Users write on both sides, a run is killed, users write again, the next run must succeed. Each row has one writer a round, so the last
 /// thing a user wrote is what must stand on both sides in the end.
 async fn check(kinds: Pair<Kind>, seed: u64) {
-    let mut dice = Dice(seed);
+    let mut dice = Rng::with_seed(seed);
     let world = World::customers(kinds, "").await;
     let rows: Vec<String> = (0..ROWS).map(|number| format!("('c{number:05}', 'ilk')")).collect();
     world.sql(Side::Cloud, &format!("INSERT INTO customers (id, name) VALUES {}", rows.join(", "))).await;
@@ -45,7 +34,7 @@ async fn check(kinds: Pair<Kind>, seed: u64) {
         }
         let mut process = started(&world, &RUN);
         // Long enough, now and then, for the run to come to its end.
-        std::thread::sleep(Duration::from_millis(dice.below(350)));
+        std::thread::sleep(Duration::from_millis(dice.u64(..350)));
         process.kill().unwrap();
         killed += u32::from(!process.wait().unwrap().success());
         berqenas(&world, &RUN).exits(0);

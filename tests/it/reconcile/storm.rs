@@ -2,24 +2,14 @@
 
 use std::{collections::BTreeMap, fs};
 
+use fastrand::Rng;
+
 use super::{FILES, customer, has, never_two_at_once, runs};
 use crate::support::{reconciler::Reconciler, world::World};
 
 const WRITES: u32 = 10_000;
 const SPECS: u64 = 40;
 const SEED: u64 = 20_261_122;
-
-/// Numbers that are the same in every run of the tests (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_writes_to_spec_files_end_in_what_was_written_last() {
@@ -33,14 +23,14 @@ async fn ten_thousand_writes_to_spec_files_end_in_what_was_written_last() {
     };
     let reconciler = Reconciler::start(&world, &[]);
     reconciler.condition("test", "Ready", "True", "Succeeded").await;
-    let mut dice = Dice(SEED);
+    let mut dice = Rng::with_seed(SEED);
     for write in 0..WRITES {
-        let number = dice.below(SPECS);
+        let number = dice.u64(..SPECS);
         let path = specs.join(format!("s{number}.yaml"));
-        let text = text(number, dice.below(1000));
-        match dice.below(10) {
+        let text = text(number, dice.u64(..1000));
+        match dice.u64(..10) {
             0 => drop(fs::remove_file(&path)),
-            1 => fs::write(&path, &text[..usize::try_from(dice.below(text.len() as u64)).unwrap()]).unwrap(),
+            1 => fs::write(&path, &text[..usize::try_from(dice.u64(..text.len() as u64)).unwrap()]).unwrap(),
             2 => fs::write(&path, format!("{text}unknown: 1\n")).unwrap(),
             3..6 => {
                 fs::write(specs.join(".beside"), text).unwrap();
@@ -54,7 +44,7 @@ async fn ten_thousand_writes_to_spec_files_end_in_what_was_written_last() {
             reconciler.until("the sync that nobody touches goes on", async || has(&world, &id).await).await;
         }
     }
-    let last: BTreeMap<u64, u64> = (0..SPECS).map(|number| (number, 2_000 + dice.below(1000))).collect();
+    let last: BTreeMap<u64, u64> = (0..SPECS).map(|number| (number, 2_000 + dice.u64(..1000))).collect();
     for (number, rows) in &last {
         fs::write(specs.join(format!("s{number}.yaml")), text(*number, *rows)).unwrap();
     }
