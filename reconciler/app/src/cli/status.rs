@@ -112,7 +112,8 @@ fn render_conditions(report: &StatusReport, look: &Look) -> String {
                 show::ago(reconciler.since, look),
                 reconciler.source
             ));
-            lines.extend(reconciler.trouble.as_ref().map(|trouble| format!("{} {trouble}", look.paint.yellow("warning:"))));
+            let warnings = reconciler.trouble.iter().chain(&reconciler.warning);
+            lines.extend(warnings.map(|warning| format!("{} {warning}", look.paint.yellow("warning:"))));
         }
         Some(reconciler) => lines.push(format!("Reconciler: none runs; the last was seen {}", show::ago(reconciler.seen, look))),
         None => lines.push("Reconciler: none runs".to_owned()),
@@ -175,6 +176,7 @@ mod tests {
                 source: "specs".into(),
                 revision: None,
                 trouble: None,
+                warning: None,
             }),
             ..StatusReport::of("musteri_erp", "ab")
         }

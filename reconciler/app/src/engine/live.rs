@@ -45,6 +45,19 @@ pub struct LiveSync {
     text: Option<Arc<str>>,
 }
 
+/// The source, as whoever reconciles sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Where specs come from, for people.
+    pub source: &'a str,
+    /// The revision that is in force.
+    pub revision: Option<&'a str>,
+    /// Why the newest one is not.
+    pub trouble: Option<&'a str>,
+    /// Why changes may be seen late.
+    pub warning: Option<&'a str>,
+}
+
 /// What came of reading the specs again.
 #[derive(Debug, Default)]
 pub struct Reload {
@@ -349,7 +362,7 @@ impl Live {
     ///
     /// # Errors
     /// If another process took over, or the state cannot be written.
-    pub async fn seen(&self, source: &str, revision: Option<&str>, trouble: Option<&str>, stops: bool) -> Result<()> {
+    pub async fn seen(&self, source: &Seen<'_>, stops: bool) -> Result<()> {
         let lease = self.lease()?;
         let now = self.now();
         let reconciler = Reconciler {
@@ -357,9 +370,10 @@ impl Live {
             started: self.started,
             seen: now,
             stopped: stops.then_some(now),
-            source: source.to_owned(),
-            revision: revision.map(str::to_owned),
-            trouble: trouble.map(str::to_owned),
+            source: source.source.to_owned(),
+            revision: source.revision.map(str::to_owned),
+            trouble: source.trouble.map(str::to_owned),
+            warning: source.warning.map(str::to_owned),
         };
         self.state().set_reconciler(lease, &reconciler).await?;
         if stops {

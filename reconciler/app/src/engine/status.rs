@@ -170,6 +170,7 @@ async fn reconciler(state: &State, now: i64) -> Result<Option<ReconcilerReport>>
         source: last.source,
         revision: last.revision,
         trouble: last.trouble,
+        warning: last.warning,
     }))
 }
 

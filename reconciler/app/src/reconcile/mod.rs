@@ -42,7 +42,7 @@ use self::{
 };
 use crate::{
     engine::{
-        live::{Admitted, Live, is_passing},
+        live::{Admitted, Live, Seen, is_passing},
         outcome::SpecFault,
     },
     error::{EngineError, ErrorKind},
@@ -167,8 +167,13 @@ impl Reconciler {
     }
 
     async fn heartbeat(&mut self, stops: bool) -> Result<(), EngineError> {
-        let trouble = self.trouble.as_ref().map(|trouble| trouble.message.as_str());
-        self.live.seen(self.source.shown(), self.revision.as_deref(), trouble.or(self.watching.as_deref()), stops).await
+        let seen = Seen {
+            source: self.source.shown(),
+            revision: self.revision.as_deref(),
+            trouble: self.trouble.as_ref().map(|trouble| trouble.message.as_str()),
+            warning: self.watching.as_deref(),
+        };
+        self.live.seen(&seen, stops).await
     }
 
     async fn until_stopped(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Result<(), EngineError> {
@@ -266,10 +271,14 @@ impl Reconciler {
             Err(trouble) => Err(trouble),
         };
         drop(held);
-        self.watching = {
+        let watching = {
             let components: Vec<PathBuf> = self.live.components().collect();
             self.source.watch(&mut components.into_iter())
         };
+        if let Some(warning) = watching.as_ref().filter(|warning| self.watching.as_ref() != Some(warning)) {
+            tracing::warn!("{warning}; until then changes are seen when all is read again, each --rescan");
+        }
+        self.watching = watching;
         let before = self.trouble.take();
         let (mut touched, revision) = match read {
             Ok((reload, revision)) => (self.take_in(reload), revision),

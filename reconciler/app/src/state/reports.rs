@@ -65,6 +65,8 @@ pub struct Reconciler {
     pub revision: Option<String>,
     /// Why the newest revision of the source is not.
     pub trouble: Option<String>,
+    /// Why changes of it may be seen late.
+    pub warning: Option<String>,
 }
 
 impl FromRow<'_, SqliteRow> for Reconciler {
@@ -77,6 +79,7 @@ impl FromRow<'_, SqliteRow> for Reconciler {
             source: row.try_get("source")?,
             revision: row.try_get("revision")?,
             trouble: row.try_get("trouble")?,
+            warning: row.try_get("warning")?,
         })
     }
 }
@@ -134,10 +137,10 @@ impl State {
     /// # Errors
     /// [`super::StateError::Fenced`] if another one took over; those of every write.
     pub async fn set_reconciler(&self, lease: &Lease, reconciler: &Reconciler) -> Result<()> {
-        let Reconciler { holder, started, seen, stopped, source, revision, trouble } = reconciler;
+        let Reconciler { holder, started, seen, stopped, source, revision, trouble, warning } = reconciler;
         let mut change = self.change(lease, "reporting that the reconciler runs").await?;
-        let query = sqlx::query("INSERT OR REPLACE INTO reconciler VALUES (1, ?, ?, ?, ?, ?, ?, ?)");
-        let query = query.bind(holder).bind(started).bind(seen).bind(stopped).bind(source).bind(revision).bind(trouble);
+        let query = sqlx::query("INSERT OR REPLACE INTO reconciler VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)");
+        let query = query.bind(holder).bind(started).bind(seen).bind(stopped).bind(source).bind(revision).bind(trouble).bind(warning);
         change.run(query).await?;
         change.run(sqlx::query("UPDATE leases SET until = ?2 + ttl WHERE sync = ?1").bind(&lease.sync).bind(seen)).await?;
         change.commit().await

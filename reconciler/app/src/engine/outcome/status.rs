@@ -107,6 +107,8 @@ pub struct ReconcilerReport {
     pub source: String,
     /// The revision of the source that is in force.
     pub revision: Option<String>,
-    /// What keeps it from reading the source, or from seeing changes at once.
+    /// What keeps it from reading the source.
     pub trouble: Option<String>,
+    /// What keeps it from seeing changes at once.
+    pub warning: Option<String>,
 }

@@ -53,7 +53,9 @@ CREATE TABLE reconciler (
     stopped  INTEGER,
     source   TEXT NOT NULL,
     revision TEXT,
-    trouble  TEXT
+    -- Why the newest revision of the source is not in force; why changes of it may be seen late.
+    trouble  TEXT,
+    warning  TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- What was told of each sync, and the letters that are still to be delivered.
