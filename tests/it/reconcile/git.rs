@@ -82,6 +82,13 @@ async fn commits_take_effect_broken_ones_do_not_and_all_say_which_is_live() {
         })
         .await;
 
+    // Typed by hand, it is of the same commit.
+    let state = world.state();
+    let typed = ["sync", "bidirectional", "test", "--state", state.to_str().unwrap()];
+    reconciler.until("a run by hand, between two others", async || (berqenas(&world, &typed).code == Some(0)).then_some(())).await;
+    let status = crate::support::reconciler::engine(&world).status("test").await.unwrap();
+    assert_eq!((status.revisions.attempted.as_ref(), status.revisions.applied.as_ref()), (Some(&second), Some(&second)));
+
     fs::write(repository.spec(), "name: [").unwrap();
     let broken = repository.commit();
     reconciler.logs(&["a new commit is live", &broken]).await;

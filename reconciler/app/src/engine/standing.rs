@@ -125,7 +125,12 @@ pub(super) fn put_together(
 pub(super) async fn begin(state: &State, spec: &SyncSpec, pass: Pass, revision: Option<&str>, now: i64) -> Result<AttemptStart> {
     // Whoever holds the lease knows that no other run goes on.
     let facts = put_together(spec, state.standing(&spec.name).await?, state.wish(&spec.name).await?, false, None, now)?.facts;
-    Ok(AttemptStart { attempt: facts.begin(pass, time(now)?), revision: revision.map(str::to_owned) })
+    let revision = match revision {
+        Some(revision) => Some(revision.to_owned()),
+        // Whoever typed it read a file: if that says what is in force, it is of that revision.
+        None => state.report(&spec.name).await?.filter(|said| said.generation == spec.generation).and_then(|said| said.revision),
+    };
+    Ok(AttemptStart { attempt: facts.begin(pass, time(now)?), revision })
 }
 
 /// What a run found.
