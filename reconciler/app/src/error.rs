@@ -130,6 +130,12 @@ impl EngineError {
         &self.faults
     }
 
+    /// The message and its causes in one line, for logs and conditions.
+    #[must_use]
+    pub fn told(&self) -> String {
+        [vec![self.to_string()], self.causes()].concat().join(": ")
+    }
+
     /// The messages of the causes, nearest first.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
@@ -183,6 +189,7 @@ mod tests {
         let error = EngineError::new(ErrorKind::Failed, "cannot read specs").caused_by(std::io::Error::other("disk on fire"));
         assert_eq!(error.to_string(), "cannot read specs");
         assert_eq!(error.causes(), ["disk on fire"]);
+        assert_eq!(error.told(), "cannot read specs: disk on fire");
     }
 
     #[test]

@@ -165,9 +165,7 @@ async fn shapes<'a>(loaded: &'a LoadedSpec, side: Side, endpoint: &dyn Endpoint)
 async fn test_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Side) -> SideReport {
     let mut report = SideReport { target: side.to_string(), ..SideReport::default() };
     if let Err(fault) = fill_side(environment, loaded, side, &mut report).await {
-        let causes = fault.causes();
-        let causes = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(": ")) };
-        report.error = Some(format!("{fault}{causes}"));
+        report.error = Some(fault.told());
     }
     report
 }

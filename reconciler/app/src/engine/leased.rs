@@ -208,9 +208,8 @@ fn log_end(work: &Work<'_>, told: &Result<SyncOutcome>) {
     if work.is_typed() || fault.kind() == ErrorKind::Stopped {
         tracing::info!("the run {ended}: {fault}");
     } else {
-        let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
         let hints: String = fault.hints().iter().map(|hint| format!("; {hint}")).collect();
-        tracing::warn!("the run {ended}: {fault}{causes}{hints}");
+        tracing::warn!("the run {ended}: {}{hints}", fault.told());
     }
 }
 
@@ -373,7 +372,7 @@ impl Leased<'_> {
             let report = planner::plan(&RunContext { progress: &Silent, ..*context }, readings, Some(0), &mut sinks).await?;
             self.engine.keep(sinks, report)
         };
-        kept.await.map_err(|fault| [vec![fault.to_string()], fault.causes()].concat().join(": "))
+        kept.await.map_err(|fault| fault.told())
     }
 
     async fn once(&self, lease: &mut Lease) -> Result<RunTally> {

@@ -71,14 +71,6 @@ pub struct Reload {
     pub admit: Vec<Admission>,
 }
 
-impl Reload {
-    /// Whether nothing is another than before.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.judged.is_empty() && self.removed.is_empty()
-    }
-}
-
 /// A spec whose plugins are to be loaded before it can be in force.
 #[derive(Debug)]
 pub struct Admission {
@@ -208,16 +200,18 @@ impl Live {
                 // Of another generation: another version of this program reads the text in another way.
                 specs.into_iter().find(|placed| placed.spec.name == said.sync && placed.spec.generation == said.generation)
             });
-            let Some(placed) = placed else {
-                tracing::warn!(sync = said.sync, "what was in force before cannot be read any more: its file decides");
+            let followed = placed.and_then(|placed| {
+                let agenda = Agenda::new(&said.sync, placed.spec.schedule.as_ref(), &placed.spec.terms).ok()?;
+                Some((placed, agenda))
+            });
+            let Some((placed, agenda)) = followed else {
+                tracing::warn!(sync = said.sync, "what was in force before cannot be followed any more: its file decides");
                 continue;
             };
+            let (revision, text) = (said.revision, said.text.map(Arc::from));
             let spec = LoadedSpec::from(placed.clone());
-            if let Ok(agenda) = Agenda::new(&said.sync, spec.spec.schedule.as_ref(), &spec.spec.terms) {
-                let (revision, text) = (said.revision, said.text.map(Arc::from));
-                self.syncs.insert(said.sync, LiveSync { spec, agenda, faults: Vec::new(), revision, text });
-                self.placed.push(placed);
-            }
+            self.syncs.insert(said.sync, LiveSync { spec, agenda, faults: Vec::new(), revision, text });
+            self.placed.push(placed);
         }
         self.settle(&Reload::default());
         Ok(())
@@ -229,20 +223,19 @@ impl Live {
     /// If there is nothing to read: then all stays as it was.
     pub fn reload(&mut self, folder: &Path, revision: Option<&str>) -> Result<Reload> {
         let files: Vec<FileReading> = self.reader.read(folder).map_err(|fault| EngineError::of(ErrorKind::InvalidSpec, fault))?;
-        let mut selection = select(&self.placed, &self.known, files);
-        let mut reload = Reload::default();
-        self.hold_back_unadmitted(&mut selection, &mut reload);
-        reload.removed = std::mem::take(&mut selection.removed);
+        let Selection { good, kept, removed, refused } = select(&self.placed, &self.known, files);
+        let mut reload = Reload { removed, ..Reload::default() };
         for name in &reload.removed {
             self.syncs.remove(name);
         }
-        self.refused = selection.refused.iter().map(spec_fault).collect();
-        let faults: BTreeMap<&str, Vec<SpecFault>> =
-            selection.kept.iter().map(|(name, faults)| (name.as_str(), faults.iter().map(spec_fault).collect())).collect();
-        let mut placed = Vec::with_capacity(selection.good.len() + faults.len());
-        for spec in std::mem::take(&mut self.placed).into_iter().filter(|old| faults.contains_key(old.spec.name.as_str())) {
+        self.refused = refused.iter().map(spec_fault).collect();
+        let mut kept: BTreeMap<String, Vec<SpecFault>> =
+            kept.into_iter().map(|(name, faults)| (name, faults.iter().map(spec_fault).collect())).collect();
+        let good = self.admit(good, &mut kept, &mut reload);
+        let mut placed = Vec::with_capacity(good.len() + kept.len());
+        for spec in std::mem::take(&mut self.placed).into_iter().filter(|old| kept.contains_key(&old.spec.name)) {
             let sync = self.syncs.get_mut(&spec.spec.name);
-            let faults = faults.get(spec.spec.name.as_str());
+            let faults = kept.get(&spec.spec.name);
             if let (Some(sync), Some(faults)) = (sync, faults)
                 && sync.faults != *faults
             {
@@ -251,7 +244,7 @@ impl Live {
             }
             placed.push(spec);
         }
-        for spec in selection.good {
+        for spec in good {
             if self.put_in_force(&spec, revision, &mut reload) {
                 placed.push(spec);
             }
@@ -261,30 +254,36 @@ impl Live {
         Ok(reload)
     }
 
-    /// Specs whose plugins are not loaded yet, or are not as they must be, do not come in force.
-    fn hold_back_unadmitted(&mut self, selection: &mut Selection, reload: &mut Reload) {
-        let wanted: BTreeSet<&str> = selection.good.iter().map(|placed| placed.spec.generation.as_str()).collect();
+    /// Those that can be in force now. Specs whose plugins are not loaded yet, or are not as they must be, cannot: of them, what was in force
+    /// is kept, if anything was.
+    fn admit(&mut self, good: Vec<PlacedSpec>, kept: &mut BTreeMap<String, Vec<SpecFault>>, reload: &mut Reload) -> Vec<PlacedSpec> {
+        let wanted: BTreeSet<&str> = good.iter().map(|placed| placed.spec.generation.as_str()).collect();
         self.wanting.retain(|generation, _| wanted.contains(generation.as_str()));
-        for placed in std::mem::take(&mut selection.good) {
-            let name = placed.spec.name.clone();
-            let generation = placed.spec.generation.clone();
-            let is_live = self.syncs.get(&name).is_some_and(|sync| sync.spec.spec.generation == generation);
-            let spec = LoadedSpec::from(placed.clone());
-            if is_live || placed.spec.strategies.is_empty() || (self.plugins.has_all(&spec) && !self.wanting.contains_key(&generation)) {
-                selection.good.push(placed);
+        let mut admitted = Vec::with_capacity(good.len());
+        for placed in good {
+            let (name, generation) = (&placed.spec.name, &placed.spec.generation);
+            let is_live = self.syncs.get(name).is_some_and(|sync| sync.spec.spec.generation == *generation);
+            if is_live
+                || placed.spec.strategies.is_empty()
+                || (self.plugins.has_all(&placed.spec) && !self.wanting.contains_key(generation))
+            {
+                admitted.push(placed);
                 continue;
             }
-            let wanting = self.wanting.get(&generation).map(|faults| faults.iter().map(core_fault).collect()).unwrap_or_default();
-            if self.syncs.contains_key(&name) {
-                selection.kept.insert(name, wanting);
+            // None: nothing is known to be wrong with them, they are being loaded.
+            let wanting = self.wanting.get(generation).cloned().unwrap_or_default();
+            if self.syncs.contains_key(name) {
+                kept.insert(name.clone(), wanting);
             } else {
-                selection.refused.extend(wanting);
+                self.refused.extend(wanting);
             }
-            if let Entry::Vacant(place) = self.admitting.entry(generation) {
+            if let Entry::Vacant(place) = self.admitting.entry(generation.clone()) {
+                let spec = LoadedSpec::from(placed);
                 place.insert(spec.clone());
                 reload.admit.push(Admission { spec, plugins: Arc::clone(&self.plugins) });
             }
         }
+        admitted
     }
 
     /// Hears what came of loading plugins. Whether the folder is to be read again for it.
@@ -483,14 +482,4 @@ pub fn is_passing(fault: &EngineError) -> bool {
         fault.origin::<StateError>(),
         Some(Locked { .. } | Full { .. } | ReadOnly { .. } | Open { .. } | Moved { .. } | Database { .. })
     )
-}
-
-fn core_fault(fault: &SpecFault) -> berqenas_core::spec::Fault {
-    berqenas_core::spec::Fault {
-        file: fault.file.clone(),
-        line: fault.line.unwrap_or(1),
-        column: fault.column.unwrap_or(1),
-        message: fault.message.clone(),
-        hint: fault.hint.clone(),
-    }
 }

@@ -11,7 +11,7 @@ use berqenas_core::{
     decision::{Contested, OnError, PluginId, Settled},
     mapping::TableMapping,
     plan::{self, OpenRow, PlannedRow, TableContext, Verdict},
-    spec::{PluginLimits, PluginSpec, StrategyChoice},
+    spec::{PluginLimits, PluginSpec, StrategyChoice, SyncSpec},
 };
 
 use super::outcome::SpecFault;
@@ -131,8 +131,8 @@ impl Plugins {
     }
 
     /// Whether a run of the spec would find all its plugins loaded.
-    pub(super) fn has_all(&self, loaded: &LoadedSpec) -> bool {
-        loaded.spec.strategies.values().all(|spec| self.loaded(spec).is_some())
+    pub(super) fn has_all(&self, spec: &SyncSpec) -> bool {
+        spec.strategies.values().all(|spec| self.loaded(spec).is_some())
     }
 
     /// Lets go of the plugins that none of these specs pins.

@@ -75,9 +75,7 @@ pub(super) async fn gather(state: &State, spec: &SyncSpec, now: i64) -> Result<S
     let standing = state.standing(&spec.name).await?;
     let wish = state.wish(&spec.name).await?;
     let goes_on = match &standing {
-        Some(Standing { running: Some(_), .. }) => {
-            state.held(&spec.name, now).await?.is_some_and(|held| !super::holder::is_gone(&held.holder))
-        }
+        Some(Standing { running: Some(_), .. }) => goes_on(state, &spec.name, now).await?,
         _ => false,
     };
     let conflicts = Some(state.pending_conflicts_of(&spec.name).await?);
@@ -157,9 +155,7 @@ pub(super) fn end(attempt: Attempt, outcome: Option<Outcome>, found: Found, now:
 
 /// What an error means for when to try again. `None`: the run was asked to end, which is no failure.
 pub(super) fn outcome_of(error: &EngineError) -> Option<Outcome> {
-    let causes = error.causes();
-    let message = if causes.is_empty() { error.to_string() } else { format!("{error}: {}", causes.join(": ")) };
-    let fault = Fault { reason: reason_of(error).to_owned(), message };
+    let fault = Fault { reason: reason_of(error).to_owned(), message: error.told() };
     match error.kind() {
         ErrorKind::Held | ErrorKind::Stale => Some(Outcome::Blocked(fault)),
         ErrorKind::InvalidSpec | ErrorKind::Usage => Some(Outcome::Stuck(fault)),
@@ -217,8 +213,7 @@ impl Engine {
         match &looked {
             Ok(()) => tracing::info!(sync = name, cause = cause.as_str(), full = pass == Pass::Full, "the sides were compared"),
             Err(fault) => {
-                let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
-                tracing::warn!(sync = name, cause = cause.as_str(), "the sides could not be compared: {fault}{causes}");
+                tracing::warn!(sync = name, cause = cause.as_str(), "the sides could not be compared: {}", fault.told());
             }
         }
         looked

@@ -17,13 +17,16 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// The most that a run which could not even begin is waited for.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
+/// The name of a request that nobody made: no attempt ever bears it.
+const NUDGE: &str = "specs around it changed";
+
 /// What is known of a sync.
 #[derive(Debug)]
 pub(super) struct Entry {
     gathered: SyncFacts,
     conditions: Vec<Condition>,
-    /// Specs around it changed since it stalled: that may have mended it.
-    nudge: Option<Request>,
+    /// Specs around it changed since it stalled, and that may have mended it: it is tried once more.
+    nudged: bool,
     /// Runs that could not even begin, in a row: nothing durable counts those.
     false_starts: u32,
     not_before: Option<Timestamp>,
@@ -56,17 +59,15 @@ impl Desk {
                 let began = |facts: &SyncFacts| {
                     (facts.facts.last.as_ref().map(|last| last.started), facts.facts.running.as_ref().map(|running| running.started))
                 };
+                // It was tried: whatever it was tried for is done with, however it ended.
                 if began(&entry.gathered) != began(&gathered) {
-                    (entry.false_starts, entry.not_before) = (0, None);
-                }
-                if entry.gathered.facts.generation != gathered.facts.generation || !is_stuck(&gathered) {
-                    entry.nudge = None;
+                    (entry.false_starts, entry.not_before, entry.nudged) = (0, None, false);
                 }
                 entry.gathered = gathered;
             }
             None => {
                 let conditions = before.unwrap_or_default();
-                let entry = Entry { gathered, conditions, nudge: None, false_starts: 0, not_before: None, runs_here: false };
+                let entry = Entry { gathered, conditions, nudged: false, false_starts: 0, not_before: None, runs_here: false };
                 self.entries.insert(name, entry);
             }
         }
@@ -83,13 +84,14 @@ impl Desk {
     }
 
     /// Specs have changed: what stalled is looked at again, since others may have been in its way. Answers those.
-    pub(super) fn nudge(&mut self, digest: &str) -> Vec<String> {
-        let mut nudged = Vec::new();
-        for (name, entry) in self.entries.iter_mut().filter(|(_, entry)| is_stuck(&entry.gathered)) {
-            entry.nudge = Some(Request { token: format!("specs {digest}"), pass: Pass::Normal });
-            nudged.push(name.clone());
-        }
-        nudged
+    pub(super) fn nudge(&mut self) -> Vec<String> {
+        let stuck = self.entries.iter_mut().filter(|(_, entry)| is_stuck(&entry.gathered));
+        stuck
+            .map(|(name, entry)| {
+                entry.nudged = true;
+                name.clone()
+            })
+            .collect()
     }
 
     /// A run could not even begin: the state could not be written, or somebody else runs it.
@@ -137,10 +139,8 @@ impl Desk {
     fn facts(&self, entry: &Entry, sync: &LiveSync, syncs: &BTreeMap<String, LiveSync>) -> Facts {
         let mut facts = entry.gathered.facts.clone();
         facts.dependencies = sync.spec.spec.terms.depends_on.iter().map(|name| self.dependency(name, syncs)).collect();
-        if let Some(nudge) = &entry.nudge
-            && facts.unheard().is_none()
-        {
-            facts.request = Some(nudge.clone());
+        if entry.nudged && facts.unheard().is_none() {
+            facts.request = Some(Request { token: NUDGE.to_owned(), pass: Pass::Normal });
         }
         facts
     }

@@ -42,11 +42,5 @@ pub(super) async fn standby(mut live: Live, signals: &mut mpsc::Receiver<Signal>
 
 /// Tells that the state cannot be used now.
 pub(super) fn put_off(fault: &EngineError) {
-    tracing::warn!("{}; it is tried again", told(fault));
-}
-
-/// An error with its causes.
-pub(super) fn told(fault: &EngineError) -> String {
-    let causes: String = fault.causes().iter().map(|cause| format!(": {cause}")).collect();
-    format!("{fault}{causes}")
+    tracing::warn!("{}; it is tried again", fault.told());
 }

@@ -35,7 +35,7 @@ use tokio::{
 pub use self::source::SourceOptions;
 use self::{
     desk::{Desk, Turn},
-    lead::{put_off, standby, told},
+    lead::{put_off, standby},
     queue::{Queue, pause},
     source::{Source, Trouble},
     work::Work,
@@ -85,16 +85,11 @@ pub enum Signal {
 ///
 /// # Errors
 /// If the state cannot be opened or makes no sense, the source makes no sense, or another process took over.
-pub async fn run(options: Options, signals: mpsc::Receiver<Signal>) -> Result<(), EngineError> {
+pub async fn run(options: Options, mut signals: mpsc::Receiver<Signal>) -> Result<(), EngineError> {
     let live = Live::open(&options.state, options.cache.as_deref()).await?;
-    let mut signals = signals;
-    let live = match standby(live, &mut signals).await? {
-        Some(live) => live,
-        None => return Ok(()),
-    };
+    let Some(mut live) = standby(live, &mut signals).await? else { return Ok(()) };
     let source = Source::open(options.source.clone(), options.rescan).map_err(|fault| EngineError::of(ErrorKind::Usage, fault))?;
     let before = live.reported().await?;
-    let mut live = live;
     live.restore(source.shown()).await?;
     let mut reconciler = Reconciler {
         before,
@@ -265,7 +260,7 @@ impl Reconciler {
             Ok(place) => {
                 let live = &mut self.live;
                 let reload = tokio::task::block_in_place(|| live.reload(&place.folder, place.revision.as_deref()));
-                let trouble = |fault| Trouble { reason: "SourceFailed", message: told(&fault) };
+                let trouble = |fault: EngineError| Trouble { reason: "SourceFailed", message: fault.told() };
                 reload.map(|reload| (reload, place.revision)).map_err(trouble)
             }
             Err(trouble) => Err(trouble),
@@ -351,8 +346,7 @@ impl Reconciler {
         }
         let mut touched: Vec<String> = reload.changed.iter().chain(&reload.judged).cloned().collect();
         if !reload.changed.is_empty() || !reload.removed.is_empty() {
-            let generations = self.live.syncs().values().map(|sync| sync.spec.spec.generation.as_str());
-            touched.extend(self.desk.nudge(&generations.collect::<String>()));
+            touched.extend(self.desk.nudge());
             for name in reload.changed.iter().chain(&reload.removed) {
                 touched.extend(self.desk.waiting_for(name, self.live.syncs()));
             }

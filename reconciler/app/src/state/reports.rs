@@ -110,6 +110,7 @@ impl State {
              SELECT value ->> 'sync', value ->> 'generation', value ->> 'revision', value ->> 'file', value ->> 'text',
                     value ->> 'reported', value ->> 'faults', value ->> 'conditions'
              FROM json_each(?2) WHERE ?1 IS NOT NULL";
+        const DROP: &str = "DELETE FROM reports WHERE ?1 IS NOT NULL AND sync IN (SELECT value FROM json_each(?2))";
         let mut change = self.change(lease, "recording reports").await?;
         let line = |report: &Report| {
             json!({
@@ -118,9 +119,7 @@ impl State {
             })
         };
         change.each(SET, reports, line).await?;
-        for sync in gone {
-            change.run(sqlx::query("DELETE FROM reports WHERE sync = ?").bind(sync)).await?;
-        }
+        change.each(DROP, gone, |sync| json!(sync)).await?;
         change.commit().await
     }
 

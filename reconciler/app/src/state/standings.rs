@@ -125,12 +125,11 @@ impl State {
     /// # Errors
     /// Those of every write, under the lease of whoever asks.
     pub async fn note_syncs(&self, lease: &Lease, syncs: &[(String, i64)], now: i64) -> Result<()> {
+        const NOTE: &str = "INSERT INTO standings (sync, remote_db_id, since, changed)
+             SELECT value ->> 'sync', value ->> 'id', value ->> 'since', 0 FROM json_each(?2) WHERE ?1 IS NOT NULL
+             ON CONFLICT DO NOTHING";
         let mut change = self.change(lease, "recording new syncs").await?;
-        for (sync, id) in syncs {
-            let query =
-                sqlx::query("INSERT INTO standings (sync, remote_db_id, since, changed) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING");
-            change.run(query.bind(sync).bind(id).bind(now)).await?;
-        }
+        change.each(NOTE, syncs, |(sync, id)| serde_json::json!({ "sync": sync, "id": id, "since": now })).await?;
         change.commit().await
     }
 
