@@ -107,3 +107,22 @@ async fn what_was_in_force_outlives_a_restart_amid_a_broken_edit() {
     reconciler.condition("test", "Ready", "True", "Succeeded").await;
     reconciler.stop();
 }
+
+/// The right to reconcile lasts half a minute: whoever lives renews it long before.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reconciles_keeps_the_right_to_it() {
+    let world = World::customers(FILES, "").await;
+    let reconciler = Reconciler::start(&world, &[]);
+    reconciler.logs(&["the spec is in force"]).await;
+    let state = berqenas::state::State::open(&world.state()).await.unwrap();
+    let until = async || {
+        let now = jiff::Timestamp::now().as_microsecond();
+        state.held(berqenas::state::RECONCILER, now).await.unwrap().expect("it is held").until
+    };
+    let first = until().await;
+    reconciler.until("it is renewed", async || (until().await > first).then_some(())).await;
+    reconciler.stop();
+    let now = jiff::Timestamp::now().as_microsecond();
+    assert_eq!(state.held(berqenas::state::RECONCILER, now).await.unwrap(), None, "it is given back");
+    state.close().await;
+}

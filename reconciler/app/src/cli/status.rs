@@ -98,7 +98,12 @@ fn render_conditions(report: &StatusReport, look: &Look) -> String {
         Some(observed) => format!("observed: {}", short(observed)),
         None => "not observed yet".to_owned(),
     };
-    lines.push(format!("Generation: {} ({observed})", short(&report.generation)));
+    let applied = match &report.applied_generation {
+        Some(applied) if *applied == report.generation => String::new(),
+        Some(applied) => format!(", applied: {}", short(applied)),
+        None => ", applied: none".to_owned(),
+    };
+    lines.push(format!("Generation: {} ({observed}{applied})", short(&report.generation)));
     let Revisions { live, attempted, applied } = &report.revisions;
     if live.is_some() || attempted.is_some() {
         let told = |revision: &Option<String>| revision.as_deref().map_or_else(|| "none".to_owned(), short);
@@ -168,6 +173,7 @@ mod tests {
                 error: None,
             }),
             observed_generation: Some("ab".into()),
+            applied_generation: Some("ab".into()),
             reconciler: Some(ReconcilerReport {
                 running: true,
                 holder: "process 7 on office".into(),
@@ -303,7 +309,7 @@ mod tests {
           Drifted           Unknown NotCompared: the sides were not compared yet
           ConflictsPending  False   NoConflicts: no conflict waits for a person
 
-        Generation: 0123456789abcdef (observed: ab)
+        Generation: 0123456789abcdef (observed: ab, applied: ab)
         Revision: bbbbbbbbbbbbbbbb (attempted: aaaaaaaaaaaaaaaa, applied: none)
         Reconciler: process 7 on office, since 3 hours ago, reads specs
         warning: the repository cannot be reached

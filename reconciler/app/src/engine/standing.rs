@@ -21,7 +21,7 @@ use crate::{
     endpoint::EndpointError,
     error::{EngineError, ErrorKind},
     specs::LoadedSpec,
-    state::{AttemptEnd, AttemptStart, Standing, State, StateError, Wish},
+    state::{AttemptEnd, AttemptStart, Lease, Standing, State, StateError, Wish},
 };
 
 /// What decides about a sync, and what is known beside.
@@ -221,11 +221,28 @@ impl Engine {
 
     /// Compares both sides as a run would, and writes to neither.
     async fn look(&self, loaded: &LoadedSpec, state: &State, pass: Pass, revision: Option<String>, stop: &Stop) -> Result<()> {
+        let environment = self.environment.as_ref();
+        let lease = acquire(state, &loaded.spec.name, environment, LEASE_US).await?;
+        let looked = self.look_under(&lease, loaded, state, pass, revision, stop).await;
+        // However it ended, nobody is to wait for the lease to lapse.
+        let released = state.release(&lease, environment.now()).await;
+        looked?;
+        Ok(released?)
+    }
+
+    async fn look_under(
+        &self,
+        lease: &Lease,
+        loaded: &LoadedSpec,
+        state: &State,
+        pass: Pass,
+        revision: Option<String>,
+        stop: &Stop,
+    ) -> Result<()> {
         const RENEW: Duration = Duration::from_secs(20);
         let (spec, environment) = (&loaded.spec, self.environment.as_ref());
-        let lease = acquire(state, &spec.name, environment, LEASE_US).await?;
         let start = begin(state, spec, pass, revision.as_deref(), environment.now()).await?;
-        state.begin_attempt(&lease, spec.id, &start).await?;
+        state.begin_attempt(lease, spec.id, &start).await?;
         let brake = Brake::new(stop, spec.terms.run_timeout.unwrap_or(Terms::RUN_TIMEOUT));
         let request = PlanRequest { full_sync: pass == Pass::Full, row_limit: Some(0), ..PlanRequest::default() };
         let mut planning = Box::pin(self.compare(loaded, &request));
@@ -234,17 +251,15 @@ impl Engine {
                 looked = &mut planning => break looked,
                 // It only reads: any place is a boundary.
                 ended = brake.at_boundary() => break Err(ended.into()),
-                () = tokio::time::sleep(RENEW) => state.renew(&lease, environment.now()).await?,
+                () = tokio::time::sleep(RENEW) => state.renew(lease, environment.now()).await?,
             }
         };
         drop(planning);
-        let now = environment.now();
         let (outcome, found, result) = match looked {
             Ok(found) => (Some(Outcome::Done), found, Ok(())),
             Err(fault) => (outcome_of(&fault), Found { differing: None, plan: None }, Err(fault)),
         };
-        state.end_attempt(&lease, &end(start.attempt, outcome, found, now)?).await?;
-        state.release(&lease, now).await?;
+        state.end_attempt(lease, &end(start.attempt, outcome, found, environment.now())?).await?;
         result
     }
 

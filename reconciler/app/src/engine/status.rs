@@ -79,6 +79,10 @@ impl Engine {
         let mut report = StatusReport::of(&said.sync, &said.generation);
         self.tell_runs(state, &mut report).await?;
         report.conflicts_waiting = state.pending_conflicts_of(&said.sync).await?;
+        if let Some(standing) = state.standing(&said.sync).await? {
+            report.applied_generation = standing.applied_generation;
+            (report.revisions.attempted, report.revisions.applied) = (standing.attempted_revision, standing.applied_revision);
+        }
         report.revisions.live.clone_from(&said.revision);
         report.waits = Some("unknown: its spec cannot be read".to_owned());
         let running = report.reconciler.as_ref().is_some_and(|reconciler| reconciler.running);
@@ -142,6 +146,7 @@ impl Engine {
             attempted: gathered.attempted_revision.clone(),
             applied: gathered.applied_revision.clone(),
         };
+        report.applied_generation.clone_from(&gathered.applied_generation);
         report.plan = gathered.plan.clone();
         if running {
             match said {

@@ -42,6 +42,8 @@ pub struct StatusReport {
     pub observed_generation: Option<String>,
     /// The generation of the last run.
     pub last_generation: Option<String>,
+    /// The generation of the last run that ended well.
+    pub applied_generation: Option<String>,
     /// The revisions of the source that matter.
     pub revisions: Revisions,
     /// The plan that waits for an approval.
@@ -73,6 +75,7 @@ impl StatusReport {
             conditions: Vec::new(),
             observed_generation: None,
             last_generation: None,
+            applied_generation: None,
             revisions: Revisions::default(),
             plan: None,
             reconciler: None,
