@@ -315,7 +315,7 @@ pub fn resolve_connection(
     let engine = spec_url::engine(filled.expose_secret())?;
     let (url, display, user) = match engine {
         Engine::Sqlite => sqlite(filled.expose_secret(), &folder)?,
-        Engine::Postgres => postgres(filled.expose_secret(), password)?,
+        Engine::Postgres | Engine::SqlServer => server(filled.expose_secret(), password)?,
     };
     let ca_file = connection.ca_file.as_ref().map(|path| folder.join(path));
     Ok(ResolvedConnection { engine, url, display, user, schema: connection.schema.clone(), ca_file })
@@ -394,7 +394,8 @@ fn sqlite(url: &str, folder: &Path) -> Result<Filled, ConnectionError> {
     Ok((SecretString::from(format!("sqlite://{path}{options}")), format!("sqlite://{path}"), None))
 }
 
-fn postgres(url: &str, password: Option<SecretString>) -> Result<Filled, ConnectionError> {
+/// The URL of a database server.
+fn server(url: &str, password: Option<SecretString>) -> Result<Filled, ConnectionError> {
     let mut url = Url::parse(url).map_err(|error| UrlError::Malformed(error.to_string()))?;
     let mut shown = url.clone();
     shown.set_query(None);

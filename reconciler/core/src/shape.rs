@@ -10,6 +10,8 @@ pub enum Engine {
     Postgres,
     /// SQLite.
     Sqlite,
+    /// Microsoft SQL Server.
+    SqlServer,
 }
 
 impl Engine {
@@ -19,6 +21,7 @@ impl Engine {
         match self {
             Engine::Postgres => "PostgreSQL",
             Engine::Sqlite => "SQLite",
+            Engine::SqlServer => "SQL Server",
         }
     }
 }

@@ -220,7 +220,7 @@ impl Simulation {
 /// The URL of a simulated database.
 fn address(number: usize, engine: DatabaseEngine) -> String {
     match engine {
-        DatabaseEngine::Postgres => format!("postgres://storm@localhost/base{number}"),
+        DatabaseEngine::Postgres | DatabaseEngine::SqlServer => format!("postgres://storm@localhost/base{number}"),
         DatabaseEngine::Sqlite => format!("sqlite://./base{number}.db"),
     }
 }

@@ -40,6 +40,9 @@ pub struct ConnectOptions {
     pub ledger: LedgerMode,
 }
 
+/// What a driver said: each engine has its own, and nobody above looks into it.
+pub type DriverError = Box<dyn std::error::Error + Send + Sync>;
+
 /// What went wrong with a database.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,7 +54,7 @@ pub enum EndpointError {
         target: String,
         /// What the driver said.
         #[source]
-        source: sqlx::Error,
+        source: DriverError,
     },
     /// The server refused the name or the password.
     #[error("{target} refused the login of {user}")]
@@ -62,7 +65,7 @@ pub enum EndpointError {
         user: String,
         /// What the server said.
         #[source]
-        source: sqlx::Error,
+        source: DriverError,
     },
     /// No answer within the time limit.
     #[error("{target} did not answer within {seconds} s ({doing})")]
@@ -85,7 +88,7 @@ pub enum EndpointError {
         remedy: String,
         /// What the server said.
         #[source]
-        source: sqlx::Error,
+        source: DriverError,
     },
     /// The database takes no writes.
     #[error("{target} is read-only")]
@@ -94,7 +97,7 @@ pub enum EndpointError {
         target: String,
         /// What the server said.
         #[source]
-        source: sqlx::Error,
+        source: DriverError,
     },
     /// Another run holds a newer token: this one may not write any more.
     #[error("another run of {sync} has taken over on {target} (its token is {held}, ours {ours})")]
@@ -149,7 +152,7 @@ pub enum EndpointError {
         doing: String,
         /// What the driver said.
         #[source]
-        source: sqlx::Error,
+        source: DriverError,
     },
     /// Anything else the database said.
     #[error("{target}: {doing} failed")]
@@ -160,7 +163,7 @@ pub enum EndpointError {
         doing: String,
         /// What the driver said.
         #[source]
-        source: sqlx::Error,
+        source: DriverError,
     },
     /// The database holds or answered something that this program cannot make sense of.
     #[error("{target}: {what}")]

@@ -59,7 +59,7 @@ impl PostgresEndpoint {
     /// [`EndpointError::Connect`], [`EndpointError::Login`] or [`EndpointError::Timeout`], each within the time limit;
     /// [`EndpointError::Transient`] where the server is just starting or is full.
     pub async fn connect(options: ConnectOptions) -> Result<PostgresEndpoint> {
-        let refused = |source| EndpointError::Connect { target: options.display.clone(), source };
+        let refused = |source: sqlx::Error| EndpointError::Connect { target: options.display.clone(), source: source.into() };
         let mut login = PgConnectOptions::from_str(options.url.expose_secret()).map_err(refused)?;
         if let Some(file) = &options.ca_file {
             // Whoever names an authority wants the server checked against it, as libpq does.

@@ -75,7 +75,7 @@ impl SqliteEndpoint {
     /// [`EndpointError::Connect`] where there is no such file, [`EndpointError::Database`] where it is no SQLite database.
     pub async fn connect(options: ConnectOptions) -> Result<Self> {
         let context = Context { target: options.display, timeout: options.timeout };
-        let connect = |source| EndpointError::Connect { target: context.target.clone(), source };
+        let connect = |source: sqlx::Error| EndpointError::Connect { target: context.target.clone(), source: source.into() };
         if let Some(schema) = options.schema.as_deref().filter(|schema| *schema != "main") {
             return Err(context.unexpected(format!("an SQLite file has the one schema main, not {schema}; leave `schema` out")));
         }
@@ -91,12 +91,9 @@ impl SqliteEndpoint {
         let patience = options.timeout.saturating_sub(Duration::from_secs(1).min(options.timeout / 4));
         let file = file.busy_timeout(patience.min(Duration::from_secs(3_600)));
         let found = std::fs::metadata(file.get_filename());
-        found.map_err(|error| connect(sqlx::Error::Io(error)))?;
-        let lock = if options.ledger.is_table() {
-            None
-        } else {
-            Some(Lock::of(file.get_filename()).map_err(|error| connect(sqlx::Error::Io(error)))?)
-        };
+        found.map_err(|error| connect(error.into()))?;
+        let lock =
+            if options.ledger.is_table() { None } else { Some(Lock::of(file.get_filename()).map_err(|error| connect(error.into()))?) };
         let pool = SqlitePoolOptions::new().max_connections(MOST_CONNECTIONS).acquire_timeout(options.timeout).test_before_acquire(false);
         let endpoint = SqliteEndpoint { pool: pool.connect_lazy_with(file.clone()), options: file, context, lock };
         endpoint.refuse_utf16().await?;
@@ -128,7 +125,7 @@ impl SqliteEndpoint {
     /// With `ledger: lock`, what is known of the database.
     async fn derived(&self, lock: &Lock) -> Result<Ledger> {
         ledger::refuse_table(&mut *self.acquire().await?, &self.context).await?;
-        lock.ledger().map_err(|error| EndpointError::Connect { target: self.context.target.clone(), source: sqlx::Error::Io(error) })
+        lock.ledger().map_err(|error| EndpointError::Connect { target: self.context.target.clone(), source: error.into() })
     }
 
     /// SQLite's clock, in microseconds.
@@ -177,10 +174,10 @@ impl Context {
         }
         // https://www.sqlite.org/rescode.html
         match primary_code(&source) {
-            Some(5 | 6) => EndpointError::Transient { target, doing, source },
-            Some(8) => EndpointError::ReadOnly { target, source },
-            Some(14) => EndpointError::Connect { target, source },
-            _ => EndpointError::Database { target, doing, source },
+            Some(5 | 6) => EndpointError::Transient { target, doing, source: source.into() },
+            Some(8) => EndpointError::ReadOnly { target, source: source.into() },
+            Some(14) => EndpointError::Connect { target, source: source.into() },
+            _ => EndpointError::Database { target, doing, source: source.into() },
         }
     }
 

@@ -36,7 +36,7 @@ impl UrlError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             UrlError::Variable => "write ${NAME}: letters, digits and _",
-            UrlError::Scheme(_) | UrlError::NoScheme => "URLs begin with postgres://, postgresql:// or sqlite://",
+            UrlError::Scheme(_) | UrlError::NoScheme => "URLs begin with postgres://, mssql:// or sqlite://",
             UrlError::Password => "specs are committed: write ${NAME} in its place, or password: {env: NAME}",
             UrlError::NoFile => "for example sqlite://./office.db",
             UrlError::Malformed(_) | UrlError::Memory => return None,
@@ -86,8 +86,9 @@ pub fn engine(url: &str) -> Result<Engine, UrlError> {
     match scheme.to_ascii_lowercase().as_str() {
         "postgres" | "postgresql" => Ok(Engine::Postgres),
         "sqlite" => Ok(Engine::Sqlite),
+        "mssql" | "sqlserver" => Ok(Engine::SqlServer),
         // A Windows path or a bare `user:password@host` has a colon too: only what looks like a scheme is shown.
-        known if ["mysql", "mariadb", "mssql", "sqlserver", "oracle", "mongodb", "http", "https", "file", "jdbc"].contains(&known) => {
+        known if ["mysql", "mariadb", "oracle", "mongodb", "http", "https", "file", "jdbc"].contains(&known) => {
             Err(UrlError::Scheme(known.to_owned()))
         }
         _ if url.contains("://") && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+') => {
@@ -128,7 +129,7 @@ pub fn check(url: &str) -> Result<Option<Engine>, UrlError> {
         Engine::Sqlite => {
             sqlite_file(url)?;
         }
-        Engine::Postgres => {
+        Engine::Postgres | Engine::SqlServer => {
             // A digit fits wherever a variable may stand, a port included.
             let filled: String = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text } else { "1" }).collect();
             let parsed = Url::parse(&filled).map_err(|error| UrlError::Malformed(error.to_string()))?;

@@ -46,7 +46,7 @@ impl Base {
     pub(super) async fn make(script: &Script, number: usize, folder: &Path) -> Result<Base, String> {
         let dialect = Dialect { number, plan: script.world.databases[number].clone() };
         let home = match dialect.plan.engine {
-            Engine::Postgres => {
+            Engine::Postgres | Engine::SqlServer => {
                 let mut server = Server::take()?;
                 let name = server.database().await?;
                 Home::Postgres { server, name }

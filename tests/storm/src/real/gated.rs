@@ -108,7 +108,7 @@ fn stop(gate: &Gate, target: &str, call: &str, when: &str) -> Result<()> {
     match gate.stop(&format!("{when} {call}")) {
         Word::Fail => {
             let source = sqlx::Error::Io(io::ErrorKind::ConnectionReset.into());
-            Err(EndpointError::Transient { target: target.to_owned(), doing: call.to_owned(), source })
+            Err(EndpointError::Transient { target: target.to_owned(), doing: call.to_owned(), source: source.into() })
         }
         Word::Go | Word::Free => Ok(()),
     }

@@ -71,7 +71,7 @@ fn rounded(column: &ColumnDef, engine: Engine, micros: i64) -> i64 {
     let Kind::Timestamp { digits, .. } = column.kind else { return micros };
     let tick = 10i64.pow(6 - u32::from(digits.min(6)));
     match (engine, column.style) {
-        (Engine::Postgres, _) => micros.saturating_add(tick / 2).div_euclid(tick) * tick,
+        (Engine::Postgres | Engine::SqlServer, _) => micros.saturating_add(tick / 2).div_euclid(tick) * tick,
         (Engine::Sqlite, TimeStyle::UnixSeconds) => micros.div_euclid(1_000_000) * 1_000_000,
         (Engine::Sqlite, TimeStyle::UnixMillis) => micros.div_euclid(1_000) * 1_000,
         (Engine::Sqlite, TimeStyle::Blank | TimeStyle::LetterT | TimeStyle::LetterTZulu) => micros,
@@ -90,9 +90,9 @@ pub(super) fn to_stored(column: &ColumnDef, engine: Engine, cell: &Cell) -> Stor
     match (engine, cell) {
         (_, Cell::Null) => Stored::Null,
         (_, Cell::Text(text)) => Stored::Text(text.clone()),
-        (Engine::Postgres, Cell::Bool(flag)) => Stored::Text(flag.to_string()),
-        (Engine::Postgres, Cell::Int(number)) => Stored::Text(number.to_string()),
-        (Engine::Postgres, Cell::Time(micros)) => {
+        (Engine::Postgres | Engine::SqlServer, Cell::Bool(flag)) => Stored::Text(flag.to_string()),
+        (Engine::Postgres | Engine::SqlServer, Cell::Int(number)) => Stored::Text(number.to_string()),
+        (Engine::Postgres | Engine::SqlServer, Cell::Time(micros)) => {
             let zone = if matches!(column.kind, Kind::Timestamp { zone: true, .. }) { "+00" } else { "" };
             Stored::Text(time_text(*micros, ' ', 0) + zone)
         }

@@ -475,7 +475,7 @@ impl State {
     /// The clock as the engine tells it: SQLite's has milliseconds.
     pub(super) fn now(&self, engine: Engine) -> i64 {
         match engine {
-            Engine::Postgres => self.clock,
+            Engine::Postgres | Engine::SqlServer => self.clock,
             Engine::Sqlite => self.clock.div_euclid(1_000) * 1_000,
         }
     }

@@ -129,7 +129,7 @@ impl SimEndpoint {
     }
 
     fn transient(&self, doing: &str, kind: io::ErrorKind) -> EndpointError {
-        EndpointError::Transient { target: self.target().to_owned(), doing: doing.to_owned(), source: sqlx::Error::Io(kind.into()) }
+        EndpointError::Transient { target: self.target().to_owned(), doing: doing.to_owned(), source: sqlx::Error::Io(kind.into()).into() }
     }
 
     fn failed(&self, sync: &str, token: i64, failed: Failed) -> EndpointError {
@@ -200,7 +200,7 @@ async fn next_batch(mut cursor: Cursor) -> Result<Option<(Vec<StoredRow>, Cursor
         }
         let bound = cursor.endpoint.bind(&cursor.access)?;
         let rows: Vec<StoredRow> = match cursor.endpoint.engine() {
-            Engine::Postgres => chunk.iter().map(|(_, row)| bound.stored(row)).collect(),
+            Engine::Postgres | Engine::SqlServer => chunk.iter().map(|(_, row)| bound.stored(row)).collect(),
             Engine::Sqlite => {
                 let rows = chunk.iter().filter_map(|(key, _)| state.content.rows[bound.table].get(key));
                 rows.filter(|row| wanted(&bound, cursor.scan, row)).map(|row| bound.stored(row)).collect()

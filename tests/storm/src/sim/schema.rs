@@ -216,7 +216,7 @@ impl DatabaseDef {
     #[must_use]
     pub fn schema(&self) -> &'static str {
         match self.engine {
-            Engine::Postgres => "public",
+            Engine::Postgres | Engine::SqlServer => "public",
             Engine::Sqlite => "main",
         }
     }
@@ -267,11 +267,11 @@ impl DatabaseDef {
         let (declared, affinity, kind) =
             if sqlite { sqlite_type(column) } else { (postgres_type(column.kind), "", column_type(column.kind)) };
         let default = match (&column.default, self.engine) {
-            (Default::Now, Engine::Postgres) => Some("(now() AT TIME ZONE 'UTC'::text)".to_owned()),
+            (Default::Now, Engine::Postgres | Engine::SqlServer) => Some("(now() AT TIME ZONE 'UTC'::text)".to_owned()),
             // SQLite's default is our trigger's business where there is one.
             (Default::Now, Engine::Sqlite) if table.stamping == Stamping::Ours => None,
             (Default::Now, Engine::Sqlite) => Some("strftime('%Y-%m-%d %H:%M:%f','now')".to_owned()),
-            (Default::Next, Engine::Postgres) => Some("nextval('s'::regclass)".to_owned()),
+            (Default::Next, Engine::Postgres | Engine::SqlServer) => Some("nextval('s'::regclass)".to_owned()),
             (Default::Value(cell), _) => Some(format!("{cell:?}")),
             (Default::Nothing, _) | (Default::Next, Engine::Sqlite) => None,
         };
@@ -304,9 +304,9 @@ impl DatabaseDef {
         };
         let mut triggers = match (table.stamping, self.engine) {
             (Stamping::Nothing, _) => Vec::new(),
-            (Stamping::Ours, Engine::Postgres) => vec![trigger("updated", true, false, true)],
+            (Stamping::Ours, Engine::Postgres | Engine::SqlServer) => vec![trigger("updated", true, false, true)],
             (Stamping::Ours, Engine::Sqlite) => vec![trigger("updated", true, false, true), trigger("inserted", true, true, false)],
-            (Stamping::Foreign, Engine::Postgres) => vec![trigger("stamp", false, true, true)],
+            (Stamping::Foreign, Engine::Postgres | Engine::SqlServer) => vec![trigger("stamp", false, true, true)],
             (Stamping::Foreign, Engine::Sqlite) => {
                 vec![trigger("stamp_insert", false, true, false), trigger("stamp_update", false, false, true)]
             }
@@ -314,7 +314,7 @@ impl DatabaseDef {
         for number in 0..table.normalise.len() {
             let name = |event: &str| format!("normalise_{number}{event}");
             match self.engine {
-                Engine::Postgres => triggers.push(trigger(&name(""), false, true, true)),
+                Engine::Postgres | Engine::SqlServer => triggers.push(trigger(&name(""), false, true, true)),
                 Engine::Sqlite => {
                     triggers.extend([trigger(&name("_insert"), false, true, false), trigger(&name("_update"), false, false, true)]);
                 }

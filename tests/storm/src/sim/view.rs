@@ -258,7 +258,7 @@ impl View<'_> {
         let def = &self.tables[table].def;
         let unique = &def.uniques[number];
         let named = match self.engine {
-            Engine::Postgres => unique.name.clone(),
+            Engine::Postgres | Engine::SqlServer => unique.name.clone(),
             Engine::Sqlite => unique.columns.iter().map(|column| format!("{}.{column}", def.name)).collect::<Vec<_>>().join(", "),
         };
         refused(RefusalKind::Unique, format!("UNIQUE constraint failed: {named}"), Some(named))
@@ -359,7 +359,7 @@ impl View<'_> {
     pub(super) fn born(&self, table: usize, given: BTreeMap<usize, Cell>, next: i64, at: Moment) -> Vec<Cell> {
         let compiled = &self.tables[table];
         let start = match self.engine {
-            Engine::Postgres => at.begun,
+            Engine::Postgres | Engine::SqlServer => at.begun,
             Engine::Sqlite => at.now,
         };
         let time = |index: usize, micros| cell::accept(&compiled.def.columns[index], self.engine, Cell::Time(micros)).unwrap_or(Cell::Null);
@@ -388,7 +388,7 @@ impl View<'_> {
                     row[index] = time(index, at.now);
                 }
             }
-            (Stamping::Ours, Engine::Postgres) | (Stamping::Nothing, _) => {}
+            (Stamping::Ours, Engine::Postgres | Engine::SqlServer) | (Stamping::Nothing, _) => {}
         }
         self.normalise(table, &mut row);
         row
@@ -404,9 +404,9 @@ impl View<'_> {
         if let Some(index) = compiled.updated_at {
             let stamp = match (compiled.def.stamping, self.engine) {
                 (Stamping::Nothing, _) => None,
-                (Stamping::Ours, Engine::Postgres) | (Stamping::Foreign, Engine::Sqlite) => Some(at.now),
+                (Stamping::Ours, Engine::Postgres | Engine::SqlServer) | (Stamping::Foreign, Engine::Sqlite) => Some(at.now),
                 (Stamping::Ours, Engine::Sqlite) => (row[index] == before[index]).then_some(at.now),
-                (Stamping::Foreign, Engine::Postgres) => Some(at.begun),
+                (Stamping::Foreign, Engine::Postgres | Engine::SqlServer) => Some(at.begun),
             };
             if let Some(stamp) = stamp {
                 row[index] = cell::accept(&compiled.def.columns[index], self.engine, Cell::Time(stamp)).unwrap_or(Cell::Null);

@@ -181,7 +181,7 @@ impl<'b> Writer<'_, 'b> {
         self.view.own.clear();
         self.verdicts = refused.clone();
         match self.view.engine {
-            Engine::Postgres => self.pass_until_still(items),
+            Engine::Postgres | Engine::SqlServer => self.pass_until_still(items),
             Engine::Sqlite => self.pass_once(items),
         }
     }

@@ -123,7 +123,7 @@ fn table_error(endpoint: &PostgresEndpoint, error: sqlx::Error) -> EndpointError
                 target: endpoint.session.target.clone(),
                 doing: DOING.what.to_owned(),
                 remedy: format!("GRANT SELECT, INSERT, UPDATE ON {} TO {user};", table(&endpoint.schema)),
-                source: error,
+                source: error.into(),
             }
         }
         _ => endpoint.session.error(DOING, error),

@@ -86,18 +86,19 @@ impl Session {
     pub(super) fn connect_error(&self, source: sqlx::Error) -> EndpointError {
         let target = self.target.clone();
         match sqlstate(&source).as_deref() {
-            Some("28P01" | "28000") => EndpointError::Login { target, user: self.user.clone(), source },
+            Some("28P01" | "28000") => EndpointError::Login { target, user: self.user.clone(), source: source.into() },
             Some(code) if code.starts_with("53") || code.starts_with("57") => {
-                EndpointError::Transient { target, doing: "connecting".to_owned(), source }
+                EndpointError::Transient { target, doing: "connecting".to_owned(), source: source.into() }
             }
-            _ => EndpointError::Connect { target, source },
+            _ => EndpointError::Connect { target, source: source.into() },
         }
     }
 
     /// What a failed statement means, where no row can be blamed.
     pub(super) fn error(&self, doing: Doing<'_>, source: sqlx::Error) -> EndpointError {
         let target = self.target.clone();
-        let passing = |source| EndpointError::Transient { target: target.clone(), doing: doing.phrase(), source };
+        let passing =
+            |source: sqlx::Error| EndpointError::Transient { target: target.clone(), doing: doing.phrase(), source: source.into() };
         match &source {
             // A connection that is cut off while it is made leaves half an answer, which the driver calls a breach of the protocol.
             sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => return passing(source),
@@ -107,14 +108,14 @@ impl Session {
         let code = sqlstate(&source).unwrap_or_default();
         match code.as_str() {
             "57014" => self.timed_out(doing),
-            "25006" => EndpointError::ReadOnly { target, source },
-            "28P01" | "28000" => EndpointError::Login { target, user: self.user.clone(), source },
-            "42501" => EndpointError::Denied { remedy: self.remedy(doing, &source), doing: doing.phrase(), target, source },
+            "25006" => EndpointError::ReadOnly { target, source: source.into() },
+            "28P01" | "28000" => EndpointError::Login { target, user: self.user.clone(), source: source.into() },
+            "42501" => EndpointError::Denied { remedy: self.remedy(doing, &source), doing: doing.phrase(), target, source: source.into() },
             // A lock not had in time, an idle transaction ended by the server.
             "55P03" | "25P03" => passing(source),
             // Serialization and deadlock, connection, resources, shutdown and start.
             code if ["40", "08", "53", "57"].iter().any(|class| code.starts_with(class)) => passing(source),
-            _ => EndpointError::Database { target, doing: doing.phrase(), source },
+            _ => EndpointError::Database { target, doing: doing.phrase(), source: source.into() },
         }
     }
 

@@ -53,10 +53,10 @@ impl Lock {
     /// Takes the lock, and waits for it half the time limit.
     pub(super) async fn take(&self, context: &Context, sync: &str) -> Result<()> {
         let path = self.path(sync);
-        let fail = |source| EndpointError::Database {
+        let fail = |source: std::io::Error| EndpointError::Database {
             target: context.target.clone(),
             doing: format!("locking {}", path.display()),
-            source: sqlx::Error::Io(source),
+            source: source.into(),
         };
         let until = Instant::now() + context.timeout / 2;
         loop {

@@ -127,7 +127,7 @@ impl Twin {
                 let both: [Box<dyn Endpoint>; 2] = [Box::new(connect().await), Box::new(connect().await)];
                 (Database::Sqlite(file), both)
             }
-            Engine::Postgres => {
+            Engine::Postgres | Engine::SqlServer => {
                 let url = TestPostgres::get().database(case, Locale::C).await;
                 let connect = async || PostgresEndpoint::connect(options(&url)).await.unwrap();
                 let both: [Box<dyn Endpoint>; 2] = [Box::new(connect().await), Box::new(connect().await)];
