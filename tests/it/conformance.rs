@@ -118,7 +118,7 @@ fn access_of(shape: &TableShape) -> TableAccess {
         _ => Role::Data,
     };
     let order = |kind: &ColumnType| match kind {
-        ColumnType::Text { .. } | ColumnType::Json | ColumnType::Opaque => KeyOrder::Text,
+        ColumnType::Text { .. } | ColumnType::Json | ColumnType::Opaque | ColumnType::Unsupported { .. } => KeyOrder::Text,
         ColumnType::Bytes => KeyOrder::Bytes,
         ColumnType::Uuid => KeyOrder::Uuid,
         ColumnType::Date | ColumnType::Time { .. } | ColumnType::Timestamp { .. } => KeyOrder::Time,

@@ -17,14 +17,14 @@ use berqenas_core::{
     decision::{Contested, OnError, Settled},
     key::Key,
     mapping::{Row, TableMapping, map_table},
-    shape::{ColumnShape, ColumnType, Engine, TableShape},
+    shape::{ColumnShape, ColumnType, Engine, TableShape, Tick},
     spec::{Detect, StrategyName, TableSpec},
     value::{Pair, Side, Value},
 };
 use guest::{WIT, at_key, doing, guest, manual, merge};
 
 fn column(name: &str, declared: &str, kind: ColumnType, nullable: bool) -> ColumnShape {
-    ColumnShape { nullable, ..ColumnShape::new(name, declared, kind) }
+    ColumnShape { nullable, ..ColumnShape::new(Engine::Postgres, name, declared, kind) }
 }
 
 fn text(max_chars: Option<u32>) -> ColumnType {

@@ -1,6 +1,11 @@
 //! Shapes: what a database says of one of its tables.
 
+pub mod sqlserver;
+mod tick;
+
 use std::fmt;
+
+pub use tick::Tick;
 
 /// A database engine, where core has to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -81,8 +86,8 @@ pub enum ColumnType {
     },
     /// A date and time.
     Timestamp {
-        /// Digits of the second's fraction.
-        digits: u8,
+        /// The steps it goes in.
+        tick: Tick,
         /// Whether it is a point in time rather than a wall clock reading.
         zone: bool,
     },
@@ -92,6 +97,11 @@ pub enum ColumnType {
     Json,
     /// A type only this engine knows; its text form is carried as it is, to a column of the same type of the same engine.
     Opaque,
+    /// A type whose values are not carried at all.
+    Unsupported {
+        /// Why not, as a sentence's second half.
+        reason: String,
+    },
 }
 
 /// How an SQLite column writes points in time, read off the values it already holds.
@@ -113,6 +123,8 @@ pub enum TimeStyle {
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ColumnShape {
+    /// The engine that holds it.
+    pub engine: Engine,
     /// Its name.
     pub name: String,
     /// The type as its engine spells it, for people and for casts.
@@ -211,8 +223,9 @@ pub struct TableShape {
 impl ColumnShape {
     /// A column that its engine holds to its type and that may be NULL, with nothing more to say of it.
     #[must_use]
-    pub fn new(name: impl Into<String>, declared: impl Into<String>, kind: ColumnType) -> ColumnShape {
+    pub fn new(engine: Engine, name: impl Into<String>, declared: impl Into<String>, kind: ColumnType) -> ColumnShape {
         ColumnShape {
+            engine,
             name: name.into(),
             declared: declared.into(),
             kind,

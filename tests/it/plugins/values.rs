@@ -15,7 +15,7 @@ fn columns() -> Vec<ColumnShape> {
         ("bytea", ColumnType::Bytes),
         ("date", ColumnType::Date),
         ("time", ColumnType::Time { digits: 6 }),
-        ("timestamp with time zone", ColumnType::Timestamp { digits: 6, zone: true }),
+        ("timestamp with time zone", ColumnType::Timestamp { tick: Tick::Digits(6), zone: true }),
         ("uuid", ColumnType::Uuid),
         ("jsonb", ColumnType::Json),
         ("inet", ColumnType::Opaque),

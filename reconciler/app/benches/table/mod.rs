@@ -9,7 +9,7 @@ use berqenas_core::{
     key::Key,
     mapping::{Row, TableMapping, map_table},
     plan::{Base, Candidate, TableContext},
-    shape::{ColumnShape, ColumnType, Engine, TableShape},
+    shape::{ColumnShape, ColumnType, Engine, TableShape, Tick},
     spec::{Direction, HardDeletes, InitialPolicy, StrategyChoice, TableSpec},
     strategy::Chosen,
     value::{Pair, Side, Stored, Value},
@@ -27,10 +27,10 @@ fn column(name: &str) -> ColumnShape {
         "id" | "stock" => ("bigint", ColumnType::Integer { bits: 64 }),
         "price" => ("numeric(10,2)", ColumnType::Decimal { precision: Some(10), scale: Some(2) }),
         "active" | "is_deleted" => ("boolean", ColumnType::Boolean),
-        "since" | "created_at" | "updated_at" => ("timestamp with time zone", ColumnType::Timestamp { digits: 6, zone: true }),
+        "since" | "created_at" | "updated_at" => ("timestamp with time zone", ColumnType::Timestamp { tick: Tick::Digits(6), zone: true }),
         _ => ("text", ColumnType::Text { max_chars: None, padded: false }),
     };
-    ColumnShape { nullable: name != "id", ..ColumnShape::new(name, declared, kind) }
+    ColumnShape { nullable: name != "id", ..ColumnShape::new(Engine::Postgres, name, declared, kind) }
 }
 
 impl Table {

@@ -201,7 +201,8 @@ pub(super) fn columns(mapping: &TableMapping) -> Vec<wit::Column> {
             nullable: Side::BOTH.into_iter().all(|side| pair.shapes.get(side).nullable),
             max_chars: limits(|kind| if let ColumnType::Text { max_chars, .. } = kind { *max_chars } else { None }),
             fraction_digits: match pair.common {
-                CommonType::Time { digits } | CommonType::Timestamp { digits, .. } => Some(u32::from(digits)),
+                CommonType::Time { digits } => Some(u32::from(digits)),
+                CommonType::Timestamp { tick, .. } => Some(u32::from(tick.digits())),
                 CommonType::Decimal => limits(|kind| match kind {
                     ColumnType::Decimal { scale: Some(scale), .. } => u32::try_from(*scale).ok(),
                     ColumnType::Integer { .. } => Some(0),

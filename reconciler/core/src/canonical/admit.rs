@@ -34,7 +34,9 @@ pub fn admit(value: &Value, common: &CommonType) -> Result<Value, String> {
         (CommonType::Text { trimmed: false }, Value::Text(_)) => Ok(value.clone()),
         (CommonType::Date, Value::Date(days)) => time::admit_date(*days).map(Value::Date),
         (CommonType::Time { digits }, Value::Time(nanos)) => time::admit_time(*nanos, *digits).map(Value::Time),
-        (CommonType::Timestamp { digits, .. }, Value::Timestamp(nanos)) => time::admit_timestamp(*nanos, *digits).map(Value::Timestamp),
+        (CommonType::Timestamp { tick, ties, .. }, Value::Timestamp(nanos)) => {
+            time::admit_timestamp(*nanos, *tick, *ties).map(Value::Timestamp)
+        }
         (CommonType::Json, Value::Json(text)) => json::canonical(text).map(Value::Json),
         _ => Err(format!("is {}, and the column is {common}", kind_of(value))),
     }

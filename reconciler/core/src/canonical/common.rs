@@ -5,7 +5,7 @@ use std::fmt;
 use super::{is_numeric_affinity, is_sqlite, is_untyped};
 use crate::{
     access::KeyOrder,
-    shape::{ColumnShape, ColumnType as K, TimeStyle},
+    shape::{ColumnShape, ColumnType as K, Engine, Tick, TimeStyle},
     value::{Pair, Side},
 };
 
@@ -39,10 +39,12 @@ pub enum CommonType {
     },
     /// A date and time.
     Timestamp {
-        /// Digits of the second's fraction that both sides hold.
-        digits: u8,
+        /// The steps that both sides can tell.
+        tick: Tick,
         /// A side holds points in time rather than wall clock readings.
         zone: bool,
+        /// How times half-way between two steps are rounded.
+        ties: Ties,
     },
     /// A UUID.
     Uuid,
@@ -50,6 +52,15 @@ pub enum CommonType {
     Json,
     /// Carried as it is between two columns of one engine and one type.
     Opaque,
+}
+
+/// How a time half-way between two ticks is rounded: as the engine does whose column has the longer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ties {
+    /// Away from 2000-01-01, from where PostgreSQL counts.
+    AwayFrom2000,
+    /// To the later time (SQL Server).
+    Up,
 }
 
 impl fmt::Display for CommonType {
@@ -64,8 +75,14 @@ impl fmt::Display for CommonType {
             CommonType::Bytes => formatter.write_str("bytes"),
             CommonType::Date => formatter.write_str("date"),
             CommonType::Time { digits } => write!(formatter, "time({digits})"),
-            CommonType::Timestamp { digits, zone: false } => write!(formatter, "timestamp({digits})"),
-            CommonType::Timestamp { digits, zone: true } => write!(formatter, "timestamp({digits}) with time zone"),
+            CommonType::Timestamp { tick, zone, .. } => {
+                match tick {
+                    Tick::Digits(digits) => write!(formatter, "timestamp({digits})")?,
+                    Tick::ThreeHundredth => formatter.write_str("timestamp(1/300 s)")?,
+                    Tick::Minute => formatter.write_str("timestamp(minute)")?,
+                }
+                formatter.write_str(if *zone { " with time zone" } else { "" })
+            }
             CommonType::Uuid => formatter.write_str("uuid"),
             CommonType::Json => formatter.write_str("json"),
             CommonType::Opaque => formatter.write_str("as stored"),
@@ -113,11 +130,14 @@ type Breaks = String;
 ///
 /// # Errors
 /// If some value of one column could not be kept by the other, with such a value.
-pub fn agree(columns: Pair<&ColumnShape>, same_engine: bool, is_key: bool) -> Result<Agreement, Disagreement> {
+pub fn agree(columns: Pair<&ColumnShape>, is_key: bool) -> Result<Agreement, Disagreement> {
+    for side in Side::BOTH {
+        carried(side, columns.get(side))?;
+    }
     let Pair { cloud, local } = columns;
     let described = |column: &ColumnShape| if is_untyped(column) { "no declared type".to_owned() } else { column.declared.clone() };
     let types = format!("{} on the cloud and {} on the local side", described(cloud), described(local));
-    let as_stored = same_engine && cloud.declared.eq_ignore_ascii_case(&local.declared);
+    let as_stored = cloud.engine == local.engine && cloud.declared.eq_ignore_ascii_case(&local.declared);
     let found = match (is_sqlite(cloud), is_sqlite(local)) {
         (false, false) => strict(cloud, local, as_stored),
         (false, true) => mixed(cloud, local),
@@ -137,6 +157,15 @@ pub fn agree(columns: Pair<&ColumnShape>, same_engine: bool, is_key: bool) -> Re
     Ok(Agreement { warnings: warnings(columns, &common), common })
 }
 
+/// Whether values of the column's type are carried at all.
+fn carried(side: Side, column: &ColumnShape) -> Result<(), Disagreement> {
+    let K::Unsupported { reason } = &column.kind else { return Ok(()) };
+    Err(Disagreement {
+        message: format!("{} of {} cannot be synced (the {side} side): {reason}", column.declared, column.engine.name()),
+        hint: "exclude the column".into(),
+    })
+}
+
 fn key_fits(common: &CommonType, cloud: &ColumnShape, local: &ColumnShape) -> Result<(), String> {
     if common.key_order().is_none() {
         return Err(format!("values of type {common} have no dependable equality"));
@@ -148,11 +177,12 @@ fn key_fits(common: &CommonType, cloud: &ColumnShape, local: &ColumnShape) -> Re
     if *common == CommonType::Opaque && is_sqlite(cloud) {
         return Err("values of any type have no common order".into());
     }
-    let digits = |column: &ColumnShape| match column.kind {
-        K::Time { digits } | K::Timestamp { digits, .. } if !is_sqlite(column) => Some(digits),
+    let tick = |column: &ColumnShape| match column.kind {
+        K::Time { digits } if !is_sqlite(column) => Some(Tick::Digits(digits)),
+        K::Timestamp { tick, .. } if !is_sqlite(column) => Some(tick),
         _ => None,
     };
-    match (digits(cloud), digits(local)) {
+    match (tick(cloud), tick(local)) {
         (Some(a), Some(b)) if a != b => Err("two keys that differ in the finer digits would become one".into()),
         _ => Ok(()),
     }
@@ -161,6 +191,9 @@ fn key_fits(common: &CommonType, cloud: &ColumnShape, local: &ColumnShape) -> Re
 fn warnings(columns: Pair<&ColumnShape>, common: &CommonType) -> Vec<String> {
     let mut warnings = Vec::new();
     let zone = |column: &ColumnShape| matches!(column.kind, K::Timestamp { zone: true, .. });
+    if let CommonType::Timestamp { tick, .. } = common {
+        warnings.extend(coarsened(columns, *tick));
+    }
     if matches!(common, CommonType::Timestamp { zone: true, .. }) {
         for side in Side::BOTH {
             let column = columns.get(side);
@@ -180,6 +213,27 @@ fn warnings(columns: Pair<&ColumnShape>, common: &CommonType) -> Vec<String> {
     warnings
 }
 
+/// What SQL Server's types for times keep and others do not, and the other way round.
+fn coarsened(columns: Pair<&ColumnShape>, tick: Tick) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let steps = match tick {
+        Tick::Digits(_) => None,
+        Tick::ThreeHundredth => Some("1/300 of a second"),
+        Tick::Minute => Some("the minute"),
+    };
+    if let Some(steps) = steps.filter(|_| columns.cloud.kind != columns.local.kind) {
+        warnings.push(format!("{}: compared, and written, to {steps}", columns.cloud.name));
+    }
+    for side in Side::BOTH {
+        let column = columns.get(side);
+        if column.engine == Engine::SqlServer && matches!(column.kind, K::Timestamp { zone: true, .. }) {
+            let note = "holds each value with an offset of its own: only the point in time is compared, and it is written at +00:00";
+            warnings.push(format!("{}: the {side} side's {} {note}", column.name, column.declared));
+        }
+    }
+    warnings
+}
+
 /// Both engines hold their columns to their types.
 fn strict(a: &ColumnShape, b: &ColumnShape, as_stored: bool) -> Result<CommonType, Breaks> {
     Ok(match (&a.kind, &b.kind) {
@@ -192,8 +246,9 @@ fn strict(a: &ColumnShape, b: &ColumnShape, as_stored: bool) -> Result<CommonTyp
         (K::Bytes, K::Bytes) => CommonType::Bytes,
         (K::Date, K::Date) => CommonType::Date,
         (K::Time { digits: x }, K::Time { digits: y }) => CommonType::Time { digits: *x.min(y) },
-        (K::Timestamp { digits: x, zone: u }, K::Timestamp { digits: y, zone: v }) => {
-            CommonType::Timestamp { digits: *x.min(y), zone: *u || *v }
+        (K::Timestamp { tick: x, zone: u }, K::Timestamp { tick: y, zone: v }) => {
+            let coarser: &[&ColumnShape] = if x == y { &[a, b] } else { &[if x.is_coarser_than(*y) { a } else { b }] };
+            CommonType::Timestamp { tick: x.coarser(*y), zone: *u || *v, ties: ties(coarser) }
         }
         (K::Uuid, K::Uuid) => CommonType::Uuid,
         (K::Uuid, K::Text { max_chars, .. }) | (K::Text { max_chars, .. }, K::Uuid) if max_chars.is_none_or(|limit| limit >= 36) => {
@@ -232,8 +287,8 @@ fn mixed(strict: &ColumnShape, dynamic: &ColumnShape) -> Result<CommonType, Brea
         K::Bytes if dynamic.kind == K::Bytes => CommonType::Bytes,
         K::Date if untyped || text || dated || (number && counts) => CommonType::Date,
         K::Time { digits } if untyped || text || matches!(dynamic.kind, K::Time { .. }) => CommonType::Time { digits: *digits },
-        K::Timestamp { digits, zone } if untyped || text || dated || (number && counts) => {
-            CommonType::Timestamp { digits: (*digits).min(style_digits(dynamic.time_style)), zone: *zone }
+        K::Timestamp { tick, zone } if untyped || text || dated || (number && counts) => {
+            CommonType::Timestamp { tick: tick.coarser(style_tick(dynamic.time_style)), zone: *zone, ties: ties(&[strict]) }
         }
         K::Uuid if untyped || text || matches!(dynamic.kind, K::Uuid | K::Bytes) => CommonType::Uuid,
         K::Json if untyped || text || dynamic.kind == K::Json => CommonType::Json,
@@ -246,7 +301,7 @@ fn loose(a: &ColumnShape, b: &ColumnShape, as_stored: bool) -> Result<CommonType
     if is_untyped(a) && is_untyped(b) {
         return Ok(CommonType::Opaque);
     }
-    let digits = style_digits(a.time_style).min(style_digits(b.time_style));
+    let tick = style_tick(a.time_style).coarser(style_tick(b.time_style));
     Ok(match (&a.kind, &b.kind) {
         (K::Boolean, K::Boolean | K::Integer { .. } | K::Text { .. }) | (K::Integer { .. } | K::Text { .. }, K::Boolean) => {
             CommonType::Boolean
@@ -263,7 +318,7 @@ fn loose(a: &ColumnShape, b: &ColumnShape, as_stored: bool) -> Result<CommonType
         (K::Date, K::Date | K::Text { .. }) | (K::Text { .. }, K::Date) => CommonType::Date,
         (K::Time { .. }, K::Time { .. } | K::Text { .. }) | (K::Text { .. }, K::Time { .. }) => CommonType::Time { digits: 9 },
         (K::Timestamp { .. }, K::Timestamp { .. } | K::Date | K::Text { .. }) | (K::Date | K::Text { .. }, K::Timestamp { .. }) => {
-            CommonType::Timestamp { digits, zone: false }
+            CommonType::Timestamp { tick, zone: false, ties: Ties::AwayFrom2000 }
         }
         (K::Uuid, K::Uuid | K::Text { .. } | K::Bytes) | (K::Text { .. } | K::Bytes, K::Uuid) => CommonType::Uuid,
         (K::Json, K::Json | K::Text { .. }) | (K::Text { .. }, K::Json) => CommonType::Json,
@@ -272,13 +327,18 @@ fn loose(a: &ColumnShape, b: &ColumnShape, as_stored: bool) -> Result<CommonType
     })
 }
 
-/// How many digits of a second's fraction a column that may hold anything can keep.
-fn style_digits(style: TimeStyle) -> u8 {
-    match style {
+/// The steps of time that a column which may hold anything can keep.
+fn style_tick(style: TimeStyle) -> Tick {
+    Tick::Digits(match style {
         TimeStyle::UnixSeconds => 0,
         TimeStyle::UnixMillis => 3,
         TimeStyle::Blank | TimeStyle::LetterT | TimeStyle::LetterTZulu => 9,
-    }
+    })
+}
+
+/// How the engines of these columns round.
+fn ties(columns: &[&ColumnShape]) -> Ties {
+    if columns.iter().all(|column| column.engine == Engine::SqlServer) { Ties::Up } else { Ties::AwayFrom2000 }
 }
 
 /// The smallest number with so many digits after the point.

@@ -143,8 +143,8 @@ pub fn from_json(json: &Json, common: &CommonType) -> Result<Value, String> {
         CommonType::Bytes => bytes_from(json).map(Value::Bytes).ok_or_else(|| expected("bytes in the form \\x01ab")),
         CommonType::Date => time::decode_date(&text("a date")?, TimeStyle::Blank).map(Value::Date),
         CommonType::Time { digits } => time::decode_time(&text("a time")?, *digits).map(Value::Time),
-        CommonType::Timestamp { digits, .. } => {
-            time::decode_timestamp(&text("a date and time")?, TimeStyle::Blank, *digits).map(Value::Timestamp)
+        CommonType::Timestamp { tick, ties, .. } => {
+            time::decode_timestamp(&text("a date and time")?, TimeStyle::Blank, *tick, *ties).map(Value::Timestamp)
         }
         CommonType::Uuid => text::decode_uuid(&text("a UUID")?).map(Value::Uuid),
         CommonType::Json => canonical(&unwrap(json).to_string()).map(Value::Json),

@@ -12,12 +12,12 @@ mod text;
 mod time;
 
 pub use admit::{DECIMAL_CHARS, admit, decimal_from_text};
-pub use common::{Agreement, CommonType, Disagreement, agree};
+pub use common::{Agreement, CommonType, Disagreement, Ties, agree};
 pub use json::{from_json, show, show_stored, to_json};
 pub(crate) use number::{encode_boolean as encode_flag, stored_alike};
 
 use crate::{
-    shape::{ColumnShape, ColumnType},
+    shape::{ColumnShape, ColumnType, Engine},
     value::{Stored, Value},
 };
 
@@ -41,7 +41,7 @@ pub fn decode(stored: &Stored, common: &CommonType, column: &ColumnShape) -> Res
         CommonType::Bytes => text::decode_bytes(stored, column).map(Value::Bytes),
         CommonType::Date => time::decode_date(stored, column.time_style).map(Value::Date),
         CommonType::Time { digits } => time::decode_time(stored, *digits).map(Value::Time),
-        CommonType::Timestamp { digits, .. } => time::decode_timestamp(stored, column.time_style, *digits).map(Value::Timestamp),
+        CommonType::Timestamp { tick, ties, .. } => time::decode_timestamp(stored, column.time_style, *tick, *ties).map(Value::Timestamp),
         CommonType::Uuid => text::decode_uuid(stored).map(Value::Uuid),
         CommonType::Json => json::decode(stored).map(Value::Json),
         CommonType::Opaque => Ok(text::decode_opaque(stored)),
@@ -63,7 +63,7 @@ pub fn encode(value: &Value, common: &CommonType, column: &ColumnShape) -> Resul
         Value::Decimal(value) => number::encode_decimal(value, column)?,
         Value::Float(value) => number::encode_float(*value, column)?,
         Value::Text(value) => text::encode_text(value, column)?,
-        Value::Bytes(value) => Stored::Bytes(value.clone()),
+        Value::Bytes(value) => text::encode_bytes(value, column)?,
         Value::Date(days) => time::encode_date(*days, column)?,
         Value::Time(nanos) => time::encode_time(*nanos, column),
         Value::Timestamp(nanos) => time::encode_timestamp(*nanos, column)?,
@@ -91,7 +91,7 @@ fn is_numeric_affinity(column: &ColumnShape) -> bool {
 
 /// A column of SQLite: it stores by storage class, and has no types for times, decimals and the like. That holds in STRICT tables too.
 fn is_sqlite(column: &ColumnShape) -> bool {
-    column.dynamic || !column.affinity.is_empty()
+    column.engine == Engine::Sqlite
 }
 
 /// An SQLite column declared without a type, or as ANY: it holds anything, as it is.

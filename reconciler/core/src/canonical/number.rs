@@ -6,7 +6,7 @@ use bigdecimal::{BigDecimal, ToPrimitive, Zero};
 
 use super::is_sqlite;
 use crate::{
-    shape::{ColumnShape, ColumnType},
+    shape::{ColumnShape, ColumnType, Engine, sqlserver},
     value::{Stored, Value, canonical_float},
 };
 
@@ -57,11 +57,11 @@ pub(super) fn encode_integer(value: i64, column: &ColumnShape) -> Result<Stored,
     match column.kind {
         _ if is_sqlite(column) => dynamic_number(&BigDecimal::from(value), column),
         ColumnType::Integer { bits } => {
-            let half = 1i128 << (u32::from(bits).clamp(1, 64) - 1);
-            if (-half..half).contains(&i128::from(value)) {
+            let (least, most) = sqlserver::integer_range(column, bits);
+            if (least..=most).contains(&i128::from(value)) {
                 Ok(Stored::Text(value.to_string()))
             } else {
-                Err(format!("is out of the range of {} ({} to {}); widen that column", column.declared, -half, half - 1))
+                Err(format!("is out of the range of {} ({least} to {most}); widen that column", column.declared))
             }
         }
         _ => Ok(Stored::Text(value.to_string())),
@@ -109,6 +109,13 @@ pub(super) fn encode_decimal(value: &BigDecimal, column: &ColumnShape) -> Result
             let room = precision.map(|digits| i64::from(digits) - i64::from(scale.unwrap_or(0)));
             if room.is_some_and(|room| whole > room) && !value.is_zero() {
                 return Err(format!("has more digits than {} holds; widen that column", column.declared));
+            }
+            if let Some(limit) = sqlserver::money_limit(column) {
+                let most = BigDecimal::new(limit.into(), 4);
+                let least = -BigDecimal::new(i128::from(limit).saturating_add(1).into(), 4);
+                if *value > most || *value < least {
+                    return Err(format!("is out of the range of {} ({least} to {most}); make that column a decimal", column.declared));
+                }
             }
             Ok(Stored::Text(value.to_plain_string()))
         }
@@ -182,8 +189,10 @@ fn single(number: f64) -> Result<f64, String> {
 }
 
 pub(super) fn encode_float(value: f64, column: &ColumnShape) -> Result<Stored, String> {
-    if !is_sqlite(column) {
-        return Ok(Stored::Text(float_text(value)));
+    match column.engine {
+        Engine::Postgres => return Ok(Stored::Text(float_text(value))),
+        Engine::SqlServer => return sqlserver_float(value, column),
+        Engine::Sqlite => {}
     }
     match column.affinity.as_str() {
         _ if value.is_nan() => Err("cannot be held by SQLite; set a number or NULL".into()),
@@ -191,6 +200,18 @@ pub(super) fn encode_float(value: f64, column: &ColumnShape) -> Result<Stored, S
         "NUMERIC" | "INTEGER" => Ok(integral(value).map_or(Stored::Real(value), Stored::Int)),
         _ => Ok(Stored::Real(value)),
     }
+}
+
+/// SQL Server's floats are the finite ones, and none so small that it has fewer bits than others.
+fn sqlserver_float(value: f64, column: &ColumnShape) -> Result<Stored, String> {
+    if !value.is_finite() {
+        return Err("cannot be held by SQL Server, which has finite numbers only; set a number or NULL".into());
+    }
+    let least = if column.kind == (ColumnType::Float { bits: 32 }) { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
+    if value != 0.0 && value.abs() < least {
+        return Err(format!("is closer to 0 than {} of SQL Server can tell ({least:e}); set 0 or NULL", column.declared));
+    }
+    Ok(Stored::Text(float_text(value)))
 }
 
 /// The shortest text that reads back as the same float, in PostgreSQL's words for what is not a number.

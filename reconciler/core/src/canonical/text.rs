@@ -2,7 +2,7 @@
 
 use super::{char_limit, is_sqlite, is_untyped};
 use crate::{
-    shape::{ColumnShape, ColumnType},
+    shape::{ColumnShape, ColumnType, Engine, sqlserver},
     value::{Stored, Value},
 };
 
@@ -16,13 +16,17 @@ pub(super) fn decode_text(stored: &Stored, trimmed: bool) -> Result<String, Stri
 }
 
 pub(super) fn encode_text(text: &str, column: &ColumnShape) -> Result<Stored, String> {
-    if !is_sqlite(column) && text.contains('\0') {
+    if column.engine == Engine::Postgres && text.contains('\0') {
         return Err("holds the character NUL, which this database refuses in text; remove it, or exclude the column".into());
     }
     if let Some(limit) = char_limit(column) {
-        let length = text.chars().count();
+        let (length, unit) = if sqlserver::counts_utf16(column) {
+            (text.encode_utf16().count(), "UTF-16 units")
+        } else {
+            (text.chars().count(), "characters")
+        };
         if length > usize::try_from(limit).unwrap_or(usize::MAX) {
-            return Err(format!("has {length} characters and {} holds {limit}; shorten it, or widen that column", column.declared));
+            return Err(format!("has {length} {unit} and {} holds {limit}; shorten it, or widen that column", column.declared));
         }
     }
     Ok(Stored::Text(text.to_owned()))
@@ -37,6 +41,20 @@ pub(super) fn decode_bytes(stored: &Stored, column: &ColumnShape) -> Result<Vec<
             digits.ok_or_else(|| "is not bytes in hexadecimal form".into())
         }
         _ => Err("is not bytes; store it as a blob, or exclude the column".into()),
+    }
+}
+
+pub(super) fn encode_bytes(bytes: &[u8], column: &ColumnShape) -> Result<Stored, String> {
+    let length = bytes.len();
+    match sqlserver::byte_lengths(column) {
+        Some((_, most)) if length > most => {
+            Err(format!("has {length} bytes and {} holds {most}; shorten it, or widen that column", column.declared))
+        }
+        Some((least, _)) if length < least => Err(format!(
+            "has {length} bytes and {} holds {least}, no less: the database would fill it up with zeros; make that column varbinary",
+            column.declared
+        )),
+        _ => Ok(Stored::Bytes(bytes.to_vec())),
     }
 }
 

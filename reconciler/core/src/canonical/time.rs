@@ -2,9 +2,9 @@
 
 use jiff::civil::{self, DateTime};
 
-use super::is_sqlite;
+use super::{Ties, is_sqlite};
 use crate::{
-    shape::{ColumnShape, ColumnType, TimeStyle},
+    shape::{ColumnShape, ColumnType, Engine, Tick, TimeStyle},
     value::Stored,
 };
 
@@ -33,14 +33,14 @@ pub(super) fn admit_date(days: i64) -> Result<i64, String> {
     date_of(days).map(|_| days).ok_or_else(|| NO_DATE.into())
 }
 
-/// Nanoseconds since 1970, rounded to so many digits of the second.
-pub(super) fn decode_timestamp(stored: &Stored, style: TimeStyle, digits: u8) -> Result<i128, String> {
-    admit_timestamp(exact(stored, style).ok_or(NO_TIME)?, digits)
+/// Nanoseconds since 1970, rounded to the tick.
+pub(super) fn decode_timestamp(stored: &Stored, style: TimeStyle, tick: Tick, ties: Ties) -> Result<i128, String> {
+    admit_timestamp(exact(stored, style).ok_or(NO_TIME)?, tick, ties)
 }
 
 /// The same of a number.
-pub(super) fn admit_timestamp(nanos: i128, digits: u8) -> Result<i128, String> {
-    let nanos = round(nanos, digits);
+pub(super) fn admit_timestamp(nanos: i128, tick: Tick, ties: Ties) -> Result<i128, String> {
+    let nanos = round(nanos, tick, ties);
     // Rounding may reach a year that cannot be written any more.
     civil_of(nanos).map(|_| nanos).ok_or_else(|| NO_TIME.into())
 }
@@ -61,7 +61,7 @@ pub(super) fn admit_time(nanos: i64, digits: u8) -> Result<i64, String> {
     if !(0..DAY_NANOS).contains(&nanos) {
         return Err(NO_TIME_OF_DAY.into());
     }
-    let step = step(digits);
+    let step = Tick::Digits(digits).whole_nanos();
     let rounded = (nanos + step / 2) / step * step;
     if rounded < DAY_NANOS { Ok(rounded) } else { Err(NO_TIME_OF_DAY.into()) }
 }
@@ -157,16 +157,25 @@ fn time_of(nanos: i64) -> Option<civil::Time> {
     civil::Time::new(field(seconds / 3600)?, field(seconds / 60 % 60)?, field(seconds % 60)?, subsecond).ok()
 }
 
-fn step(digits: u8) -> i64 {
-    10i64.pow(9 - u32::from(digits.min(9)))
-}
-
-/// Rounds half away from 2000-01-01, as PostgreSQL does with its own precision.
-fn round(nanos: i128, digits: u8) -> i128 {
-    let step = i128::from(step(digits));
-    let since = nanos - POSTGRES_EPOCH;
-    let rounded = (since.abs() + step / 2) / step * step;
-    POSTGRES_EPOCH + if since < 0 { -rounded } else { rounded }
+/// Rounds to the nearest tick, as the engine does whose column has it.
+fn round(nanos: i128, tick: Tick, ties: Ties) -> i128 {
+    let step = i128::from(tick.whole_nanos());
+    match (tick, ties) {
+        (Tick::Digits(_), Ties::AwayFrom2000) => {
+            let since = nanos - POSTGRES_EPOCH;
+            let rounded = (since.abs() + step / 2) / step * step;
+            POSTGRES_EPOCH + if since < 0 { -rounded } else { rounded }
+        }
+        (Tick::Digits(_), Ties::Up) => (nanos + step / 2).div_euclid(step) * step,
+        (Tick::ThreeHundredth, _) => {
+            // Three ticks are ten milliseconds; shown are the milliseconds next to each.
+            const SHOWN: [i128; 3] = [0, 3_000_000, 7_000_000];
+            let ticks = (nanos * 3 + step / 2).div_euclid(step);
+            ticks.div_euclid(3) * step + SHOWN[usize::try_from(ticks.rem_euclid(3)).unwrap_or(0)]
+        }
+        // SQL Server reads the text as `datetime` first: 29.999 seconds are half a minute.
+        (Tick::Minute, _) => (round(nanos, Tick::ThreeHundredth, ties) + step / 2).div_euclid(step) * step,
+    }
 }
 
 /// `2026-01-14`; `None`: beyond the years that can be written.
@@ -199,8 +208,12 @@ pub(super) fn encode_date(days: i64, column: &ColumnShape) -> Result<Stored, Str
     }
 }
 
-pub(super) fn encode_time(nanos: i64, _column: &ColumnShape) -> Stored {
-    Stored::Text(time_text(nanos, 0))
+pub(super) fn encode_time(nanos: i64, column: &ColumnShape) -> Stored {
+    let least = match column.kind {
+        ColumnType::Time { digits } if column.engine == Engine::SqlServer => usize::from(digits),
+        _ => 0,
+    };
+    Stored::Text(time_text(nanos, least))
 }
 
 fn is_unix(column: &ColumnShape) -> bool {
@@ -211,9 +224,14 @@ pub(super) fn encode_timestamp(nanos: i128, column: &ColumnShape) -> Result<Stor
     /// Milliseconds are always written: texts of one length order as the times do.
     const LEAST_DIGITS: usize = 3;
     let text = |separator, least| timestamp_text(nanos, separator, least).ok_or_else(|| NO_TIME.to_owned());
-    if !is_sqlite(column) {
-        let zone = matches!(column.kind, ColumnType::Timestamp { zone: true, .. });
-        return Ok(Stored::Text(text(' ', 0)? + if zone { "+00" } else { "" }));
+    let zone = matches!(column.kind, ColumnType::Timestamp { zone: true, .. });
+    match (column.engine, &column.kind) {
+        (Engine::SqlServer, ColumnType::Timestamp { tick, .. }) => {
+            within_range(nanos, *tick, column)?;
+            return Ok(Stored::Text(text(' ', usize::from(tick.digits()))? + if zone { " +00:00" } else { "" }));
+        }
+        (Engine::Postgres | Engine::SqlServer, _) => return Ok(Stored::Text(text(' ', 0)? + if zone { "+00" } else { "" })),
+        (Engine::Sqlite, _) => {}
     }
     let counted = |unit: i64| {
         let unit = i128::from(unit);
@@ -233,4 +251,18 @@ pub(super) fn encode_timestamp(nanos: i128, column: &ColumnShape) -> Result<Stor
         TimeStyle::LetterT => text('T', LEAST_DIGITS).map(Stored::Text),
         TimeStyle::LetterTZulu => text('T', LEAST_DIGITS).map(|text| Stored::Text(text + "Z")),
     }
+}
+
+/// The old types of SQL Server do not hold all years.
+fn within_range(nanos: i128, tick: Tick, column: &ColumnShape) -> Result<(), String> {
+    let (first, last) = match tick {
+        Tick::Digits(_) => return Ok(()),
+        Tick::ThreeHundredth => (civil::date(1753, 1, 1), civil::date(9999, 12, 31)),
+        Tick::Minute => (civil::date(1900, 1, 1), civil::date(2079, 6, 6)),
+    };
+    let day = i64::try_from(nanos.div_euclid(i128::from(DAY_NANOS))).map_err(|_| NO_TIME.to_owned())?;
+    if (days_of(first)..=days_of(last)).contains(&day) {
+        return Ok(());
+    }
+    Err(format!("is out of the range of {} ({first} to {last}); make that column datetime2", column.declared))
 }

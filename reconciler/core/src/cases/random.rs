@@ -8,7 +8,7 @@ use crate::{
     decision::Contested,
     key::Key,
     mapping::{Row, TableMapping},
-    shape::ColumnType,
+    shape::{ColumnType, Tick},
     value::{Pair, Side, Value},
 };
 
@@ -169,20 +169,19 @@ fn raw(common: &CommonType, chars: Option<u32>, scale: Option<u32>, dice: &mut D
         }
         CommonType::Bytes => Value::Bytes(dice.pick(&[vec![], vec![0], vec![1, 2, 3], vec![255; 9]])),
         CommonType::Date => Value::Date(dice.pick(&[0, 1, -1, 20_467, 20_468, 2_932_896, -719_162])),
-        CommonType::Time { digits } => Value::Time(dice.pick(&[0, tick(*digits), DAY / 2, DAY - tick(*digits)])),
-        CommonType::Timestamp { digits, .. } => {
+        CommonType::Time { digits } => {
+            let step = Tick::Digits(*digits).whole_nanos();
+            Value::Time(dice.pick(&[0, step, DAY / 2, DAY - step]))
+        }
+        CommonType::Timestamp { tick, .. } => {
             let second = 1_000_000_000_i128;
             let seconds = dice.pick(&[0_i128, -1, 1_768_404_600, 1_768_404_660, 253_402_300_799, -62_135_596_800]);
-            Value::Timestamp(seconds * second + i128::from(dice.pick(&[0, tick(*digits)])) % second)
+            let step = i128::from(tick.whole_nanos());
+            Value::Timestamp((seconds * second + dice.pick(&[0, step]) % second).div_euclid(step) * step)
         }
         CommonType::Uuid => Value::Uuid([dice.pick(&[0, 1, 0x7f, 0xff]); 16]),
         CommonType::Json => Value::Json(dice.pick(&["{}", "[]", "1", "\"a\"", "{\"a\":1}", "{\"a\":2,\"b\":[1,2]}", "true"]).to_owned()),
     }
-}
-
-/// The least that a fraction of so many digits tells, in nanoseconds.
-fn tick(digits: u8) -> i64 {
-    10_i64.pow(9 - u32::from(digits.min(9)))
 }
 
 /// A value that any column of the type holds.

@@ -3,7 +3,7 @@
 use super::file::{ColumnEntry, TableEntry, TypeWord};
 use crate::{
     mapping::{MappingFault, TableMapping, map_table},
-    shape::{ColumnShape, ColumnType, Engine, TableShape},
+    shape::{ColumnShape, ColumnType, Engine, TableShape, Tick},
     spec::{Detect, StrategyName, TableSpec},
     value::Pair,
 };
@@ -44,8 +44,8 @@ fn column(column: &ColumnEntry) -> ColumnShape {
         TypeWord::Bytes => ColumnType::Bytes,
         TypeWord::Date => ColumnType::Date,
         TypeWord::Time => ColumnType::Time { digits },
-        TypeWord::Timestamp => ColumnType::Timestamp { digits, zone: false },
-        TypeWord::TimestampZone => ColumnType::Timestamp { digits, zone: true },
+        TypeWord::Timestamp => ColumnType::Timestamp { tick: Tick::Digits(digits), zone: false },
+        TypeWord::TimestampZone => ColumnType::Timestamp { tick: Tick::Digits(digits), zone: true },
         TypeWord::Uuid => ColumnType::Uuid,
         TypeWord::Json => ColumnType::Json,
     };
@@ -57,5 +57,5 @@ fn shape(name: &str, kind: ColumnType, nullable: bool) -> ColumnShape {
         ColumnType::Text { max_chars: Some(most), .. } => format!("varchar({most})"),
         other => format!("{other:?}").to_lowercase(),
     };
-    ColumnShape { nullable, ..ColumnShape::new(name, declared, kind) }
+    ColumnShape { nullable, ..ColumnShape::new(Engine::Postgres, name, declared, kind) }
 }

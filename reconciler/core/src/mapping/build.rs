@@ -9,7 +9,7 @@ use super::{
 use crate::{
     access::{AccessColumn, Role, TableAccess},
     canonical::{CANONICAL_VERSION, agree},
-    shape::{ColumnShape, ColumnType, TableShape, TimeStyle, TriggerShape},
+    shape::{ColumnShape, ColumnType, TableShape, Tick, TimeStyle, TriggerShape},
     spec::{Detect, StrategyName, TableSpec},
     value::{Pair, Side},
 };
@@ -46,7 +46,7 @@ pub fn map_table(spec: &TableSpec, shapes: Pair<&TableShape>) -> Result<TableMap
         version: version(&columns, key_len),
         uniques: Pair::new(uniques(Side::Cloud, shapes.cloud, &columns), uniques(Side::Local, shapes.local, &columns)),
         foreign_keys: shapes.map(|shape| shape.foreign_keys.clone()),
-        stamp_digits: pairing.updated_at.map(|column| column.map_or(0, stamp_digits)),
+        stamp_ticks: pairing.updated_at.map(|column| column.map_or(Tick::Digits(0), stamp_tick)),
         session_stamps: Pair::new(builder.session_stamps(Side::Cloud, &pairing), builder.session_stamps(Side::Local, &pairing)),
         deleted: both(pairing.is_deleted).map(|pair| pair.map(Clone::clone)),
         warnings: builder.warnings,
@@ -117,8 +117,7 @@ impl Builder<'_> {
     }
 
     fn agree(&mut self, columns: Pair<&ColumnShape>, is_key: bool) -> Option<ColumnPair> {
-        let same_engine = self.shapes.cloud.engine == self.shapes.local.engine;
-        match agree(columns, same_engine, is_key) {
+        match agree(columns, is_key) {
             Ok(agreement) => {
                 self.warnings.extend(agreement.warnings);
                 Some(ColumnPair { name: columns.cloud.name.clone(), common: agreement.common, shapes: columns.map(Clone::clone) })
@@ -268,14 +267,14 @@ fn is_flag(column: &ColumnShape) -> bool {
     }
 }
 
-/// One tick of `updated_at`, in digits of the second. Where a column's texts may have any number of them, the coarsest: a mark
+/// The ticks of `updated_at`. Where a column's texts may have any number of them, the coarsest: a mark
 /// that is rounded down too far only reads rows again.
-fn stamp_digits(column: &ColumnShape) -> u8 {
+fn stamp_tick(column: &ColumnShape) -> Tick {
     match (column.time_style, &column.kind) {
-        (TimeStyle::UnixSeconds, _) if column.dynamic => 0,
-        (TimeStyle::UnixMillis, _) if column.dynamic => 3,
-        (_, ColumnType::Timestamp { digits, .. }) => *digits,
-        _ => 0,
+        (TimeStyle::UnixSeconds, _) if column.dynamic => Tick::Digits(0),
+        (TimeStyle::UnixMillis, _) if column.dynamic => Tick::Digits(3),
+        (_, ColumnType::Timestamp { tick, .. }) => *tick,
+        _ => Tick::Digits(0),
     }
 }
 

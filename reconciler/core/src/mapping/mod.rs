@@ -19,7 +19,7 @@ pub use tables::find_table;
 use crate::{
     access::TableAccess,
     canonical::CommonType,
-    shape::{ColumnShape, ForeignKey},
+    shape::{ColumnShape, ForeignKey, Tick},
     value::{Pair, Side, Value},
 };
 
@@ -92,8 +92,8 @@ pub struct TableMapping {
     pub version: String,
     /// What a person should know, though nothing is wrong.
     pub warnings: Vec<String>,
-    /// Digits of the second's fraction that `updated_at` keeps: a mark is rounded down to one tick of them.
-    pub stamp_digits: Pair<u8>,
+    /// The steps that `updated_at` goes in: a mark is rounded down to one.
+    pub stamp_ticks: Pair<Tick>,
     /// A foreign trigger, or a default, stamps a column without time zone: each session's local time may be in it, so the overlap is 26 hours.
     pub session_stamps: Pair<bool>,
     /// Unique keys beside the primary key.

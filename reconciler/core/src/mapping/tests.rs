@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     access::{Role, StoredRow},
     key::Key,
-    shape::{ColumnType as K, Engine, TableName, TableShape, TriggerShape, UniqueKey},
+    shape::{ColumnType as K, Engine, TableName, TableShape, Tick, TriggerShape, UniqueKey},
     spec::{Detect, StrategyName, TableSpec},
     value::Stored,
 };
@@ -23,8 +23,8 @@ fn column(name: &str, declared: &str) -> ColumnShape {
         "bytea" => (K::Bytes, ""),
         "uuid" => (K::Uuid, ""),
         "boolean" => (K::Boolean, ""),
-        "timestamptz" => (K::Timestamp { digits: 6, zone: true }, ""),
-        "timestamp" => (K::Timestamp { digits: 6, zone: false }, ""),
+        "timestamptz" => (K::Timestamp { tick: Tick::Digits(6), zone: true }, ""),
+        "timestamp" => (K::Timestamp { tick: Tick::Digits(6), zone: false }, ""),
         "inet" => (K::Opaque, ""),
         "INTEGER" => (K::Integer { bits: 64 }, "INTEGER"),
         "NUMERIC" => (K::Decimal { precision: None, scale: None }, "NUMERIC"),
@@ -32,10 +32,11 @@ fn column(name: &str, declared: &str) -> ColumnShape {
         "TEXT" => (text(None), "TEXT"),
         "BLOB" => (K::Bytes, "BLOB"),
         "DATE" => (K::Date, "NUMERIC"),
-        "DATETIME" => (K::Timestamp { digits: 3, zone: false }, "NUMERIC"),
+        "DATETIME" => (K::Timestamp { tick: Tick::Digits(3), zone: false }, "NUMERIC"),
         other => panic!("no such type in these tests: {other}"),
     };
-    ColumnShape { dynamic: !affinity.is_empty(), affinity: affinity.into(), ..ColumnShape::new(name, declared, kind) }
+    let engine = if affinity.is_empty() { Engine::Postgres } else { Engine::Sqlite };
+    ColumnShape { dynamic: !affinity.is_empty(), affinity: affinity.into(), ..ColumnShape::new(engine, name, declared, kind) }
 }
 
 /// A table from `name type, name type`; the first `key` columns are the primary key.
@@ -319,7 +320,7 @@ fn stamps_are_set_where_no_trigger_does() {
             (stamp_updates, stamp_inserts, session_stamps)
         );
         assert_eq!(mapping.warnings.is_empty(), !session_stamps);
-        assert_eq!(mapping.stamp_digits, Pair::new(6, 3));
+        assert_eq!(mapping.stamp_ticks, Pair::new(Tick::Digits(6), Tick::Digits(3)));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::default::Default as _;
 
 use berqenas_core::{
-    shape::{ColumnShape, ColumnType, Engine, ForeignKey, Referrer, TableName, TableShape, TimeStyle, TriggerShape, UniqueKey},
+    shape::{ColumnShape, ColumnType, Engine, ForeignKey, Referrer, TableName, TableShape, Tick, TimeStyle, TriggerShape, UniqueKey},
     spec::BookkeepingNames,
 };
 
@@ -276,6 +276,7 @@ impl DatabaseDef {
             (Default::Nothing, _) | (Default::Next, Engine::Sqlite) => None,
         };
         ColumnShape {
+            engine: self.engine,
             name: column.name.clone(),
             declared,
             kind,
@@ -330,7 +331,7 @@ fn column_type(kind: Kind) -> ColumnType {
         Kind::Integer { bits } => ColumnType::Integer { bits },
         Kind::Text { max_chars } => ColumnType::Text { max_chars, padded: false },
         Kind::Uuid => ColumnType::Uuid,
-        Kind::Timestamp { digits, zone } => ColumnType::Timestamp { digits, zone },
+        Kind::Timestamp { digits, zone } => ColumnType::Timestamp { tick: Tick::Digits(digits), zone },
     }
 }
 
@@ -366,6 +367,6 @@ fn sqlite_type(column: &ColumnDef) -> (String, &'static str, ColumnType) {
         }
         Kind::Uuid => ("UUID".to_owned(), "NUMERIC", ColumnType::Uuid),
         Kind::Timestamp { .. } if counted => ("INTEGER".to_owned(), "INTEGER", ColumnType::Integer { bits: 64 }),
-        Kind::Timestamp { .. } => ("DATETIME".to_owned(), "NUMERIC", ColumnType::Timestamp { digits: 3, zone: false }),
+        Kind::Timestamp { .. } => ("DATETIME".to_owned(), "NUMERIC", ColumnType::Timestamp { tick: Tick::Digits(3), zone: false }),
     }
 }

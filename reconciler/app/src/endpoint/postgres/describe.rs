@@ -1,7 +1,7 @@
 //! Shapes of tables, from the system catalogs.
 
 use berqenas_core::shape::{
-    ColumnShape, ColumnType, Engine, ForeignKey, Referrer, TableName, TableShape, TimeStyle, TriggerShape, UniqueKey,
+    ColumnShape, ColumnType, Engine, ForeignKey, Referrer, TableName, TableShape, Tick, TimeStyle, TriggerShape, UniqueKey,
 };
 use sqlx::{FromRow, postgres::PgRow};
 
@@ -215,6 +215,7 @@ fn column(row: ColumnRow) -> ColumnShape {
         generated: !row.identity.is_empty() || serial,
         identity_always: row.identity == "a",
         default: row.default_sql.filter(|_| !computed),
+        engine: Engine::Postgres,
         name: row.name,
         declared: row.declared,
         dynamic: false,
@@ -251,8 +252,8 @@ fn kind(schema: &str, name: &str, typmod: i32) -> ColumnType {
         "bytea" => ColumnType::Bytes,
         "date" => ColumnType::Date,
         "time" => ColumnType::Time { digits },
-        "timestamp" => ColumnType::Timestamp { digits, zone: false },
-        "timestamptz" => ColumnType::Timestamp { digits, zone: true },
+        "timestamp" => ColumnType::Timestamp { tick: Tick::Digits(digits), zone: false },
+        "timestamptz" => ColumnType::Timestamp { tick: Tick::Digits(digits), zone: true },
         "uuid" => ColumnType::Uuid,
         "json" | "jsonb" => ColumnType::Json,
         _ => ColumnType::Opaque,
@@ -277,8 +278,8 @@ mod tests {
             ("numeric", ((3 << 16) | (2048 - 2)) + 4, ColumnType::Decimal { precision: Some(3), scale: Some(-2) }),
             ("varchar", 9, ColumnType::Text { max_chars: Some(5), padded: false }),
             ("bpchar", 9, ColumnType::Text { max_chars: Some(5), padded: true }),
-            ("timestamptz", 3, ColumnType::Timestamp { digits: 3, zone: true }),
-            ("timestamp", -1, ColumnType::Timestamp { digits: 6, zone: false }),
+            ("timestamptz", 3, ColumnType::Timestamp { tick: Tick::Digits(3), zone: true }),
+            ("timestamp", -1, ColumnType::Timestamp { tick: Tick::Digits(6), zone: false }),
             ("interval", -1, ColumnType::Opaque),
             ("money", -1, ColumnType::Opaque),
         ] {

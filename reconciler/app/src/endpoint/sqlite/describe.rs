@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berqenas_core::{
-    shape::{ColumnShape, ColumnType, Engine, ForeignKey, Referrer, TableName, TableShape, TimeStyle, TriggerShape, UniqueKey},
+    shape::{ColumnShape, ColumnType, Engine, ForeignKey, Referrer, TableName, TableShape, Tick, TimeStyle, TriggerShape, UniqueKey},
     value::Stored,
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
@@ -65,6 +65,7 @@ async fn columns(
         // A key of the one type INTEGER is the rowid: SQLite numbers it, and it is never NULL.
         let rowid = in_key && key.len() == 1 && declared.eq_ignore_ascii_case("INTEGER") && !without_rowid;
         ColumnShape {
+            engine: Engine::Sqlite,
             name: row.get("name"),
             kind: kind(&declared),
             dynamic: !strict || declared.eq_ignore_ascii_case("ANY"),
@@ -110,7 +111,7 @@ pub(super) fn kind(declared: &str) -> ColumnType {
     if starts(&["BOOL"]) || name.trim() == "BIT" {
         ColumnType::Boolean
     } else if starts(&["TIMESTAMP", "DATETIME", "SMALLDATETIME"]) {
-        ColumnType::Timestamp { digits: 3, zone: false }
+        ColumnType::Timestamp { tick: Tick::Digits(3), zone: false }
     } else if starts(&["DATE"]) {
         ColumnType::Date
     } else if starts(&["TIME"]) {
@@ -159,8 +160,10 @@ async fn sample(connection: &mut SqliteConnection, table: &TableName, column: &m
         ColumnType::Integer { .. } if times.is_empty() => TimeStyle::UnixSeconds,
         _ => style(&times),
     };
-    if let (ColumnType::Timestamp { digits, .. } | ColumnType::Time { digits }, Some(shown)) = (&mut column.kind, digits_shown(&values)) {
-        *digits = shown;
+    match (&mut column.kind, digits_shown(&values)) {
+        (ColumnType::Timestamp { tick, .. }, Some(shown)) => *tick = Tick::Digits(shown),
+        (ColumnType::Time { digits }, Some(shown)) => *digits = shown,
+        _ => {}
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use berqenas_core::{
-    shape::{ColumnType, TimeStyle},
+    shape::{ColumnType, Tick, TimeStyle},
     value::Stored,
 };
 
@@ -26,8 +26,8 @@ fn declared_types() {
         ("DECIMAL(10)", "NUMERIC", decimal(Some(10), Some(0))),
         ("BOOLEAN", "NUMERIC", ColumnType::Boolean),
         ("DATE", "NUMERIC", ColumnType::Date),
-        ("DATETIME", "NUMERIC", ColumnType::Timestamp { digits: 3, zone: false }),
-        ("TIMESTAMP", "NUMERIC", ColumnType::Timestamp { digits: 3, zone: false }),
+        ("DATETIME", "NUMERIC", ColumnType::Timestamp { tick: Tick::Digits(3), zone: false }),
+        ("TIMESTAMP", "NUMERIC", ColumnType::Timestamp { tick: Tick::Digits(3), zone: false }),
         ("TIME", "NUMERIC", ColumnType::Time { digits: 3 }),
         ("UUID", "NUMERIC", ColumnType::Uuid),
         ("JSON", "NUMERIC", ColumnType::Json),

@@ -2,6 +2,7 @@
 
 use berqenas_core::{
     rules::{Rule, holds},
+    shape::Tick,
     value::{Pair, Side},
 };
 
@@ -28,7 +29,7 @@ impl Run<'_> {
                     late = self.context.session.endpoints.get(side).floor().await?;
                     &late
                 };
-                *marks.get_mut(side) = next_mark(*known_marks.get(side), floor, *table.mapping.stamp_digits.get(side), full);
+                *marks.get_mut(side) = next_mark(*known_marks.get(side), floor, *table.mapping.stamp_ticks.get(side), full);
             }
             let known = TableState {
                 adopted: true,
@@ -73,9 +74,8 @@ impl Run<'_> {
 
 /// Where a side of a table is read from next time: its floor, rounded down to one tick of the column. While a prepared transaction
 /// exists the mark stays.
-fn next_mark(old: Option<i64>, floor: &Floor, digits: u8, full: bool) -> Option<i64> {
-    let tick = 10_i64.pow(u32::from(6_u8.saturating_sub(digits)));
-    let tick = if holds(Rule::MarksRoundedDown) { tick } else { 1 };
+fn next_mark(old: Option<i64>, floor: &Floor, tick: Tick, full: bool) -> Option<i64> {
+    let tick = if holds(Rule::MarksRoundedDown) { tick.whole_micros() } else { 1 };
     let reached = floor.floor.div_euclid(tick) * tick;
     match old {
         old if floor.frozen => old,

@@ -2,7 +2,7 @@
 
 use crate::{
     mapping::{TableMapping, map_table},
-    shape::{ColumnShape, ColumnType as K, Engine, TableName, TableShape, TimeStyle},
+    shape::{ColumnShape, ColumnType as K, Engine, TableName, TableShape, Tick, TimeStyle},
     spec::TableSpec,
     value::{Pair, Side, Stored},
 };
@@ -76,8 +76,8 @@ impl Kind {
             (Kind::Text | Kind::Padded | Kind::Uuid | Kind::Json, false) => ("TEXT", K::Text { max_chars: None, padded: false }),
             (Kind::Boolean, _) => ("BOOLEAN", K::Boolean),
             (Kind::Date, _) => ("DATE", K::Date),
-            (Kind::Timestamp | Kind::Seconds, true) => ("timestamptz", K::Timestamp { digits: 6, zone: true }),
-            (Kind::Timestamp | Kind::Seconds, false) => ("DATETIME", K::Timestamp { digits: 3, zone: false }),
+            (Kind::Timestamp | Kind::Seconds, true) => ("timestamptz", K::Timestamp { tick: Tick::Digits(6), zone: true }),
+            (Kind::Timestamp | Kind::Seconds, false) => ("DATETIME", K::Timestamp { tick: Tick::Digits(3), zone: false }),
             (Kind::Uuid, true) => ("uuid", K::Uuid),
             (Kind::Json, true) => ("jsonb", K::Json),
             (Kind::Bytes, true) => ("bytea", K::Bytes),
@@ -92,7 +92,7 @@ impl Kind {
             dynamic: !strict,
             affinity: affinity.into(),
             time_style: if self == Kind::Seconds && !strict { TimeStyle::UnixSeconds } else { TimeStyle::Blank },
-            ..ColumnShape::new(name, declared, kind)
+            ..ColumnShape::new(engine, name, declared, kind)
         }
     }
 

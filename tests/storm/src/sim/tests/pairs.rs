@@ -3,7 +3,7 @@
 use berqenas::endpoint::{Endpoint as _, Scan};
 use berqenas_core::{
     mapping::map_table,
-    shape::{Engine, TimeStyle},
+    shape::{Engine, Tick, TimeStyle},
     spec::TableSpec,
     value::{Pair, Side},
 };
@@ -68,7 +68,7 @@ fn whole_seconds_and_missing_triggers_are_as_the_mapping_expects() {
         let (cloud, local) = (database(Engine::Postgres, vec![table()]), database(engine, vec![coarse.clone()]));
         let shapes = Pair::new(cloud.shape("t").unwrap(), local.shape("t").unwrap());
         let mapping = map_table(&spec(), shapes.as_ref()).unwrap();
-        assert_eq!(mapping.stamp_digits.local, 0, "{engine:?}");
+        assert_eq!(mapping.stamp_ticks.local, Tick::Digits(0), "{engine:?}");
         assert!(mapping.access.local.stamp_updates && mapping.access.local.stamp_inserts, "{engine:?}");
     }
 }
