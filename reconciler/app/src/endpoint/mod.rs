@@ -8,8 +8,11 @@
 //! - where the spec says `ledger: lock` there is no such table: `raise_token` takes a lock of the engine that one session holds, every
 //!   later write makes sure in its transaction that it is still held, and who dies or loses the connection loses the lock.
 
+mod doing;
 pub mod postgres;
 pub mod sqlite;
+pub mod sqlserver;
+mod stamp;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

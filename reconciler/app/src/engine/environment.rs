@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use berqenas_core::shape::Engine as DatabaseEngine;
 
 use crate::{
-    endpoint::{ConnectOptions, Endpoint, EndpointError, Result, postgres::PostgresEndpoint, sqlite::SqliteEndpoint},
+    endpoint::{ConnectOptions, Endpoint, Result, postgres::PostgresEndpoint, sqlite::SqliteEndpoint, sqlserver::SqlServerEndpoint},
     state::{self, State},
 };
 
@@ -112,10 +112,7 @@ impl Environment for System {
         Ok(match engine {
             DatabaseEngine::Postgres => Arc::new(PostgresEndpoint::connect(options).await?),
             DatabaseEngine::Sqlite => Arc::new(SqliteEndpoint::connect(options).await?),
-            DatabaseEngine::SqlServer => {
-                let what = "SQL Server is not there yet".to_owned();
-                return Err(EndpointError::Unexpected { target: options.display, what });
-            }
+            DatabaseEngine::SqlServer => Arc::new(SqlServerEndpoint::connect(options).await?),
         })
     }
 }

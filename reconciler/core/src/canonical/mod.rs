@@ -14,6 +14,7 @@ mod time;
 pub use admit::{DECIMAL_CHARS, admit, decimal_from_text};
 pub use common::{Agreement, CommonType, Disagreement, Ties, agree};
 pub use json::{from_json, show, show_stored, to_json};
+pub use number::float_text;
 pub(crate) use number::{encode_boolean as encode_flag, stored_alike};
 
 use crate::{

@@ -215,7 +215,8 @@ fn sqlserver_float(value: f64, column: &ColumnShape) -> Result<Stored, String> {
 }
 
 /// The shortest text that reads back as the same float, in PostgreSQL's words for what is not a number.
-pub(super) fn float_text(value: f64) -> String {
+#[must_use]
+pub fn float_text(value: f64) -> String {
     if value.is_nan() {
         "NaN".into()
     } else if value.is_infinite() {

@@ -1,11 +1,9 @@
 //! Points in time as SQLite databases hold them, which has no type for them: text, integers, reals.
 
 use berqenas_core::value::Stored;
-use jiff::{
-    Timestamp,
-    civil::{Date, DateTime, Time},
-    tz::Offset,
-};
+use jiff::Timestamp;
+
+use crate::endpoint::stamp;
 
 /// Integers below are seconds, others milliseconds: the border is the year 5138 in seconds and March 1973 in milliseconds.
 pub(super) const FIRST_MILLISECOND: u64 = 100_000_000_000;
@@ -24,7 +22,7 @@ pub(super) fn stamp(value: &Stored) -> Option<i64> {
         Stored::Int(number) => number.checked_mul(1_000),
         Stored::Real(number) if *number > LAST_JULIAN_DAY => whole(number * 1e6),
         Stored::Real(number) => whole((number - JULIAN_1970) * 86_400e6),
-        Stored::Text(text) => from_text(text),
+        Stored::Text(text) => stamp::from_text(text),
         Stored::Null | Stored::Bytes(_) => None,
     }
 }
@@ -33,60 +31,6 @@ pub(super) fn stamp(value: &Stored) -> Option<i64> {
 fn whole(number: f64) -> Option<i64> {
     #[allow(clippy::cast_possible_truncation)] // the range is checked
     (number.is_finite() && number.abs() < 9e18).then(|| number.floor() as i64)
-}
-
-fn from_text(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (date, rest) = text.split_at_checked(10)?;
-    let date = civil_date(date)?;
-    if rest.is_empty() {
-        return micros(date.to_datetime(Time::midnight()), 0);
-    }
-    let clock = rest.strip_prefix([' ', 'T', 't'])?;
-    let (clock, offset) = split_offset(clock.trim())?;
-    micros(date.to_datetime(civil_time(clock)?), offset)
-}
-
-fn micros(moment: DateTime, offset_seconds: i32) -> Option<i64> {
-    let nanos = Offset::from_seconds(offset_seconds).ok()?.to_timestamp(moment).ok()?.as_nanosecond();
-    i64::try_from(nanos.div_euclid(1_000)).ok()
-}
-
-/// A number of exactly that many digits.
-fn digits<N: std::str::FromStr>(text: &str, count: usize) -> Option<N> {
-    (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
-}
-
-fn civil_date(text: &str) -> Option<Date> {
-    let mut parts = text.splitn(3, '-');
-    Date::new(digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?).ok()
-}
-
-/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fffffffff`, with any number of digits; those beyond nanoseconds are cut off.
-fn civil_time(text: &str) -> Option<Time> {
-    let mut parts = text.splitn(3, ':');
-    let (hour, minute) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
-    let Some(second) = parts.next() else { return Time::new(hour, minute, 0, 0).ok() };
-    let (second, fraction) = second.split_once('.').unwrap_or((second, "0"));
-    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let nanos: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
-    Time::new(hour, minute, digits(second, 2)?, nanos.parse().ok()?).ok()
-}
-
-/// Splits `…Z`, `…±hh:mm`, `…±hhmm` or `…±hh` off; the offset is in seconds, 0 where there is none.
-fn split_offset(text: &str) -> Option<(&str, i32)> {
-    if let Some(clock) = text.strip_suffix(['Z', 'z']) {
-        return Some((clock.trim_end(), 0));
-    }
-    let Some(at) = text.find(['+', '-']) else { return Some((text, 0)) };
-    let (clock, offset) = text.split_at(at);
-    let sign = if offset.starts_with('-') { -1 } else { 1 };
-    let hours_minutes = offset[1..].replacen(':', "", 1);
-    let (hours, minutes) = hours_minutes.split_at_checked(2)?;
-    let minutes = if minutes.is_empty() { 0 } else { digits(minutes, 2)? };
-    Some((clock.trim_end(), sign * (digits::<i32>(hours, 2)? * 3_600 + minutes * 60)))
 }
 
 /// What stored values of each form are at least when they are not before a mark. Never too high: what is read in vain is dropped

@@ -1,0 +1,75 @@
+//! What statements have to know of a table beyond what is asked of it: collations, and triggers that act in place of a write.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use berqenas_core::shape::TableName;
+
+use super::{
+    SqlServerEndpoint,
+    sql::quoted_table,
+    values::{number, text},
+};
+use crate::endpoint::{Result, doing::Doing};
+
+/// The collations of a table's columns, by the columns' own spelling.
+const COLLATIONS: &str = "
+    SELECT v.COLUMN_NAME, c.collation_name
+      FROM INFORMATION_SCHEMA.COLUMNS AS v
+      JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.column_id = v.ORDINAL_POSITION
+     WHERE v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3 AND c.collation_name IS NOT NULL";
+
+const IDENTITY: &str = "SELECT column_id FROM sys.columns WHERE object_id = OBJECT_ID(@P1) AND is_identity = 1";
+
+const INSTEAD_OF: &str = "
+    SELECT e.type_desc FROM sys.triggers AS t JOIN sys.trigger_events AS e ON e.object_id = t.object_id
+     WHERE t.parent_id = OBJECT_ID(@P1) AND t.is_instead_of_trigger = 1 AND t.is_disabled = 0";
+
+/// What is known of a table.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    collations: HashMap<String, String>,
+    /// It has an identity column.
+    pub(super) has_identity: bool,
+    /// The statements that a trigger acts in place of: `INSERT`, `UPDATE`, `DELETE`.
+    instead_of: BTreeSet<String>,
+}
+
+impl Facts {
+    /// The collation of a column, if it has one.
+    pub(super) fn collation(&self, column: &str) -> Option<&str> {
+        self.collations.get(column).map(String::as_str)
+    }
+
+    /// Whether a trigger acts in place of that statement.
+    pub(super) fn is_replaced(&self, statement: &str) -> bool {
+        self.instead_of.contains(statement)
+    }
+}
+
+impl SqlServerEndpoint {
+    /// What is known of a table; asked once.
+    pub(super) async fn facts(&self, table: &TableName) -> Result<Arc<Facts>> {
+        if let Some(facts) = self.known().get(table) {
+            return Ok(Arc::clone(facts));
+        }
+        let doing = Doing::to("describing", table);
+        let id = quoted_table(table);
+        let mut lent = self.lend().await?;
+        let read = async {
+            let connection = lent.connection()?;
+            let collations = connection.query(COLLATIONS, &[&id, &table.schema, &table.name]).await?;
+            let collations = collations.iter().map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect::<tiberius::Result<_>>()?;
+            let identity = connection.query(IDENTITY, &[&id]).await?;
+            let has_identity = identity.first().map(|row| number(row, 0)).transpose()?.is_some();
+            let replaced = connection.query(INSTEAD_OF, &[&id]).await?;
+            let instead_of = replaced.iter().map(|row| text(row, 0)).collect::<tiberius::Result<_>>()?;
+            Ok(Facts { collations, has_identity, instead_of })
+        };
+        let facts = Arc::new(read.await.map_err(|error| self.session.error(doing, error))?);
+        self.known().insert(table.clone(), Arc::clone(&facts));
+        Ok(facts)
+    }
+}
