@@ -10,7 +10,7 @@ use berqenas_core::shape::TableName;
 use super::{
     SqlServerEndpoint,
     sql::quoted_table,
-    values::{number, text},
+    values::text,
 };
 use crate::endpoint::{Result, doing::Doing};
 
@@ -21,7 +21,11 @@ const COLLATIONS: &str = "
       JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.column_id = v.ORDINAL_POSITION
      WHERE v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3 AND c.collation_name IS NOT NULL";
 
-const IDENTITY: &str = "SELECT column_id FROM sys.columns WHERE object_id = OBJECT_ID(@P1) AND is_identity = 1";
+const IDENTITY: &str = "
+    SELECT v.COLUMN_NAME
+      FROM INFORMATION_SCHEMA.COLUMNS AS v
+      JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.column_id = v.ORDINAL_POSITION
+     WHERE v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3 AND c.is_identity = 1";
 
 const INSTEAD_OF: &str = "
     SELECT e.type_desc FROM sys.triggers AS t JOIN sys.trigger_events AS e ON e.object_id = t.object_id
@@ -31,8 +35,8 @@ const INSTEAD_OF: &str = "
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     collations: HashMap<String, String>,
-    /// It has an identity column.
-    pub(super) has_identity: bool,
+    /// Its identity column: what the server numbers by itself unless told otherwise.
+    pub(super) identity: Option<String>,
     /// The statements that a trigger acts in place of: `INSERT`, `UPDATE`, `DELETE`.
     instead_of: BTreeSet<String>,
 }
@@ -62,11 +66,11 @@ impl SqlServerEndpoint {
             let connection = lent.connection()?;
             let collations = connection.query(COLLATIONS, &[&id, &table.schema, &table.name]).await?;
             let collations = collations.iter().map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect::<tiberius::Result<_>>()?;
-            let identity = connection.query(IDENTITY, &[&id]).await?;
-            let has_identity = identity.first().map(|row| number(row, 0)).transpose()?.is_some();
+            let identity = connection.query(IDENTITY, &[&id, &table.schema, &table.name]).await?;
+            let identity = identity.first().map(|row| text(row, 0)).transpose()?;
             let replaced = connection.query(INSTEAD_OF, &[&id]).await?;
             let instead_of = replaced.iter().map(|row| text(row, 0)).collect::<tiberius::Result<_>>()?;
-            Ok(Facts { collations, has_identity, instead_of })
+            Ok(Facts { collations, identity, instead_of })
         };
         let facts = Arc::new(read.await.map_err(|error| self.session.error(doing, error))?);
         self.known().insert(table.clone(), Arc::clone(&facts));

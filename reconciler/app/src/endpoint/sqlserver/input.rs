@@ -58,9 +58,9 @@ impl<'v> Input<'v> {
         format!("DROP TABLE IF EXISTS {name}; CREATE TABLE {name} (n INT NOT NULL PRIMARY KEY, s INT NULL{columns})")
     }
 
-    /// Makes the table and fills it.
-    pub(super) async fn send(self, connection: &mut Connection) -> tiberius::Result<()> {
-        connection.batch(self.create()).await?;
+    /// Makes the table and fills it. What is to be run before goes along.
+    pub(super) async fn send(self, connection: &mut Connection, before: &str) -> tiberius::Result<()> {
+        connection.batch(format!("{before}{}", self.create())).await?;
         let names: Vec<String> = (0..self.columns.len()).map(|number| format!("c{number}")).collect();
         let columns: Vec<&str> = std::iter::once("n").chain(names.iter().map(String::as_str)).collect();
         let numbered = (0_i32..).zip(self.rows).map(|(number, values)| {

@@ -206,7 +206,7 @@ pub(super) async fn fetch_in(
         quoted_table(&access.name),
         conditions.join(" AND ")
     );
-    input.send(connection).await.map_err(|error| session.error(doing, error))?;
+    input.send(connection, "").await.map_err(|error| session.error(doing, error))?;
     let rows = connection.batch(text).await.map_err(|error| session.error(doing, error))?;
     let numbered = rows.into_iter().flatten().map(|row| {
         let place = number(&row, 0)?;
@@ -247,7 +247,7 @@ pub(super) async fn fetch_by_columns(
     );
     let mut lent = endpoint.lend().await?;
     let connection = lent.connection().map_err(|error| session.error(doing, error))?;
-    input.send(connection).await.map_err(|error| session.error(doing, error))?;
+    input.send(connection, "").await.map_err(|error| session.error(doing, error))?;
     let rows = connection.batch(text).await.map_err(|error| session.error(doing, error))?;
     let rows: tiberius::Result<Vec<StoredRow>> = rows.into_iter().flatten().map(|row| decode(access, row, 0)).collect();
     rows.map_err(|error| session.error(doing, error))

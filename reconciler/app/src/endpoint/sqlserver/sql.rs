@@ -75,11 +75,6 @@ impl Family {
             _ => Family::Number,
         }
     }
-
-    /// Whether it is text under a collation.
-    pub(super) fn is_text(self) -> bool {
-        matches!(self, Family::Unicode | Family::CodePage)
-    }
 }
 
 fn base(declared: &str) -> &str {
@@ -120,19 +115,27 @@ pub(super) fn cast(column: &AccessColumn, input: &str) -> String {
     }
 }
 
-/// `t.key = …`, in the column's own type and collation, so that the key's index serves. What is no such value is equal to none.
-pub(super) fn key_equals(column: &AccessColumn, collation: Option<&str>, input: &str) -> String {
+/// `alias.name = …`: a column of the given one's type, in its own type and collation, so that an index serves. What is no such value is
+/// equal to none.
+pub(super) fn equals(alias: &str, name: &str, column: &AccessColumn, collation: Option<&str>, input: &str) -> String {
     let collation = collation.map(|name| format!(" COLLATE {name}")).unwrap_or_default();
-    let name = format!("t.{}", quoted(&column.name));
+    let name = format!("{alias}.{}", quoted(name));
     match Family::of(&column.declared) {
         Family::Unicode => format!("{name} = CONVERT(NVARCHAR(4000), {input}){collation}"),
         Family::CodePage => format!("{name} = CONVERT(VARCHAR(8000), {input}{collation})"),
         Family::Bytes => format!("{name} = CONVERT(VARBINARY(8000), {input})"),
         Family::Hierarchy => format!("{name} = {}", cast(column, input)),
-        Family::Document => format!("{} = {input}", read(column)),
+        Family::Document => format!("CONVERT(NVARCHAR(MAX), {name}) = {input}"),
         Family::Time | Family::Offset => format!("{name} = TRY_CONVERT({}, {input}, {STYLE})", column.declared),
-        _ => format!("{name} = TRY_CONVERT({}, {input})", column.declared),
+        Family::Bit | Family::Number | Family::Money | Family::Float | Family::Uuid => {
+            format!("{name} = TRY_CONVERT({}, {input})", column.declared)
+        }
     }
+}
+
+/// [`equals`], of a key column of the table named `t`.
+pub(super) fn key_equals(column: &AccessColumn, collation: Option<&str>, input: &str) -> String {
+    equals("t", &column.name, column, collation, input)
 }
 
 /// What has to be the same of a column and of what was read of it, for `INTERSECT`, which holds NULL equal to NULL. The terms of the
@@ -191,12 +194,8 @@ pub(super) fn is_time(column: &AccessColumn) -> bool {
     matches!(base(&column.declared), "datetime" | "smalldatetime" | "datetime2" | "datetimeoffset")
 }
 
-/// The current time, in the type of a time column.
-pub(super) fn now_for(column: &AccessColumn) -> String {
-    // Assigned to a type with an offset, it has that of UTC.
-    debug_assert!(is_time(column), "asked of {}", column.declared);
-    "SYSUTCDATETIME()".to_owned()
-}
+/// The current time; a column with an offset takes it as the one of UTC.
+pub(super) const NOW: &str = "SYSUTCDATETIME()";
 
 /// All of a row of the table named `t`.
 pub(super) fn read_row(access: &TableAccess) -> String {
