@@ -8,6 +8,7 @@
 //! - where the spec says `ledger: lock` there is no such table: `raise_token` takes a lock of the engine that one session holds, every
 //!   later write makes sure in its transaction that it is still held, and who dies or loses the connection loses the lock.
 
+mod batch;
 mod doing;
 pub mod postgres;
 pub mod sqlite;

@@ -1,20 +1,22 @@
 //! PostgreSQL, 14 and later.
 //!
 //! `sql` spells names and values, `session` bounds statements and reads errors; the rest is one file a task: `describe`, `read`,
-//! `write` (with `statements` and `swap`), `ledger` and what stands for it (`lock`), `prepare`, `probe`.
+//! `write` (what `endpoint::batch` settles, by the statements of `statements`, `references` and `aside`, which `writer` runs), `ledger`
+//! and what stands for it (`lock`), `prepare`, `probe`.
 
+mod aside;
 mod describe;
 mod ledger;
 mod lock;
 mod prepare;
 mod probe;
 mod read;
-mod ring;
+mod references;
 mod session;
 mod sql;
 mod statements;
-mod swap;
 mod write;
+mod writer;
 
 use std::{str::FromStr, sync::Arc};
 

@@ -6,7 +6,7 @@ use berqenas_core::shape::TableName;
 use sqlx::postgres::PgDatabaseError;
 
 use super::sql::{quoted, quoted_table};
-use crate::endpoint::{EndpointError, Refusal, RefusalKind, Result};
+use crate::endpoint::{EndpointError, Refusal, RefusalKind, Result, batch::Fault};
 
 /// What the client waits beyond the server's own limit: the server is to answer first, with its own words.
 const GRACE: Duration = Duration::from_secs(2);
@@ -44,20 +44,6 @@ impl<'a> Doing<'a> {
 
     fn phrase(self) -> String {
         self.table.map_or_else(|| self.what.to_owned(), |table| format!("{} {table}", self.what))
-    }
-}
-
-/// Whose fault an error is.
-pub(super) enum Fault {
-    /// The row's.
-    Row(Refusal),
-    /// Anybody else's: the transaction is over.
-    Fatal(EndpointError),
-}
-
-impl From<EndpointError> for Fault {
-    fn from(error: EndpointError) -> Fault {
-        Fault::Fatal(error)
     }
 }
 

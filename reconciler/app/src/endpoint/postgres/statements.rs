@@ -1,128 +1,33 @@
-//! The guarded statements: one for any number of rows of one table that set the same columns.
+//! The guarded statements: one for any number of rows.
 //!
-//! What happened is read from the rows that a statement returns, never from counts, which triggers can inflate.
+//! What happened is read from the rows that a statement returns, never from counts, which triggers can inflate. A statement may write to
+//! any number of tables, and a foreign key that cannot wait for the commit is checked when it ends. So rows that refer to each other in a
+//! ring are written by one, and no row ever stands there with a reference that is not its own, not even within the transaction.
 
 use std::collections::{HashMap, HashSet};
 
 use berqenas_core::{
-    access::{Role, StoredRow, TableAccess},
-    shape::Referrer,
+    access::{Role, TableAccess},
     value::Stored,
 };
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
 use super::{
-    session::Fault,
+    read,
     sql::{self, Input, cast, is_bytes, key_equals, now_for, quoted, quoted_table, unchanged},
-    write::Writer,
+    writer::PostgresWriter,
 };
-use crate::endpoint::{Refusal, RefusalKind, RowWrite};
+use crate::endpoint::{
+    RefusalKind,
+    batch::{Fault, Group, Guard, Item, Tried, Verdict, Verdicts, others, refused, suppressed},
+};
 
-/// A write and its position in the batch.
-#[derive(Clone, Copy)]
-pub(super) struct Item<'a> {
-    pub(super) position: usize,
-    pub(super) write: &'a RowWrite,
-}
-
-/// What a statement does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
-    Insert,
-    Update,
-    Delete,
-}
-
-/// What an update asks of the row it finds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guard {
-    /// It is exactly as it was read.
-    Content,
-    /// Only that it is there: this transaction has guarded and locked it already.
-    Key,
-}
-
-/// Writes that one statement can do.
-pub(super) struct Group<'a> {
-    pub(super) access: &'a TableAccess,
-    pub(super) op: Op,
-    /// The columns that are written.
-    pub(super) columns: Vec<usize>,
-    pub(super) items: Vec<Item<'a>>,
-}
-
-/// What became of a write.
-#[derive(Clone, Debug)]
-pub(super) enum Verdict {
-    Written,
-    Moved,
-    Refused(Refusal),
-}
-
-/// Verdicts by position.
-pub(super) type Verdicts = Vec<(usize, Verdict)>;
-
-/// Sorts writes into groups, in the order in which each first appears.
-pub(super) fn groups<'a>(access: &'a TableAccess, items: &[Item<'a>]) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut places: HashMap<(u8, Vec<usize>), usize> = HashMap::new();
-    for item in items {
-        let (op, columns) = match item.write {
-            RowWrite::Insert { values } => (Op::Insert, values.iter().map(|(index, _)| *index).collect()),
-            RowWrite::Update { set, .. } => (Op::Update, set.iter().map(|(index, _)| *index).collect()),
-            RowWrite::Delete { .. } => (Op::Delete, Vec::new()),
-        };
-        let place = *places.entry((op as u8, columns)).or_insert_with_key(|(_, columns)| {
-            groups.push(Group { access, op, columns: columns.clone(), items: Vec::new() });
-            groups.len() - 1
-        });
-        groups[place].items.push(*item);
-    }
-    groups
-}
-
-/// The row as it was read; `None` for an insert.
-pub(super) fn before(write: &RowWrite) -> Option<&StoredRow> {
-    match write {
-        RowWrite::Insert { .. } => None,
-        RowWrite::Update { before, .. } | RowWrite::Delete { before } => Some(before),
-    }
-}
-
-/// The value a write gives a column, or the value the row was read with.
-pub(super) fn value_after(write: &RowWrite, index: usize) -> Option<&Stored> {
-    let given = match write {
-        RowWrite::Insert { values } => values,
-        RowWrite::Update { set, .. } => set,
-        RowWrite::Delete { .. } => return before(write)?.values.get(index),
-    };
-    given.iter().find(|(column, _)| *column == index).map(|(_, value)| value).or_else(|| before(write)?.values.get(index))
-}
-
-/// The key a row has once it is written.
-pub(super) fn key_after<'a>(access: &TableAccess, write: &'a RowWrite) -> Vec<&'a Stored> {
-    access.key_columns().map(|index| value_after(write, index).unwrap_or(&Stored::Null)).collect()
-}
-
-/// Runs a group's statement for some of its rows.
-pub(super) async fn run<'a>(writer: &mut Writer<'_>, group: &Group<'a>, items: &[Item<'a>], guard: Guard) -> Result<Verdicts, Fault> {
-    match group.op {
-        Op::Insert => insert(writer, group, items).await,
-        Op::Update => update(writer, group, items, guard).await,
-        Op::Delete => delete(writer, group.access, items).await,
-    }
-}
-
-async fn insert<'a>(writer: &mut Writer<'_>, group: &Group<'a>, items: &[Item<'a>]) -> Result<Verdicts, Fault> {
-    insert_all(writer, &[(group, items)]).await
-}
-
-/// Inserts rows of any number of groups by one statement: foreign keys are checked when it ends, so rows may refer to each other.
-pub(super) async fn insert_all<'a>(writer: &mut Writer<'_>, parts: &[(&Group<'a>, &[Item<'a>])]) -> Result<Verdicts, Fault> {
+/// Inserts rows of any number of groups by one statement: they may refer to each other.
+pub(super) async fn insert<'a>(writer: &mut PostgresWriter<'_>, groups: &[Group<'a>]) -> Tried<Verdicts> {
     let (mut with, mut answers, mut inputs, mut first) = (Vec::new(), Vec::new(), Vec::new(), 1);
-    for (number, (group, items)) in parts.iter().enumerate() {
-        let mut input = Input::new(items.len());
-        let Insert { columns, values, stored, given } = insert_columns(writer, group, items, &mut input)?;
+    for (number, group) in groups.iter().enumerate() {
+        let mut input = Input::new(group.items.len());
+        let Insert { columns, values, stored, given } = insert_columns(writer, group, &mut input)?;
         let keys: Vec<String> = group.access.key_columns().map(|index| quoted(&group.access.columns[index].name)).collect();
         with.push(format!(
             "i{number} AS MATERIALIZED (SELECT * FROM {input}), \
@@ -138,13 +43,14 @@ pub(super) async fn insert_all<'a>(writer: &mut Writer<'_>, parts: &[(&Group<'a>
         first += input.parameters();
         inputs.push(input);
     }
-    let Some((group, _)) = parts.first() else { return Ok(Verdicts::new()) };
+    let Some(group) = groups.first() else { return Ok(Verdicts::new()) };
     let text = format!("WITH {} {}", with.join(", "), answers.join(" UNION ALL "));
     let statement = inputs.into_iter().fold(sqlx::query(AssertSqlSafe(text)), |statement, input| input.bind(statement));
     let rows = writer.rows(group.access, statement).await?;
-    let written = match_keys(parts.len(), &rows).map_err(|error| writer.fault(group.access, error))?;
+    let written = match_keys(groups.len(), &rows).map_err(|error| writer.fault(group.access, error))?;
     let mut verdicts = Verdicts::new();
-    for ((group, items), written) in parts.iter().zip(written) {
+    for (group, written) in groups.iter().zip(written) {
+        let items = &group.items;
         let Some(written) = written else {
             return Err(Fault::Row(refused(RefusalKind::Other, "a trigger gave the row another key".to_owned())));
         };
@@ -153,8 +59,9 @@ pub(super) async fn insert_all<'a>(writer: &mut Writer<'_>, parts: &[(&Group<'a>
         );
         let left = others(items, &written);
         if !left.is_empty() {
-            let keys: Vec<Vec<&Stored>> = left.iter().map(|item| key_after(group.access, item.write)).collect();
-            let there: HashSet<usize> = writer.fetch(group.access, &keys).await?.into_iter().map(|(number, _)| number).collect();
+            let keys: Vec<Vec<&Stored>> = left.iter().map(|item| item.write.key_after(group.access)).collect();
+            let there = read::fetch_in(writer.session, &mut writer.transaction, group.access, &keys).await?;
+            let there: HashSet<usize> = there.into_iter().map(|(number, _)| number).collect();
             verdicts.extend(left.iter().enumerate().map(|(number, item)| {
                 (item.position, if there.contains(&number) { Verdict::Moved } else { Verdict::Refused(suppressed()) })
             }));
@@ -173,13 +80,13 @@ struct Insert {
     given: String,
 }
 
-fn insert_columns<'a>(writer: &Writer<'_>, group: &Group<'a>, items: &[Item<'a>], input: &mut Input) -> Result<Insert, Fault> {
+fn insert_columns(writer: &PostgresWriter<'_>, group: &Group<'_>, input: &mut Input) -> Tried<Insert> {
     let access = group.access;
     let (mut names, mut values, mut inputs) = (Vec::new(), Vec::new(), HashMap::new());
     let stamped = access.position(Role::UpdatedAt).filter(|_| access.stamp_inserts);
     for index in group.columns.iter().filter(|index| Some(**index) != stamped) {
         let column = &access.columns[*index];
-        let bound = writer.column(input, column, items, |item| value_after(item.write, *index))?;
+        let bound = writer.column(input, column, &group.items, |item| item.write.value_after(*index))?;
         names.push(quoted(&column.name));
         values.push(cast(column, &bound));
         inputs.insert(*index, bound);
@@ -217,14 +124,15 @@ fn match_keys(parts: usize, rows: &[PgRow]) -> sqlx::Result<Vec<Option<HashSet<u
     Ok(stored.iter().zip(&given).map(|(stored, given)| stored.iter().map(|key| given.get(key).copied()).collect()).collect())
 }
 
-async fn update<'a>(writer: &mut Writer<'_>, group: &Group<'a>, items: &[Item<'a>], guard: Guard) -> Result<Verdicts, Fault> {
+/// Updates the rows of a group that hold its guard.
+pub(super) async fn update<'a>(writer: &mut PostgresWriter<'_>, group: &Group<'a>) -> Tried<Verdicts> {
     let access = group.access;
     let stamped = access.position(Role::UpdatedAt).filter(|_| access.stamp_updates);
-    let mut input = Input::new(items.len());
+    let mut input = Input::new(group.items.len());
     let mut set = Vec::new();
     for index in group.columns.iter().filter(|index| Some(**index) != stamped) {
         let column = &access.columns[*index];
-        let bound = writer.column(&mut input, column, items, |item| value_after(item.write, *index))?;
+        let bound = writer.column(&mut input, column, &group.items, |item| item.write.value_after(*index))?;
         set.push(format!("{} = {}", quoted(&column.name), cast(column, &bound)));
     }
     if let Some(column) = stamped.map(|index| &access.columns[index]) {
@@ -233,18 +141,18 @@ async fn update<'a>(writer: &mut Writer<'_>, group: &Group<'a>, items: &[Item<'a
     if set.is_empty() {
         return Err(Fault::Fatal(writer.unexpected(access, "an update was given that sets no column")));
     }
-    update_where(writer, access, items, guard, input, &set).await
+    update_where(writer, access, &group.items, group.guard, input, &set).await
 }
 
 /// Updates the rows that hold their guard with the given assignments.
 pub(super) async fn update_where<'a>(
-    writer: &mut Writer<'_>,
+    writer: &mut PostgresWriter<'_>,
     access: &TableAccess,
     items: &[Item<'a>],
     guard: Guard,
     mut input: Input,
     set: &[String],
-) -> Result<Verdicts, Fault> {
+) -> Tried<Verdicts> {
     let conditions = guards(writer, access, items, guard, &mut input)?;
     let text = format!(
         "UPDATE {} AS t SET {} FROM {} WHERE {conditions} RETURNING i.n",
@@ -263,38 +171,8 @@ pub(super) async fn update_where<'a>(
     Ok(verdicts)
 }
 
-/// Deletes rows that hold their guard and that nothing refers to. The database's own answer to a delete may be to delete the children
-/// too, or to clear their references: so it is asked only when none are left, with the rows locked so that none can come.
-async fn delete<'a>(writer: &mut Writer<'_>, access: &TableAccess, items: &[Item<'a>]) -> Result<Verdicts, Fault> {
-    let locked = standing(writer, access, items, Guard::Content, " FOR UPDATE OF t").await?;
-    let mut verdicts: Verdicts = others(items, &locked).iter().map(|item| (item.position, Verdict::Moved)).collect();
-    let mut ready: Vec<Item<'a>> = items.iter().enumerate().filter(|(number, _)| locked.contains(number)).map(|(_, item)| *item).collect();
-    for referrer in &access.referrers {
-        if ready.is_empty() {
-            return Ok(verdicts);
-        }
-        let pairs = referrer.columns.iter().zip(&referrer.parent_columns);
-        let mut matching: Vec<String> = pairs.map(|(child, parent)| format!("c.{} = t.{}", quoted(child), quoted(parent))).collect();
-        if referrer.child == access.name {
-            // A row may refer to itself.
-            matching.push("(c.tableoid, c.ctid) <> (t.tableoid, t.ctid)".to_owned());
-        }
-        let exists = format!(" AND EXISTS (SELECT FROM {} c WHERE {})", quoted_table(&referrer.child), matching.join(" AND "));
-        let found = standing(writer, access, &ready, Guard::Key, &exists).await?;
-        let refusal = refers_to_it(referrer);
-        let kept = others(&ready, &found);
-        verdicts.extend(found.iter().map(|number| (ready[*number].position, Verdict::Refused(refusal.clone()))));
-        ready = kept;
-    }
-    if ready.is_empty() {
-        return Ok(verdicts);
-    }
-    verdicts.extend(delete_all(writer, &[Group { access, op: Op::Delete, columns: Vec::new(), items: ready }]).await?);
-    Ok(verdicts)
-}
-
 /// Deletes rows of any number of groups, which are locked and hold their guard, by one statement: they may refer to each other.
-pub(super) async fn delete_all(writer: &mut Writer<'_>, groups: &[Group<'_>]) -> Result<Verdicts, Fault> {
+pub(super) async fn delete(writer: &mut PostgresWriter<'_>, groups: &[Group<'_>]) -> Tried<Verdicts> {
     let (mut with, mut answers, mut inputs, mut first) = (Vec::new(), Vec::new(), Vec::new(), 1);
     for (number, group) in groups.iter().enumerate() {
         let mut input = Input::new(group.items.len());
@@ -319,12 +197,12 @@ pub(super) async fn delete_all(writer: &mut Writer<'_>, groups: &[Group<'_>]) ->
 
 /// The numbers of the rows that are there and hold their guard; more conditions, or a lock, may follow.
 pub(super) async fn standing<'a>(
-    writer: &mut Writer<'_>,
+    writer: &mut PostgresWriter<'_>,
     access: &TableAccess,
     items: &[Item<'a>],
     guard: Guard,
     more: &str,
-) -> Result<HashSet<usize>, Fault> {
+) -> Tried<HashSet<usize>> {
     let mut input = Input::new(items.len());
     let conditions = guards(writer, access, items, guard, &mut input)?;
     let text = format!("SELECT i.n FROM {} JOIN {} t ON {conditions} WHERE true{more}", input.table(), quoted_table(&access.name));
@@ -332,7 +210,7 @@ pub(super) async fn standing<'a>(
 }
 
 /// The conditions that find each row by its key and hold it to its guard.
-fn guards(writer: &Writer<'_>, access: &TableAccess, items: &[Item<'_>], guard: Guard, input: &mut Input) -> Result<String, Fault> {
+fn guards(writer: &PostgresWriter<'_>, access: &TableAccess, items: &[Item<'_>], guard: Guard, input: &mut Input) -> Tried<String> {
     let (mut by_key, mut content) = (Vec::new(), Vec::new());
     for (index, column) in access.columns.iter().enumerate() {
         let guarded = match column.role {
@@ -343,7 +221,7 @@ fn guards(writer: &Writer<'_>, access: &TableAccess, items: &[Item<'_>], guard: 
         if !guarded {
             continue;
         }
-        let bound = writer.column(input, column, items, |item| before(item.write)?.values.get(index))?;
+        let bound = writer.column(input, column, items, |item| item.write.before()?.values.get(index))?;
         if column.role == Role::Key {
             by_key.push(key_equals(column, &bound));
         }
@@ -353,21 +231,4 @@ fn guards(writer: &Writer<'_>, access: &TableAccess, items: &[Item<'_>], guard: 
     }
     by_key.append(&mut content);
     Ok(by_key.join(" AND "))
-}
-
-fn others<'a>(items: &[Item<'a>], numbers: &HashSet<usize>) -> Vec<Item<'a>> {
-    items.iter().enumerate().filter(|(number, _)| !numbers.contains(number)).map(|(_, item)| *item).collect()
-}
-
-fn refused(kind: RefusalKind, message: String) -> Refusal {
-    Refusal { kind, message, constraint: None }
-}
-
-/// The refusal of a row that rows refer to.
-pub(super) fn refers_to_it(referrer: &Referrer) -> Refusal {
-    refused(RefusalKind::ForeignKey, format!("rows of {} refer to it ({})", referrer.child, referrer.columns.join(", ")))
-}
-
-fn suppressed() -> Refusal {
-    refused(RefusalKind::Constraint, "a trigger or rule of the table kept the row from being written".to_owned())
 }

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use berqenas_core::{
-    access::{Role, StoredRow, TableAccess},
+    access::{Role, TableAccess},
     value::{RowHash, Stored},
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    super::{EndpointError, Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch},
+    super::{
+        EndpointError, Refusal, RefusalKind, Result, RowOutcome, WriteBatch,
+        batch::{Item, Op, Table, numbered},
+    },
     Context, ledger,
     lock::Lock,
     sql::{self, Statement, quote},
@@ -17,49 +20,6 @@ use super::{
 
 mod constraints;
 mod exchange;
-
-/// One row of a batch and its position.
-#[derive(Clone, Copy)]
-pub(super) struct Item<'b> {
-    position: usize,
-    row: &'b RowWrite,
-}
-
-impl<'b> Item<'b> {
-    /// The columns it sets.
-    fn set(&self) -> &'b [(usize, Stored)] {
-        match self.row {
-            RowWrite::Insert { values } => values,
-            RowWrite::Update { set, .. } => set,
-            RowWrite::Delete { .. } => &[],
-        }
-    }
-
-    /// The row as it was read; an insert has none.
-    fn before(&self) -> Option<&'b StoredRow> {
-        match self.row {
-            RowWrite::Insert { .. } => None,
-            RowWrite::Update { before, .. } | RowWrite::Delete { before } => Some(before),
-        }
-    }
-
-    /// The key's values, in the key's order. An insert that lacks one is refused before it is asked for its key.
-    fn key(&self, access: &TableAccess) -> Vec<&'b Stored> {
-        let value = |index: usize| match self.row {
-            RowWrite::Insert { values } => values.iter().find(|(column, _)| *column == index).map(|(_, value)| value),
-            RowWrite::Update { before, .. } | RowWrite::Delete { before } => before.values.get(index),
-        };
-        access.key_columns().filter_map(value).collect()
-    }
-
-    fn operation(&self) -> Operation {
-        match self.row {
-            RowWrite::Insert { .. } => Operation::Insert,
-            RowWrite::Update { .. } => Operation::Update,
-            RowWrite::Delete { .. } => Operation::Delete,
-        }
-    }
-}
 
 /// What one statement does to its rows, which all set the same columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +29,16 @@ enum Operation {
     /// An update of rows whose guard has held already in this transaction, see `exchange`.
     Finish,
     Delete,
+}
+
+impl From<Op> for Operation {
+    fn from(op: Op) -> Operation {
+        match op {
+            Op::Insert => Operation::Insert,
+            Op::Update => Operation::Update,
+            Op::Delete => Operation::Delete,
+        }
+    }
 }
 
 /// Why a statement did not do its work.
@@ -140,22 +110,19 @@ impl Writer<'_> {
         if self.deferred {
             self.execute("PRAGMA defer_foreign_keys = ON").await?;
         }
-        let mut position = 0;
-        for (index, table) in batch.tables.iter().enumerate() {
-            let items: Vec<Item<'_>> = table.rows.iter().enumerate().map(|(at, row)| Item { position: position + at, row }).collect();
-            position += items.len();
+        for Table { access, items } in numbered(batch) {
             // Rows of one operation that follow each other are written together; the order of the operations stays.
-            for run in items.chunk_by(|a, b| a.operation() == b.operation()) {
+            for run in items.chunk_by(|a, b| a.write.op() == b.write.op()) {
                 let mut run = run.to_vec();
-                self.refuse_impossible(&table.access, &mut run)?;
-                match run.first().map(Item::operation) {
-                    Some(Operation::Delete) => {
-                        self.refuse_referred(batch, index, &mut run).await?;
-                        self.write(&table.access, Operation::Delete, &run).await?;
+                self.refuse_impossible(access, &mut run)?;
+                match run.first().map(|item| item.write.op()) {
+                    Some(Op::Delete) => {
+                        self.refuse_referred(batch, access, &mut run).await?;
+                        self.write(access, Operation::Delete, &run).await?;
                     }
-                    Some(operation) => {
-                        self.write(&table.access, operation, &run).await?;
-                        self.exchange(&table.access, &run).await?;
+                    Some(op) => {
+                        self.write(access, op.into(), &run).await?;
+                        self.exchange(access, &run).await?;
                     }
                     None => {}
                 }
@@ -167,18 +134,17 @@ impl Writer<'_> {
     /// Takes out of the run what is refused already, and what SQLite would store as something else: a NaN becomes NULL, and a NULL
     /// key a new number, or a row without key.
     fn refuse_impossible(&mut self, access: &TableAccess, run: &mut Vec<Item<'_>>) -> Result<()> {
-        let keys = access.key_columns().count();
         for item in run.iter() {
             let is_key = |index: usize| access.columns.get(index).is_none_or(|column| column.role == Role::Key);
-            if item.before().is_some_and(|before| before.values.len() != access.columns.len())
-                || (item.operation() == Operation::Update && item.set().iter().any(|(index, _)| is_key(*index)))
-                || item.key(access).len() != keys
+            if item.write.before().is_some_and(|before| before.values.len() != access.columns.len())
+                || (item.write.op() == Op::Update && item.write.given().iter().any(|(index, _)| is_key(*index)))
+                || access.key_columns().any(|index| item.write.value_after(index).is_none())
             {
                 let what = format!("row {} of a batch for {} does not fit the table's columns", item.position, access.name);
                 return Err(self.context.unexpected(what));
             }
-            let nan = item.set().iter().find(|(_, value)| matches!(value, Stored::Real(number) if number.is_nan()));
-            let null_key = item.key(access).iter().any(|value| value.is_null());
+            let nan = item.write.given().iter().find(|(_, value)| matches!(value, Stored::Real(number) if number.is_nan()));
+            let null_key = item.write.key_after(access).iter().any(|value| value.is_null());
             let message = match nan {
                 Some((index, _)) => format!("{}: SQLite cannot store NaN", access.columns[*index].name),
                 None if null_key => format!("{}: a key cannot be NULL", sql::key_names(access)),
@@ -198,12 +164,12 @@ impl Writer<'_> {
         loop {
             let mut groups: BTreeMap<Vec<usize>, Vec<Item<'_>>> = BTreeMap::new();
             for item in &waiting {
-                groups.entry(item.set().iter().map(|(index, _)| *index).collect()).or_default().push(*item);
+                groups.entry(item.write.given().iter().map(|(index, _)| *index).collect()).or_default().push(*item);
             }
             let mut groups: Vec<_> = groups.into_values().collect();
             groups.sort_by_key(|group| group[0].position);
             for group in groups {
-                let size = sql::rows_in_statement(access.columns.len() + group[0].set().len(), 0);
+                let size = sql::rows_in_statement(access.columns.len() + group[0].write.given().len(), 0);
                 for chunk in group.chunks(size) {
                     self.divide(access, operation, chunk).await?;
                 }
@@ -257,7 +223,7 @@ impl Writer<'_> {
     async fn delete(&mut self, access: &TableAccess, rows: &[Item<'_>]) -> std::result::Result<Outcomes, Failure> {
         let holding = self.holding(access, rows).await.map_err(Failure::Fatal)?;
         self.run(access, Operation::Delete, delete(access, rows)).await?;
-        let keys: Vec<Vec<Stored>> = rows.iter().map(|item| item.key(access).into_iter().cloned().collect()).collect();
+        let keys: Vec<Vec<Stored>> = rows.iter().map(|item| item.write.key_after(access).into_iter().cloned().collect()).collect();
         let mut left = super::rows_by_key(self.connection, self.context, access, &keys).await.map_err(Failure::Fatal)?;
         left.retain(|(index, row)| row.key(access) == keys[*index]);
         let left: HashSet<usize> = left.into_iter().map(|(index, _)| rows[index].position).collect();
@@ -325,7 +291,7 @@ impl Writer<'_> {
         rows: &[Item<'_>],
         mut written: HashSet<RowHash>,
     ) -> std::result::Result<Outcomes, Failure> {
-        let keys: Vec<Vec<Stored>> = rows.iter().map(|item| item.key(access).into_iter().cloned().collect()).collect();
+        let keys: Vec<Vec<Stored>> = rows.iter().map(|item| item.write.key_after(access).into_iter().cloned().collect()).collect();
         let found = super::rows_by_key(self.connection, self.context, access, &keys).await.map_err(Failure::Fatal)?;
         let mut outcomes = Outcomes::new();
         let mut seen = vec![false; rows.len()];
@@ -361,7 +327,7 @@ fn overruled() -> Refusal {
 /// The columns a row of the group sets, and the SQL for each: its value's column of `i`, or the current time.
 fn assignments(access: &TableAccess, rows: &[Item<'_>], first: usize, stamp: bool) -> Vec<(String, String)> {
     let stamped = access.position(Role::UpdatedAt).filter(|_| stamp);
-    let set = rows[0].set().iter().enumerate().filter(|(_, (index, _))| Some(*index) != stamped);
+    let set = rows[0].write.given().iter().enumerate().filter(|(_, (index, _))| Some(*index) != stamped);
     let values = set.map(|(offset, (index, _))| (quote(&access.columns[*index].name), format!("i.c{}", first + offset)));
     let stamp = stamped.map(|index| &access.columns[index]);
     values.chain(stamp.map(|column| (quote(&column.name), sql::now(column.time_style).to_owned()))).collect()
@@ -370,9 +336,9 @@ fn assignments(access: &TableAccess, rows: &[Item<'_>], first: usize, stamp: boo
 /// `OR ABORT` overrides what a table declares for conflicts: `UNIQUE ON CONFLICT REPLACE` would delete other rows.
 fn insert(access: &TableAccess, rows: &[Item<'_>]) -> Statement {
     let (columns, values): (Vec<_>, Vec<_>) = assignments(access, rows, 0, access.stamp_inserts).into_iter().unzip();
-    let given = |key: usize| rows[0].set().iter().position(|(index, _)| *index == key);
+    let given = |key: usize| rows[0].write.given().iter().position(|(index, _)| *index == key);
     let same_key = access.key_columns().filter_map(|key| Some(format!("t.{} = i.c{}", quote(&access.columns[key].name), given(key)?)));
-    Statement::with_incoming(rows.iter().map(|item| item.set().iter().map(|(_, value)| value).collect())).push(format!(
+    Statement::with_incoming(rows.iter().map(|item| item.write.given().iter().map(|(_, value)| value).collect())).push(format!(
         "INSERT OR ABORT INTO {0} ({1}) SELECT {2} FROM incoming AS i WHERE NOT EXISTS (SELECT 1 FROM {0} AS t WHERE {3}) RETURNING {4}",
         sql::table(&access.name),
         columns.join(", "),
@@ -406,8 +372,8 @@ fn update(access: &TableAccess, operation: Operation, rows: &[Item<'_>]) -> Stat
 
 /// The values a row had in those columns, then those it is to have.
 fn with_before<'b>(item: &Item<'b>, columns: &[usize]) -> Vec<&'b Stored> {
-    let before = item.before().into_iter().flat_map(|before| columns.iter().filter_map(|&index| before.values.get(index)));
-    before.chain(item.set().iter().map(|(_, value)| value)).collect()
+    let before = item.write.before().into_iter().flat_map(|before| columns.iter().filter_map(|&index| before.values.get(index)));
+    before.chain(item.write.given().iter().map(|(_, value)| value)).collect()
 }
 
 fn delete(access: &TableAccess, rows: &[Item<'_>]) -> Statement {

@@ -11,11 +11,14 @@ use sqlx::Row as _;
 
 use super::{
     super::{
-        super::{Refusal, RefusalKind, Result, RowOutcome, RowWrite, WriteBatch},
+        super::{
+            Refusal, RefusalKind, Result, RowOutcome, WriteBatch,
+            batch::{Item, Op, Table, numbered},
+        },
         describe,
         sql::{self, Statement, quote},
     },
-    Item, Outcomes, Writer,
+    Outcomes, Writer,
 };
 
 /// Rows of the batch that are still to be deleted and whose guard holds, by table: a row only they refer to may go too.
@@ -23,8 +26,7 @@ type Doomed<'b> = BTreeMap<&'b TableName, (&'b TableAccess, Vec<Item<'b>>)>;
 
 impl Writer<'_> {
     /// Refuses deletes of rows that others refer to, before `ON DELETE CASCADE` could take those with them.
-    pub(super) async fn refuse_referred(&mut self, batch: &WriteBatch, table: usize, run: &mut Vec<Item<'_>>) -> Result<()> {
-        let access = &batch.tables[table].access;
+    pub(super) async fn refuse_referred(&mut self, batch: &WriteBatch, access: &TableAccess, run: &mut Vec<Item<'_>>) -> Result<()> {
         if access.referrers.is_empty() || run.is_empty() {
             return Ok(());
         }
@@ -61,15 +63,11 @@ impl Writer<'_> {
 
     async fn doomed<'b>(&mut self, batch: &'b WriteBatch) -> Result<Doomed<'b>> {
         let mut doomed = Doomed::new();
-        let mut position = 0;
-        for table in &batch.tables {
-            let items = table.rows.iter().enumerate().map(|(at, row)| Item { position: position + at, row });
-            let open = |item: &Item<'_>| matches!(item.row, RowWrite::Delete { .. }) && !self.outcomes.contains_key(&item.position);
-            let items: Vec<Item<'b>> = items.filter(open).collect();
-            position += table.rows.len();
-            let holding = self.holding(&table.access, &items).await?;
+        for Table { access, mut items } in numbered(batch) {
+            items.retain(|item| item.write.op() == Op::Delete && !self.outcomes.contains_key(&item.position));
+            let holding = self.holding(access, &items).await?;
             let holding = items.into_iter().filter(|item| holding.contains(&item.position));
-            doomed.entry(&table.access.name).or_insert_with(|| (table.access.as_ref(), Vec::new())).1.extend(holding);
+            doomed.entry(&access.name).or_insert_with(|| (access, Vec::new())).1.extend(holding);
         }
         Ok(doomed)
     }
@@ -87,11 +85,11 @@ impl Writer<'_> {
         let besides = except.map_or(0, |child| child.key_columns().count() * excepted.len());
         for chunk in rows.chunks(sql::rows_in_statement(width + 1, besides)) {
             let numbers: Vec<Stored> = chunk.iter().map(|item| number(item.position)).collect();
-            let keys = chunk.iter().zip(&numbers).map(|(item, number)| item.key(access).into_iter().chain([number]).collect());
+            let keys = chunk.iter().zip(&numbers).map(|(item, number)| item.write.key_after(access).into_iter().chain([number]).collect());
             let mut statement = Statement::new("WITH ").rows("incoming", keys);
             let mut unless = String::new();
             if let Some(child) = except {
-                statement = statement.push(", ").rows("leaving", excepted.iter().map(|item| item.key(child)));
+                statement = statement.push(", ").rows("leaving", excepted.iter().map(|item| item.write.key_after(child)));
                 let key = child.key_columns().map(|index| format!("c.{}", quote(&child.columns[index].name))).collect::<Vec<_>>();
                 unless = format!(" AND ({}) NOT IN (SELECT * FROM leaving)", key.join(", "));
             }
@@ -111,17 +109,13 @@ impl Writer<'_> {
     /// Rows of the batch, inserted or updated, whose parents are missing now that all is written: the commit would fail on them.
     pub(super) async fn broken_foreign_keys(&mut self, batch: &WriteBatch) -> Result<Outcomes> {
         let mut broken = Outcomes::new();
-        let mut position = 0;
-        for table in &batch.tables {
-            let items = table.rows.iter().enumerate().map(|(at, row)| Item { position: position + at, row });
-            let written = |item: &Item<'_>| matches!(self.outcomes.get(&item.position), Some(RowOutcome::Applied(Some(_))));
-            let items: Vec<Item<'_>> = items.filter(written).collect();
-            position += table.rows.len();
-            let keys = describe::foreign_keys(self.connection, &table.access.name).await;
+        for Table { access, mut items } in numbered(batch) {
+            items.retain(|item| matches!(self.outcomes.get(&item.position), Some(RowOutcome::Applied(Some(_)))));
+            let keys = describe::foreign_keys(self.connection, &access.name).await;
             for key in keys.map_err(|error| self.context.fail("looking up foreign keys", error))? {
                 let message = format!("no row of {} has what ({}) refers to", key.parent, key.columns.join(", "));
                 let refusal = Refusal { kind: RefusalKind::ForeignKey, message, constraint: Some(key.columns.join(", ")) };
-                for lost in self.orphans(&table.access, &items, &key).await? {
+                for lost in self.orphans(access, &items, &key).await? {
                     broken.insert(lost, RowOutcome::Refused(refusal.clone()));
                 }
             }
@@ -142,7 +136,7 @@ impl Writer<'_> {
         );
         let mut orphans = Vec::new();
         for chunk in items.chunks(sql::rows_in_statement(width + 1, 0)) {
-            orphans.extend(self.positions(chunk, |item| item.key(access), question.clone()).await?);
+            orphans.extend(self.positions(chunk, |item| item.write.key_after(access), question.clone()).await?);
         }
         Ok(orphans)
     }

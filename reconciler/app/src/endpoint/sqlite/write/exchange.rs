@@ -9,8 +9,14 @@ use berqenas_core::{
 };
 
 use super::{
-    super::{super::RefusalKind, super::Result, super::RowOutcome, describe, sql},
-    Failure, Item, Operation, Outcomes, Writer,
+    super::{
+        super::{
+            RefusalKind, Result, RowOutcome,
+            batch::{Item, Op},
+        },
+        describe, sql,
+    },
+    Failure, Operation, Outcomes, Writer,
     sql::Statement,
     with_before,
 };
@@ -22,7 +28,7 @@ impl Writer<'_> {
     /// Tries the updates of a run once more that were refused for a unique key, together and in two steps.
     pub(super) async fn exchange(&mut self, access: &TableAccess, run: &[Item<'_>]) -> Result<()> {
         let mut rows: Vec<Item<'_>> = run.iter().filter(|item| self.refused_as(item, RefusalKind::Unique)).copied().collect();
-        rows.retain(|item| item.operation() == Operation::Update);
+        rows.retain(|item| item.write.op() == Op::Update);
         if rows.len() < 2 {
             return Ok(());
         }
@@ -66,7 +72,7 @@ impl Writer<'_> {
     async fn release(&mut self, access: &TableAccess, shape: &TableShape, rows: &[Item<'_>]) -> Result<Option<Outcomes>> {
         let mut groups: BTreeMap<Vec<usize>, Vec<Item<'_>>> = BTreeMap::new();
         for item in rows {
-            groups.entry(item.set().iter().map(|(index, _)| *index).collect()).or_default().push(*item);
+            groups.entry(item.write.given().iter().map(|(index, _)| *index).collect()).or_default().push(*item);
         }
         let mut moved = Outcomes::new();
         for (columns, group) in groups {
@@ -91,7 +97,7 @@ impl Writer<'_> {
                     Err(Failure::OfRow(_)) => return Ok(None),
                     Err(Failure::Fatal(error)) => return Err(error),
                 };
-                let gone = chunk.iter().filter(|item| !released.contains(&sql::key_id(item.key(access))));
+                let gone = chunk.iter().filter(|item| !released.contains(&sql::key_id(item.write.key_after(access))));
                 moved.extend(gone.map(|item| (item.position, RowOutcome::Moved)));
             }
         }
