@@ -34,8 +34,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use self::session::{Doing, Session};
-use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch};
+use self::session::Session;
+use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch, doing::Doing};
 
 /// Connections an endpoint holds at most: a scan, a write, and two to spare.
 const MAX_CONNECTIONS: u32 = 4;

@@ -4,6 +4,7 @@
 //! `input` sends rows; the rest is one file a task: `describe` (and `facts`), `read`, `write`, `ledger` and what stands for it (`lock`),
 //! `prepare`, `probe`.
 
+mod aside;
 mod connect;
 mod describe;
 mod facts;
@@ -14,11 +15,14 @@ mod pool;
 mod prepare;
 mod probe;
 mod read;
+mod rings;
 mod session;
 mod sql;
+mod statements;
 mod transaction;
 mod values;
 mod write;
+mod writer;
 
 use std::{
     collections::HashMap,

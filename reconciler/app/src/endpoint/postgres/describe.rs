@@ -5,8 +5,8 @@ use berqenas_core::shape::{
 };
 use sqlx::{FromRow, postgres::PgRow};
 
-use super::{PostgresEndpoint, session::Doing, sql::answer};
-use crate::endpoint::Result;
+use super::{PostgresEndpoint, sql::answer};
+use crate::endpoint::{Result, doing::Doing};
 
 /// What the names of our trigger functions begin with.
 pub(super) const OUR_FUNCTION: &str = "berqenas_touch";

@@ -2,12 +2,8 @@
 
 use sqlx::{AssertSqlSafe, Postgres, Row, Transaction, postgres::PgRow};
 
-use super::{
-    PostgresEndpoint,
-    session::{Doing, sqlstate},
-    sql::quoted,
-};
-use crate::endpoint::{EndpointError, Ledger, LedgerRow, Result, WriteBatch};
+use super::{PostgresEndpoint, session::sqlstate, sql::quoted};
+use crate::endpoint::{EndpointError, Ledger, LedgerRow, Result, WriteBatch, doing::Doing};
 
 const DOING: Doing<'static> = Doing { what: "keeping its table berqenas_sync", table: None };
 

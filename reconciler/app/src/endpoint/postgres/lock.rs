@@ -6,11 +6,8 @@
 
 use sqlx::{PgPool, Postgres, Transaction};
 
-use super::{
-    PostgresEndpoint,
-    session::{Doing, sqlstate},
-};
-use crate::endpoint::{EndpointError, Ledger, Result};
+use super::{PostgresEndpoint, session::sqlstate};
+use crate::endpoint::{EndpointError, Ledger, Result, doing::Doing};
 
 const TAKING: Doing<'static> = Doing { what: "taking the sync's lock", table: None };
 const CHECKING: Doing<'static> = Doing { what: "looking whether the sync's lock is still held", table: None };

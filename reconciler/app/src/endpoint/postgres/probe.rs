@@ -2,8 +2,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{PostgresEndpoint, ledger, session::Doing, sql::quoted};
-use crate::endpoint::{Floor, Probe, Result};
+use super::{PostgresEndpoint, ledger, sql::quoted};
+use crate::endpoint::{Floor, Probe, Result, doing::Doing};
 
 const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 

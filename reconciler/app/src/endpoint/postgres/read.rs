@@ -11,10 +11,10 @@ use sqlx::{AssertSqlSafe, Postgres, Transaction, postgres::PgRow};
 
 use super::{
     BEGIN_BY_KEY, PostgresEndpoint,
-    session::{Doing, Session},
+    session::Session,
     sql::{self, Input, decode, quoted, quoted_table, read_row},
 };
-use crate::endpoint::{Result, Scan};
+use crate::endpoint::{Result, Scan, doing::Doing};
 
 /// A transaction that keeps one snapshot and expects to read all of its cursor.
 const BEGIN_SCAN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL cursor_tuple_fraction = 1; \

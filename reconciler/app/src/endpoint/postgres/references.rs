@@ -9,13 +9,13 @@ use berqenas_core::{
 use sqlx::{AssertSqlSafe, FromRow, postgres::PgDatabaseError};
 
 use super::{
-    session::Doing,
     sql::{Input, answer, cast, key_equals, quoted, quoted_table},
     writer::PostgresWriter,
 };
 use crate::endpoint::{
     Result,
     batch::{Item, Settled, Table, Tried, Verdict, fatal},
+    doing::Doing,
 };
 
 /// The foreign keys of a table; those of partitions repeat their parent's.

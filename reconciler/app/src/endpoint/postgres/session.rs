@@ -2,11 +2,10 @@
 
 use std::{future::Future, time::Duration};
 
-use berqenas_core::shape::TableName;
 use sqlx::postgres::PgDatabaseError;
 
 use super::sql::{quoted, quoted_table};
-use crate::endpoint::{EndpointError, Refusal, RefusalKind, Result, batch::Fault};
+use crate::endpoint::{EndpointError, Refusal, RefusalKind, Result, batch::Fault, doing::Doing};
 
 /// What the client waits beyond the server's own limit: the server is to answer first, with its own words.
 const GRACE: Duration = Duration::from_secs(2);
@@ -20,31 +19,6 @@ pub(super) struct Session {
     pub(super) user: String,
     /// The time limit of one statement.
     pub(super) limit: Duration,
-}
-
-/// What is being done, to which table: for errors.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Doing<'a> {
-    /// What, as a phrase: `reading`.
-    pub(super) what: &'a str,
-    /// To which table.
-    pub(super) table: Option<&'a TableName>,
-}
-
-impl<'a> Doing<'a> {
-    /// Something done to no table in particular.
-    pub(super) fn plain(what: &'a str) -> Doing<'a> {
-        Doing { what, table: None }
-    }
-
-    /// Something done to a table.
-    pub(super) fn to(what: &'a str, table: &'a TableName) -> Doing<'a> {
-        Doing { what, table: Some(table) }
-    }
-
-    fn phrase(self) -> String {
-        self.table.map_or_else(|| self.what.to_owned(), |table| format!("{} {table}", self.what))
-    }
 }
 
 impl Session {

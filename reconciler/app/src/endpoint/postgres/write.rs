@@ -12,7 +12,6 @@ use berqenas_core::{
 use super::{
     BEGIN_BY_KEY, PostgresEndpoint, aside, ledger, read,
     references::{self, Violated},
-    session::Doing,
     sql::Input,
     statements,
     writer::PostgresWriter,
@@ -20,6 +19,7 @@ use super::{
 use crate::endpoint::{
     EndpointError, Result, RowOutcome, WriteBatch,
     batch::{self, Aside, Fault, Group, Guard, Item, Op, Settled, Table, Tried, UniqueColumn, Verdict, Verdicts, Writer},
+    doing::Doing,
 };
 
 /// Times a batch with deferred constraints is settled again without the rows that violate one.

@@ -9,12 +9,13 @@ use berqenas_core::{
 use sqlx::{Postgres, Row, Transaction, postgres::PgRow};
 
 use super::{
-    session::{Doing, Session},
+    session::Session,
     sql::{Input, Statement},
 };
 use crate::endpoint::{
     EndpointError, Result,
     batch::{Fault, Item, Tried},
+    doing::Doing,
 };
 
 /// A write transaction.

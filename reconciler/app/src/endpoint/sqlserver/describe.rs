@@ -137,6 +137,12 @@ fn shape(table: &TableName, answers: &Answers) -> tiberius::Result<TableShape> {
     })
 }
 
+/// The foreign keys of a table.
+pub(super) async fn outgoing(connection: &mut Connection, table: &TableName) -> tiberius::Result<Vec<ForeignKey>> {
+    let rows = connection.query(FOREIGN_KEYS, &[&quoted_table(table)]).await?;
+    Ok(foreign_keys(&rows)?.into_iter().filter(|key| key.outgoing).map(|key| key.key).collect())
+}
+
 fn column(row: &Row) -> tiberius::Result<ColumnShape> {
     let name = text(row, 0)?;
     // A type that is not told is one that may not be seen.

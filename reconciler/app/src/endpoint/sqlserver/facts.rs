@@ -1,4 +1,5 @@
-//! What statements have to know of a table beyond what is asked of it: collations, and triggers that act in place of a write.
+//! What statements have to know of a table beyond what is asked of it: collations, columns that take NULL or number themselves,
+//! triggers that act in place of a write.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,22 +11,16 @@ use berqenas_core::shape::TableName;
 use super::{
     SqlServerEndpoint,
     sql::quoted_table,
-    values::text,
+    values::{get, number, text},
 };
 use crate::endpoint::{Result, doing::Doing};
 
-/// The collations of a table's columns, by the columns' own spelling.
-const COLLATIONS: &str = "
-    SELECT v.COLUMN_NAME, c.collation_name
+/// A table's columns, by their own spelling.
+const COLUMNS: &str = "
+    SELECT v.COLUMN_NAME, c.collation_name, c.is_nullable, c.is_identity
       FROM INFORMATION_SCHEMA.COLUMNS AS v
       JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.column_id = v.ORDINAL_POSITION
-     WHERE v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3 AND c.collation_name IS NOT NULL";
-
-const IDENTITY: &str = "
-    SELECT v.COLUMN_NAME
-      FROM INFORMATION_SCHEMA.COLUMNS AS v
-      JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.column_id = v.ORDINAL_POSITION
-     WHERE v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3 AND c.is_identity = 1";
+     WHERE v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3";
 
 const INSTEAD_OF: &str = "
     SELECT e.type_desc FROM sys.triggers AS t JOIN sys.trigger_events AS e ON e.object_id = t.object_id
@@ -35,6 +30,7 @@ const INSTEAD_OF: &str = "
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     collations: HashMap<String, String>,
+    nullable: BTreeSet<String>,
     /// Its identity column: what the server numbers by itself unless told otherwise.
     pub(super) identity: Option<String>,
     /// The statements that a trigger acts in place of: `INSERT`, `UPDATE`, `DELETE`.
@@ -45,6 +41,11 @@ impl Facts {
     /// The collation of a column, if it has one.
     pub(super) fn collation(&self, column: &str) -> Option<&str> {
         self.collations.get(column).map(String::as_str)
+    }
+
+    /// Whether a column takes NULL.
+    pub(super) fn is_nullable(&self, column: &str) -> bool {
+        self.nullable.contains(column)
     }
 
     /// Whether a trigger acts in place of that statement.
@@ -64,13 +65,22 @@ impl SqlServerEndpoint {
         let mut lent = self.lend().await?;
         let read = async {
             let connection = lent.connection()?;
-            let collations = connection.query(COLLATIONS, &[&id, &table.schema, &table.name]).await?;
-            let collations = collations.iter().map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect::<tiberius::Result<_>>()?;
-            let identity = connection.query(IDENTITY, &[&id, &table.schema, &table.name]).await?;
-            let identity = identity.first().map(|row| text(row, 0)).transpose()?;
+            let mut facts = Facts::default();
+            for row in connection.query(COLUMNS, &[&id, &table.schema, &table.name]).await? {
+                let name = text(&row, 0)?;
+                if let Some(collation) = get::<&str>(&row, 1)? {
+                    facts.collations.insert(name.clone(), collation.to_owned());
+                }
+                if number(&row, 3)? != 0 {
+                    facts.identity = Some(name.clone());
+                }
+                if number(&row, 2)? != 0 {
+                    facts.nullable.insert(name);
+                }
+            }
             let replaced = connection.query(INSTEAD_OF, &[&id]).await?;
-            let instead_of = replaced.iter().map(|row| text(row, 0)).collect::<tiberius::Result<_>>()?;
-            Ok(Facts { collations, identity, instead_of })
+            facts.instead_of = replaced.iter().map(|row| text(row, 0)).collect::<tiberius::Result<_>>()?;
+            Ok(facts)
         };
         let facts = Arc::new(read.await.map_err(|error| self.session.error(doing, error))?);
         self.known().insert(table.clone(), Arc::clone(&facts));

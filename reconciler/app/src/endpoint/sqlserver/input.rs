@@ -34,6 +34,11 @@ impl<'v> Input<'v> {
         self.name
     }
 
+    /// Whether it is for one row.
+    pub(super) fn is_single(&self) -> bool {
+        self.rows.len() == 1
+    }
+
     /// Adds a column, a value a row, and answers its name.
     ///
     /// # Errors

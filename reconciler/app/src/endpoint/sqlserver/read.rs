@@ -85,6 +85,15 @@ pub(super) fn spool(access: &TableAccess, scan: Scan, text: TextOrder, snapshots
     )
 }
 
+/// What a reading by key is part of.
+#[derive(Clone, Copy)]
+pub(super) enum Within<'t> {
+    /// Nothing: it has a snapshot of its own where the database allows it.
+    Itself(bool),
+    /// A transaction, in which something is to be run before.
+    Transaction(&'t str),
+}
+
 /// Where the database allows it, what is read is read in a snapshot, and so waits for nobody's lock.
 fn isolation(snapshots: bool) -> (&'static str, &'static str) {
     if snapshots { ("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; ", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; ") } else { ("", "") }
@@ -173,8 +182,12 @@ pub(super) async fn fetch(endpoint: &SqlServerEndpoint, access: &TableAccess, ke
     let facts = endpoint.facts(&access.name).await?;
     let keys: Vec<Vec<&Stored>> = keys.iter().map(|key| key.iter().collect()).collect();
     let mut lent = endpoint.lend().await?;
+    // What is set for the reading is set back at its end, or gone with the connection.
+    lent.open = true;
     let connection = lent.connection().map_err(|error| endpoint.session.error(Doing::to("reading", &access.name), error))?;
-    fetch_in(&endpoint.session, connection, access, &facts, &keys, endpoint.server.snapshots).await
+    let rows = fetch_in(&endpoint.session, connection, access, &facts, &keys, Within::Itself(endpoint.server.snapshots)).await?;
+    lent.open = false;
+    Ok(rows)
 }
 
 /// Rows by key, on a connection, in its transaction if it has one.
@@ -184,7 +197,7 @@ pub(super) async fn fetch_in(
     access: &TableAccess,
     facts: &Facts,
     keys: &[Vec<&Stored>],
-    snapshots: bool,
+    within: Within<'_>,
 ) -> Result<Vec<(usize, StoredRow)>> {
     let doing = Doing::to("reading", &access.name);
     let key_columns: Vec<usize> = access.key_columns().collect();
@@ -199,14 +212,17 @@ pub(super) async fn fetch_in(
         conditions.push(sql::key_equals(column, facts.collation(&column.name), &format!("i.{name}")));
     }
     let table = input.table();
-    let (before, after) = isolation(snapshots);
+    let (earlier, (before, after)) = match within {
+        Within::Itself(snapshots) => ("", isolation(snapshots)),
+        Within::Transaction(earlier) => (earlier, ("", "")),
+    };
     let text = format!(
         "{before}SELECT i.n, {} FROM {table} AS i JOIN {} AS t ON {} ORDER BY i.n; {after}",
         read_row(access),
         quoted_table(&access.name),
         conditions.join(" AND ")
     );
-    input.send(connection, "").await.map_err(|error| session.error(doing, error))?;
+    input.send(connection, earlier).await.map_err(|error| session.error(doing, error))?;
     let rows = connection.batch(text).await.map_err(|error| session.error(doing, error))?;
     let numbered = rows.into_iter().flatten().map(|row| {
         let place = number(&row, 0)?;
@@ -246,9 +262,11 @@ pub(super) async fn fetch_by_columns(
         conditions.join(" AND ")
     );
     let mut lent = endpoint.lend().await?;
+    lent.open = true;
     let connection = lent.connection().map_err(|error| session.error(doing, error))?;
     input.send(connection, "").await.map_err(|error| session.error(doing, error))?;
     let rows = connection.batch(text).await.map_err(|error| session.error(doing, error))?;
+    lent.open = false;
     let rows: tiberius::Result<Vec<StoredRow>> = rows.into_iter().flatten().map(|row| decode(access, row, 0)).collect();
     rows.map_err(|error| session.error(doing, error))
 }

@@ -2,9 +2,12 @@
 
 use std::{io::ErrorKind, time::Duration};
 
-use tiberius::error::Error;
+use tiberius::{Row, error::Error};
 
-use super::sql::{quoted, quoted_table};
+use super::{
+    sql::{quoted, quoted_table},
+    values,
+};
 use crate::endpoint::{EndpointError, Refusal, RefusalKind, doing::Doing};
 
 /// The database, the login and the time limit that statements run under.
@@ -26,6 +29,22 @@ pub(super) struct ServerError {
     pub(super) number: u32,
     /// Its words.
     pub(super) message: String,
+}
+
+impl ServerError {
+    /// What the server said, if it was the server.
+    pub(super) fn of(error: &Error) -> Option<ServerError> {
+        match error {
+            Error::Server(error) => Some(ServerError { number: error.code(), message: error.message().to_owned() }),
+            _ => None,
+        }
+    }
+
+    /// What a statement caught: number, message, and the state of the transaction.
+    pub(super) fn told(row: &Row) -> tiberius::Result<(ServerError, i64)> {
+        let number = u32::try_from(values::number(row, 0)?).unwrap_or(0);
+        Ok((ServerError { number, message: values::text(row, 1)? }, values::number(row, 2)?))
+    }
 }
 
 /// Raised by our own statements: a row was changed between two of them. Numbers from 50000 on are for those who call `THROW`.
@@ -72,10 +91,7 @@ impl Session {
             Error::Io { .. } | Error::Protocol(_) | Error::Tls(_) => {
                 EndpointError::Transient { target, doing: doing.phrase(), source: source.into() }
             }
-            Error::Server(error) => {
-                let said = ServerError { number: error.code(), message: error.message().to_owned() };
-                self.said(doing, said)
-            }
+            Error::Server(error) => self.said(doing, ServerError { number: error.code(), message: error.message().to_owned() }),
             _ => EndpointError::Database { target, doing: doing.phrase(), source: source.into() },
         }
     }

@@ -174,9 +174,7 @@ pub(super) fn update<'a>(access: &TableAccess, facts: &Facts, set: &Set<'_>, gua
         Some(None) => by_new_key(&mut input, access, facts, items)?,
         _ => guards(&mut input, access, facts, items, guard)?,
     };
-    let wanted = format!(
-        "UPDATE i SET i.s = 1 FROM #berqenas_input AS i JOIN {table} AS t WITH (UPDLOCK, ROWLOCK) ON {guards}"
-    );
+    let wanted = format!("UPDATE i SET i.s = 1 FROM #berqenas_input AS i JOIN {table} AS t WITH (UPDLOCK, ROWLOCK) ON {guards}");
     let write = format!("UPDATE t SET {} FROM {table} AS t JOIN #berqenas_input AS i ON {guards} WHERE i.s = 1", assignments.join(", "));
     // A trigger that acts in place of the update may have let it be. One that acts after it may have put back what was there.
     let withheld = if facts.is_replaced("UPDATE") && guard == Guard::Content {
@@ -238,7 +236,8 @@ pub(super) fn referred<'a>(
     let mut refers: Vec<String> = pairs.map(|(child, parent)| format!("c.{} = t.{}", quoted(child), quoted(parent))).collect();
     if referrer.child == access.name {
         // A row may refer to itself.
-        let same: Vec<String> = access.key_columns().map(|index| quoted(&access.columns[index].name)).map(|name| format!("c.{name} = t.{name}")).collect();
+        let same: Vec<String> =
+            access.key_columns().map(|index| quoted(&access.columns[index].name)).map(|name| format!("c.{name} = t.{name}")).collect();
         refers.push(format!("NOT ({})", same.join(" AND ")));
     }
     let mut second = None;
@@ -258,7 +257,13 @@ pub(super) fn referred<'a>(
 }
 
 /// The numbers of the rows whose parent by that key is not there.
-pub(super) fn without_parent<'a>(access: &TableAccess, facts: &Facts, items: &[Item<'a>], key: &ForeignKey, columns: &[usize]) -> Built<'a> {
+pub(super) fn without_parent<'a>(
+    access: &TableAccess,
+    facts: &Facts,
+    items: &[Item<'a>],
+    key: &ForeignKey,
+    columns: &[usize],
+) -> Built<'a> {
     let mut input = Input::new(items.len());
     let mut equal = Vec::new();
     for (index, parent) in columns.iter().copied().zip(&key.parent_columns) {
