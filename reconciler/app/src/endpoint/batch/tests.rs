@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod shelf;
+
 use std::collections::BTreeSet;
 
 use berqenas_core::{
