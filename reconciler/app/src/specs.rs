@@ -15,7 +15,10 @@ use berqenas_core::{
     shape::Engine,
     spec::{
         self, Connection, Fault, FileReading, PlacedSpec, Position, SecretSource, SyncSpec,
-        url::{self as spec_url, Piece, UrlError},
+        url::{
+            self as spec_url, Piece, UrlError,
+            sqlserver::{self, Login, Stage, Trust},
+        },
     },
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -283,6 +286,9 @@ pub enum ConnectionError {
     /// A password in the URL and one beside it.
     #[error("the password is given twice: in the URL and as \"password\"")]
     PasswordTwice,
+    /// Certificates of authorities beside a URL that says which certificates to believe.
+    #[error("which certificates to believe is given twice: in the URL and as \"ca_file\"")]
+    TrustTwice,
     /// The URL, once filled in, is none.
     #[error("the database URL is not usable")]
     Url(#[from] UrlError),
@@ -311,13 +317,16 @@ pub fn resolve_connection(
         .or_else(|_| std::path::absolute(Path::new(".").join(spec_folder)))
         .map_err(|source| ConnectionError::Folder { path: spec_folder.to_owned(), source })?;
     let password = connection.password.as_ref().map(|source| secret(source, &folder, env)).transpose()?;
-    let filled = fill(&connection.url, env)?;
-    let engine = spec_url::engine(filled.expose_secret())?;
-    let (url, display, user) = match engine {
-        Engine::Sqlite => sqlite(filled.expose_secret(), &folder)?,
-        Engine::Postgres | Engine::SqlServer => server(filled.expose_secret(), password)?,
-    };
     let ca_file = connection.ca_file.as_ref().map(|path| folder.join(path));
+    let as_pairs = sqlserver::is_connection_string(&connection.url);
+    let filled = if as_pairs { None } else { Some(fill(&connection.url, env)?) };
+    let engine = spec_url::engine(filled.as_ref().map_or(&connection.url, |filled| filled.expose_secret()))?;
+    let (url, display, user) = match (engine, &filled) {
+        (Engine::Sqlite, Some(filled)) => sqlite(filled.expose_secret(), &folder)?,
+        (Engine::Postgres, Some(filled)) => server(filled.expose_secret(), password)?,
+        (_, None) => sql_server(fill_pairs(&connection.url, env)?, password, &folder, ca_file.is_some())?,
+        (Engine::SqlServer, Some(filled)) => sql_server(sqlserver::parse(filled.expose_secret())?, password, &folder, ca_file.is_some())?,
+    };
     Ok(ResolvedConnection { engine, url, display, user, schema: connection.schema.clone(), ca_file })
 }
 
@@ -366,17 +375,15 @@ fn fill(url: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<SecretString,
                 let value = variable(name, env)?;
                 let next = pieces.get(index + 1);
                 let is_password = index > 0 && filled.ends_with(':') && matches!(next, Some(Piece::Text(text)) if text.starts_with('@'));
-                if is_password { filled.push_str(&encoded(value.expose_secret())) } else { filled.push_str(value.expose_secret()) }
+                if is_password {
+                    filled.push_str(&spec_url::percent_encoded(value.expose_secret()))
+                } else {
+                    filled.push_str(value.expose_secret())
+                }
             }
         }
     }
     Ok(SecretString::from(filled))
-}
-
-/// Text for the password's place in a URL.
-fn encoded(text: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 type Filled = (SecretString, String, Option<String>);
@@ -394,7 +401,40 @@ fn sqlite(url: &str, folder: &Path) -> Result<Filled, ConnectionError> {
     Ok((SecretString::from(format!("sqlite://{path}{options}")), format!("sqlite://{path}"), None))
 }
 
-/// The URL of a database server.
+/// Fills in a connection string value by value, so that nothing in one can be taken for another key.
+fn fill_pairs(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Login, ConnectionError> {
+    let mut pairs = sqlserver::pairs(text)?;
+    for (_, value) in &mut pairs {
+        let mut filled = String::new();
+        for piece in spec_url::pieces(value)? {
+            match piece {
+                Piece::Text(text) => filled.push_str(text),
+                Piece::Variable(name) => filled.push_str(variable(name, env)?.expose_secret()),
+            }
+        }
+        *value = filled;
+    }
+    Ok(sqlserver::from_pairs(&pairs, Stage::Filled)?)
+}
+
+/// The one form of an SQL Server's address; its file of certificates is absolute.
+fn sql_server(login: Login, password: Option<SecretString>, folder: &Path, has_ca_file: bool) -> Result<Filled, ConnectionError> {
+    let Login { mut address, password: written } = login;
+    if has_ca_file && address.trust != Trust::System {
+        return Err(ConnectionError::TrustTwice);
+    }
+    if let Trust::File(path) = &mut address.trust {
+        *path = folder.join(&path).display().to_string();
+    }
+    let password = match (written.map(SecretString::from), password) {
+        (Some(_), Some(_)) => return Err(ConnectionError::PasswordTwice),
+        (written, kept) => written.or(kept),
+    };
+    let url = SecretString::from(address.to_url(password.as_ref().map(|password| password.expose_secret())));
+    Ok((url, address.display(), address.user))
+}
+
+/// The URL of a PostgreSQL server.
 fn server(url: &str, password: Option<SecretString>) -> Result<Filled, ConnectionError> {
     let mut url = Url::parse(url).map_err(|error| UrlError::Malformed(error.to_string()))?;
     let mut shown = url.clone();

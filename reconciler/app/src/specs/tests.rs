@@ -76,6 +76,9 @@ fn env(name: &str) -> Option<String> {
         ("PW", "p@ss/w:rd#"),
         ("HOST", "db.example.com"),
         ("WHOLE", "postgres://erp:s3cret@db/erp?sslmode=require"),
+        ("ODD", "a;\"b'=c"),
+        ("STRING", "Server=db\\BRANCH;User Id=erp;Password=s3cret;"),
+        ("UNQUOTED", "Server=db;User Id=erp;Password=pa;s3cret=x"),
         ("LITE", "sqlite://data/x.db"),
         ("EMPTY", ""),
         ("BAD", "s3cret"),
@@ -101,6 +104,15 @@ fn connections_are_filled_in_and_shown_without_secrets() {
     check("postgres://erp:${PW}@${HOST}/erp", None, (encoded, "postgres://erp@db.example.com/erp"));
     check("postgres://erp@${HOST}/erp", pw(), (encoded, "postgres://erp@db.example.com/erp"));
     check("${WHOLE}", None, ("postgres://erp:s3cret@db/erp?sslmode=require", "postgres://erp@db/erp"));
+    let encoded = "mssql://erp:p%40ss%2Fw%3Ard%23@db.example.com:1433/erp?encrypt=strict";
+    check("mssql://erp:${PW}@${HOST}:1433/erp?encrypt=strict", None, (encoded, "mssql://erp@db.example.com:1433/erp"));
+    check("Server=tcp:${HOST},1433;Database=erp;UID=erp;PWD=${PW};Encrypt=Strict", None, (encoded, "mssql://erp@db.example.com:1433/erp"));
+    check("Server=${HOST},1433;Database=erp;UID=erp;Encrypt=Strict", pw(), (encoded, "mssql://erp@db.example.com:1433/erp"));
+    let odd = "mssql://erp:a%3B%22b%27%3Dc@db";
+    check("Server=db;UID=erp;PWD='${ODD}'", None, (odd, "mssql://erp@db"));
+    check("${STRING}", None, ("mssql://erp:s3cret@db/?instance=BRANCH".replace("/?", "?").as_str(), "mssql://erp@db?instance=BRANCH"));
+    let trust = "mssql://erp:p%40ss%2Fw%3Ard%23@db/erp?trust=%2Fspecs%2Fca.pem";
+    check("mssql://erp@db/erp?trust=ca.pem", pw(), (trust, "mssql://erp@db/erp"));
     let socket = "postgres:///erp?host=/run&user=erp&password=p%40ss%2Fw%3Ard%23";
     check("postgres:///erp?host=/run&user=erp", pw(), (socket, "postgres:///erp"));
 }
@@ -119,6 +131,9 @@ fn what_is_missing_is_named_and_no_secret_is() {
     check("postgres://erp@db/erp", Some(SecretSource::Env("NOPE".to_owned())), "variable NOPE is not set");
     check("postgres://erp@db/erp", Some(SecretSource::File("nope.txt".to_owned())), "the file /specs/nope.txt");
     check("${WHOLE}", Some(SecretSource::Env("PW".to_owned())), "given twice");
+    check("${STRING}", Some(SecretSource::Env("PW".to_owned())), "given twice");
+    check("${UNQUOTED}", None, "keys that mean nothing here: one that is not shown");
+    check("Server=db;User Id=erp;Password=${NOPE}", None, "variable NOPE is not set");
 }
 
 #[test]

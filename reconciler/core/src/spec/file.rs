@@ -136,7 +136,7 @@ pub enum ConnectionEntry {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionFields {
-    /// The URL: `postgres://…` or `sqlite://…`; `${NAME}` stands for an environment variable.
+    /// The URL: `postgres://…`, `mssql://…` or `sqlite://…`, or SQL Server's `Server=…;Database=…;…`; `${NAME}` stands for an environment variable.
     #[schemars(length(min = 1), extend("examples" = ["postgres://erp@db.example.com/erp"]))]
     pub url: String,
     /// Where the password is kept: `{env: NAME}` or `{file: PATH}`; never the password itself.

@@ -1,5 +1,7 @@
 //! Database URLs as specs write them: which engine, what may not stand in them, which variables they take in.
 
+pub mod sqlserver;
+
 use url::Url;
 
 use crate::shape::Engine;
@@ -22,6 +24,38 @@ pub enum UrlError {
     /// A password in clear.
     #[error("the URL holds a password")]
     Password,
+    /// A connection string that is not made of `key=value` and `;`.
+    #[error("the connection string cannot be taken apart")]
+    Parts,
+    /// Keys or parameters that mean nothing, by their names.
+    #[error("the connection has keys that mean nothing here: {}", .0.join(", "))]
+    Keys(Vec<String>),
+    /// A value that its key does not have.
+    #[error("{key} must be {expected}")]
+    Value {
+        /// What it is of.
+        key: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A thing that is said twice.
+    #[error("{0} is given twice")]
+    Twice(&'static str),
+    /// A login of Windows, or of a directory.
+    #[error("the connection asks for a login that is none of the server's own (Integrated Security, Authentication)")]
+    Integrated,
+    /// A time limit where the spec has one.
+    #[error("the connection has a time limit of its own")]
+    Timeout,
+    /// Shared memory or named pipes.
+    #[error("the server is not named by a host that TCP reaches")]
+    Transport,
+    /// No server.
+    #[error("the connection names no server")]
+    NoHost,
+    /// No login name.
+    #[error("the connection names no login")]
+    NoLogin,
     /// `sqlite://` and nothing more.
     #[error("the URL names no file")]
     NoFile,
@@ -36,10 +70,22 @@ impl UrlError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             UrlError::Variable => "write ${NAME}: letters, digits and _",
-            UrlError::Scheme(_) | UrlError::NoScheme => "URLs begin with postgres://, mssql:// or sqlite://",
+            UrlError::Scheme(_) | UrlError::NoScheme => {
+                "URLs begin with postgres://, mssql:// or sqlite://; for SQL Server, Server=HOST;Database=NAME;… does as well"
+            }
             UrlError::Password => "specs are committed: write ${NAME} in its place, or password: {env: NAME}",
             UrlError::NoFile => "for example sqlite://./office.db",
-            UrlError::Malformed(_) | UrlError::Memory => return None,
+            UrlError::Parts => {
+                "Server=tcp:HOST,1433;Database=NAME;User Id=LOGIN;Password=${NAME}; a value with ; or a quote in it stands in quotes"
+            }
+            UrlError::Keys(_) => "take them out; a value with ; in it stands in quotes",
+            UrlError::Integrated => "make a login with a password on the server: User Id=LOGIN;Password=${NAME}",
+            UrlError::Timeout => "take it out, and say timeout in the spec",
+            UrlError::Transport => "write Server=tcp:HOST,PORT, or mssql://LOGIN@HOST:PORT/DATABASE",
+            UrlError::NoHost => "mssql://LOGIN@HOST/DATABASE, or Server=HOST;…",
+            UrlError::NoLogin => "mssql://LOGIN@HOST/DATABASE, or User Id=LOGIN;…; logins of Windows are not supported",
+            UrlError::Twice(_) => "keep one of the two",
+            UrlError::Value { .. } | UrlError::Malformed(_) | UrlError::Memory => return None,
         };
         Some(hint.to_owned())
     }
@@ -82,6 +128,9 @@ pub fn pieces(url: &str) -> Result<Vec<Piece<'_>>, UrlError> {
 /// # Errors
 /// [`UrlError::Scheme`], [`UrlError::NoScheme`].
 pub fn engine(url: &str) -> Result<Engine, UrlError> {
+    if sqlserver::is_connection_string(url) {
+        return Ok(Engine::SqlServer);
+    }
     let (scheme, _) = url.split_once(':').ok_or(UrlError::NoScheme)?;
     match scheme.to_ascii_lowercase().as_str() {
         "postgres" | "postgresql" => Ok(Engine::Postgres),
@@ -129,18 +178,28 @@ pub fn check(url: &str) -> Result<Option<Engine>, UrlError> {
         Engine::Sqlite => {
             sqlite_file(url)?;
         }
+        Engine::SqlServer if sqlserver::is_connection_string(url) => sqlserver::check_connection_string(url)?,
         Engine::Postgres | Engine::SqlServer => {
-            // A digit fits wherever a variable may stand, a port included.
-            let filled: String = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text } else { "1" }).collect();
+            let filled = stand_ins(&pieces);
             let parsed = Url::parse(&filled).map_err(|error| UrlError::Malformed(error.to_string()))?;
             if parsed.password().is_some_and(|password| !password.is_empty()) && !password_is_variable(url)
                 || parsed.query_pairs().any(|(key, _)| key.eq_ignore_ascii_case("password"))
             {
                 return Err(UrlError::Password);
             }
+            if engine == Engine::SqlServer {
+                sqlserver::from_url(&filled, sqlserver::Stage::Draft)?;
+            }
         }
     }
     Ok(Some(engine))
+}
+
+/// What stands in the place of a variable until it is filled in: a digit fits wherever one may stand, a port included.
+const STAND_IN: &str = "1";
+
+fn stand_ins(pieces: &[Piece<'_>]) -> String {
+    pieces.iter().map(|piece| if let Piece::Text(text) = piece { text } else { STAND_IN }).collect()
 }
 
 /// Whether the password of a URL (between the colon and the last `@` of its authority) is one variable and nothing else.
@@ -156,5 +215,36 @@ fn password_text(url: &str) -> Option<&str> {
 /// Whether a URL brings a password, written or as a variable.
 #[must_use]
 pub fn has_password(url: &str) -> bool {
+    if sqlserver::is_connection_string(url) {
+        return sqlserver::has_password(url);
+    }
     password_text(url).is_some_and(|password| !password.is_empty())
+}
+
+/// Text for a place in a URL where anything else would mean something.
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// The text that a place in a URL stands for.
+#[must_use]
+pub fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let code = std::str::from_utf8(after.get(..2).unwrap_or_default()).ok().and_then(|code| u8::from_str_radix(code, 16).ok());
+        match (first, code) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path};
 
+use berqenas_core::spec::url::percent_decoded;
+
 use super::GitError;
 
 /// URL, branch and path, looked over.
@@ -186,25 +188,6 @@ impl Secrets {
         }
         masked + rest
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let code = std::str::from_utf8(after.get(..2).unwrap_or_default()).ok().and_then(|code| u8::from_str_radix(code, 16).ok());
-        match (first, code) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
