@@ -46,7 +46,7 @@ use self::{
     sql::TextOrder,
     values::{get, number},
 };
-use super::{ConnectOptions, Endpoint, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch, doing::Doing};
+use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch, doing::Doing};
 
 /// Connections an endpoint holds at most: a scan, a write, and two to spare.
 const MAX_CONNECTIONS: usize = 4;
@@ -96,9 +96,9 @@ impl SqlServerEndpoint {
     /// [`EndpointError::Transient`] where the server is just starting or is full; [`EndpointError::Unexpected`] where the URL says what
     /// cannot be, or the server is too old.
     pub async fn connect(options: ConnectOptions) -> Result<SqlServerEndpoint> {
-        let user = Address::user(&options);
-        let session = Arc::new(Session { target: options.display.clone(), user, limit: options.timeout });
-        let address = Address::new(&options).map_err(|what| session.unexpected(what))?;
+        let unexpected = |what| EndpointError::Unexpected { target: options.display.clone(), what };
+        let address = Address::new(&options).map_err(unexpected)?;
+        let session = Arc::new(Session { target: options.display.clone(), user: address.user().to_owned(), limit: options.timeout });
         let pool = pool::pool(address.clone(), &session, MAX_CONNECTIONS)?;
         // A connection that was replaced would come without the lock: there is one, and it is kept.
         let writer = if options.ledger.is_table() { None } else { Some(pool::pool(address, &session, 1)?) };

@@ -2,11 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
+use berqenas_core::spec::url::sqlserver::{Encrypt, Login, Trust, parse};
 use secrecy::ExposeSecret as _;
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel, SqlBrowser as _};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
-use url::Url;
 
 use super::session::Session;
 use crate::endpoint::{ConnectOptions, EndpointError, Result};
@@ -26,6 +26,7 @@ pub(super) type Driver = Client<tokio_util::compat::Compat<TcpStream>>;
 pub(super) struct Address {
     config: Config,
     host: String,
+    user: String,
     port: Option<u16>,
     instance: Option<String>,
 }
@@ -36,56 +37,41 @@ impl Address {
     /// # Errors
     /// What is wrong with it, without any of its values.
     pub(super) fn new(options: &ConnectOptions) -> std::result::Result<Address, String> {
-        let url = Url::parse(options.url.expose_secret()).map_err(|error| format!("its URL cannot be read: {error}"))?;
-        let text = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("its URL names no host")?;
-        let host = text(host.trim_matches(['[', ']']));
+        let Login { address, password } = parse(options.url.expose_secret()).map_err(|error| error.to_string())?;
         let mut config = Config::new();
-        config.host(&host);
-        config.authentication(AuthMethod::sql_server(text(url.username()), text(url.password().unwrap_or_default())));
-        let database = text(url.path().trim_start_matches('/'));
-        if database.is_empty() {
-            return Err("its URL names no database".to_owned());
+        config.host(&address.host);
+        let user = address.user.clone().unwrap_or_default();
+        config.authentication(AuthMethod::sql_server(&user, password.unwrap_or_default()));
+        config.database(address.database.as_ref().ok_or("its URL names no database")?);
+        config.application_name(address.application.as_deref().unwrap_or("berqenas"));
+        let encryption = match address.encrypt {
+            Encrypt::Strict => EncryptionLevel::Strict,
+            Encrypt::On => EncryptionLevel::Required,
+            // The login itself is encrypted wherever the server can.
+            Encrypt::Off => EncryptionLevel::Off,
+        };
+        config.encryption(encryption);
+        match (&address.trust, &options.ca_file) {
+            (Trust::System, None) if encryption != EncryptionLevel::Off => {}
+            // Where nothing after the login is encrypted, a certificate would prove nothing of it; servers make themselves one.
+            (Trust::Any | Trust::System, None) => config.trust_cert(),
+            (Trust::Any, Some(_)) => return Err("it is told to trust any certificate, and some: leave out one of the two".to_owned()),
+            (Trust::System, Some(file)) => config.trust_cert_ca_bundle(certificates(file)?),
+            (Trust::File(file), _) => config.trust_cert_ca_bundle(certificates(Path::new(file))?),
         }
-        config.database(database);
-        config.application_name("berqenas");
-        let (mut instance, mut trust) = (None, None);
-        for (name, value) in url.query_pairs() {
-            match &*name {
-                "encrypt" => config.encryption(encryption(&value)?),
-                "trust" => trust = Some(value.into_owned()),
-                "instance" => instance = Some(value.into_owned()),
-                "host_name_in_certificate" => config.hostname_in_certificate(value),
-                "app" => config.application_name(value),
-                other => return Err(format!("its URL has a parameter {other:?} that nothing is known of")),
-            }
-        }
-        let file = options.ca_file.as_deref().map(|file| file.display().to_string());
-        match (trust.as_deref(), file) {
-            (Some("true"), Some(_)) => {
-                return Err("it is told to trust any certificate, and one authority: leave out one of the two".to_owned());
-            }
-            (Some("true"), None) => config.trust_cert(),
-            (None | Some("false"), None) => {}
-            (None | Some("false"), Some(file)) => config.trust_cert_ca_bundle(certificates(Path::new(&file))?),
-            (Some(file), other) => {
-                config.trust_cert_ca_bundle(certificates(Path::new(file))?);
-                if let Some(other) = other {
-                    config.trust_cert_ca_bundle(certificates(Path::new(&other))?);
-                }
-            }
+        if let Some(name) = &address.host_name_in_certificate {
+            config.hostname_in_certificate(name);
         }
         config.handshake_timeout(Some(options.timeout));
         config.command_timeout(Some(options.timeout));
         // What is no text is found out, and the row told, where rows are read.
         config.lossy_utf16_decoding(true);
-        Ok(Address { config, host, port: url.port(), instance })
+        Ok(Address { config, user, port: address.tcp_port(), instance: address.instance, host: address.host })
     }
 
     /// The login name.
-    pub(super) fn user(options: &ConnectOptions) -> String {
-        let url = Url::parse(options.url.expose_secret()).ok();
-        url.map(|url| percent_encoding::percent_decode_str(url.username()).decode_utf8_lossy().into_owned()).unwrap_or_default()
+    pub(super) fn user(&self) -> &str {
+        &self.user
     }
 
     /// Connects, and follows the server where it sends us.
@@ -127,17 +113,6 @@ async fn limited<T>(session: &Session, limit: Duration, dialling: impl Future<Ou
     match tokio::time::timeout(limit, dialling).await {
         Ok(result) => result.map_err(|error| session.connect_error(error)),
         Err(_) => Err(EndpointError::Timeout { target: session.target.clone(), seconds: limit.as_secs(), doing: "connecting".to_owned() }),
-    }
-}
-
-fn encryption(value: &str) -> std::result::Result<EncryptionLevel, String> {
-    match value {
-        "true" => Ok(EncryptionLevel::Required),
-        "strict" => Ok(EncryptionLevel::Strict),
-        // The login itself is encrypted wherever the server can.
-        "false" => Ok(EncryptionLevel::Off),
-        "never" => Ok(EncryptionLevel::NotSupported),
-        other => Err(format!("its URL says encrypt={other}: true, strict, false or never are known")),
     }
 }
 
