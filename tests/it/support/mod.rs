@@ -8,5 +8,6 @@ pub(crate) mod proxy;
 pub(crate) mod reconciler;
 pub(crate) mod server;
 pub(crate) mod shell;
+pub(crate) mod sqlserver;
 pub(crate) mod webhook;
 pub(crate) mod world;
