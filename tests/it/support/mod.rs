@@ -8,5 +8,7 @@ pub(crate) mod proxy;
 pub(crate) mod reconciler;
 pub(crate) mod server;
 pub(crate) mod shell;
+pub(crate) mod sqlserver;
+pub(crate) mod tds;
 pub(crate) mod webhook;
 pub(crate) mod world;

@@ -1,0 +1,245 @@
+//! A SQL Server for tests: the one that [`VARIABLE`] names, or none, and then a case that needs it says that it was skipped.
+
+mod dialect;
+
+use std::{
+    io::Write as _,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tiberius::{AuthMethod, Client, ColumnData, Config, EncryptionLevel};
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
+use url::Url;
+
+use super::world::meanwhile;
+
+/// The variable with the URL of a server, or of anything else that speaks T-SQL over TDS:
+/// `mssql://user:password@host:port/master?encrypt=false`. The login must be allowed to make and to drop databases.
+const VARIABLE: &str = "BERQENAS_TEST_MSSQL_URL";
+
+/// How the names of databases begin that tests have made.
+const PREFIX: &str = "berqenas_test_";
+
+/// The server.
+pub(crate) struct TestSqlServer {
+    url: Url,
+    databases: AtomicU32,
+    /// Databases are made and dropped one after the other: the server copies one that it locks.
+    making: Mutex<()>,
+}
+
+/// A database of a test's own; it is dropped with this.
+pub(crate) struct TestDatabase {
+    url: Url,
+    name: String,
+}
+
+impl TestSqlServer {
+    /// The server, if there is one. If not, a line on standard error says which case was skipped and what it needs.
+    pub(crate) fn get() -> Option<&'static TestSqlServer> {
+        let server = TestSqlServer::find();
+        if server.is_none() {
+            let case = std::thread::current().name().unwrap_or("a case").to_owned();
+            say(&format!("SKIPPED {case}: it needs a SQL Server: set {VARIABLE}"));
+        }
+        server
+    }
+
+    /// The server, if there is one.
+    pub(crate) fn find() -> Option<&'static TestSqlServer> {
+        static SERVER: OnceLock<Option<TestSqlServer>> = OnceLock::new();
+        let server = SERVER.get_or_init(|| {
+            let url = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty())?;
+            let url = Url::parse(&url).unwrap_or_else(|fault| panic!("{VARIABLE}: {fault}"));
+            Some(TestSqlServer { url, databases: AtomicU32::new(0), making: Mutex::new(()) })
+        });
+        server.as_ref()
+    }
+
+    /// A new, empty database, which tells texts apart by their code points.
+    pub(crate) fn database(&'static self, hint: &str) -> TestDatabase {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let hint: String = hint.chars().take(40).collect();
+        let name = format!("{PREFIX}{}_{number}_{hint}", std::process::id());
+        let _one_by_one = self.making.lock().unwrap();
+        // As in every Latin1 collation of this kind, Unicode text goes by its code points, whatever the language.
+        meanwhile(async || run(&self.url, &format!("CREATE DATABASE {name} COLLATE Latin1_General_100_BIN2")).await.unwrap());
+        let mut url = self.url.clone();
+        url.set_path(&name);
+        TestDatabase { url, name }
+    }
+
+    /// Drops a database, whoever is still connected to it.
+    async fn drop_database(&self, name: &str) -> tiberius::Result<()> {
+        let limit = Instant::now() + Duration::from_secs(10);
+        let sessions = format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE");
+        // Where that is not known, sessions that are being closed are waited for.
+        let ended = run(&self.url, &sessions).await;
+        loop {
+            match run(&self.url, &format!("DROP DATABASE {name}")).await {
+                Err(_) if ended.is_err() && Instant::now() < limit => tokio::time::sleep(Duration::from_millis(50)).await,
+                other => return other,
+            }
+        }
+    }
+}
+
+impl TestDatabase {
+    /// Its URL, password and all.
+    pub(crate) fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Runs statements, as a user would, over a connection of their own. They may be in the plain SQL of the cases.
+    pub(crate) async fn sql(&self, statements: &str) {
+        run(&self.url, statements).await.unwrap_or_else(|fault| panic!("{statements}: {fault}"));
+    }
+
+    /// The rows of a query, each value as text, NULL as `-`.
+    pub(crate) async fn rows(&self, query: &str) -> Vec<Vec<String>> {
+        rows(&self.url, query).await.unwrap_or_else(|fault| panic!("{query}: {fault}"))
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let Some(server) = TestSqlServer::find() else { return };
+        // A test that failed while it held the lock has nothing to say about it.
+        let _one_by_one = server.making.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Err(fault) = meanwhile(async || server.drop_database(&self.name).await) {
+            say(&format!("{} is left behind: {fault}", self.name));
+        }
+    }
+}
+
+/// A line on standard error, past what the harness holds back of a case that passes.
+fn say(line: &str) {
+    let mut standard_error = std::io::stderr().lock();
+    writeln!(standard_error, "{line}").unwrap();
+}
+
+/// Runs statements over a connection of their own.
+async fn run(url: &Url, statements: &str) -> tiberius::Result<()> {
+    let mut client = connect(url).await?;
+    for statement in dialect::statements(statements) {
+        Box::pin(client.simple_query(statement)).await?.into_results().await?;
+    }
+    client.close().await
+}
+
+async fn rows(url: &Url, query: &str) -> tiberius::Result<Vec<Vec<String>>> {
+    let mut client = connect(url).await?;
+    let mut found = Vec::new();
+    for statement in dialect::statements(query) {
+        let rows = Box::pin(client.simple_query(statement)).await?.into_first_result().await?;
+        found = rows.iter().map(|row| row.cells().map(|(_, value)| text(value)).collect()).collect();
+    }
+    client.close().await?;
+    Ok(found)
+}
+
+/// A connection as a user has it: whatever certificate the server shows is trusted.
+async fn connect(url: &Url) -> tiberius::Result<Client<Compat<TcpStream>>> {
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let mut config = Config::new();
+    config.host(url.host_str().unwrap());
+    config.port(url.port().unwrap_or(1433));
+    config.database(decoded(url.path().trim_start_matches('/')));
+    config.authentication(AuthMethod::sql_server(decoded(url.username()), decoded(url.password().unwrap())));
+    let encrypt = url.query_pairs().find(|(name, _)| name == "encrypt").map(|(_, value)| value.into_owned());
+    config.encryption(match encrypt.as_deref() {
+        Some("false" | "never") => EncryptionLevel::NotSupported,
+        Some("strict") => EncryptionLevel::Strict,
+        _ => EncryptionLevel::Required,
+    });
+    config.trust_cert();
+    let stream = TcpStream::connect(config.get_addr()).await?;
+    stream.set_nodelay(true)?;
+    // The driver's futures are large.
+    Box::pin(Client::connect(config, stream.compat_write())).await
+}
+
+/// A value as the cases expect it.
+fn text(value: &ColumnData) -> String {
+    let text = match value {
+        ColumnData::U8(value) => value.map(|value| value.to_string()),
+        ColumnData::I16(value) => value.map(|value| value.to_string()),
+        ColumnData::I32(value) => value.map(|value| value.to_string()),
+        ColumnData::I64(value) => value.map(|value| value.to_string()),
+        ColumnData::F32(value) => value.map(|value| value.to_string()),
+        ColumnData::F64(value) => value.map(|value| value.to_string()),
+        ColumnData::Bit(value) => value.map(|value| u8::from(value).to_string()),
+        ColumnData::String(value) => value.as_deref().map(str::to_owned),
+        ColumnData::Guid(value) => value.map(|value| value.to_string()),
+        ColumnData::Binary(value) => value.as_deref().map(hex::encode),
+        ColumnData::Numeric(value) => value.map(|value| decimal(value.value(), usize::from(value.scale()))),
+        ColumnData::Date(value) => value.map(|value| date(value.days()).to_string()),
+        ColumnData::Time(value) => value.map(|value| time(value).to_string()),
+        ColumnData::DateTime2(value) => value.map(|value| format!("{} {}", date(value.date().days()), time(value.time()))),
+        other => panic!("a query of a test gave a value of a kind that tests do not read: {other:?}"),
+    };
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+fn decimal(digits: i128, scale: usize) -> String {
+    let all = format!("{:0>1$}", digits.unsigned_abs(), scale + 1);
+    let (whole, fraction) = all.split_at(all.len() - scale);
+    let sign = if digits < 0 { "-" } else { "" };
+    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+}
+
+/// The day that is so many days after the first of January of the year 1.
+fn date(days: u32) -> jiff::civil::Date {
+    jiff::civil::date(1, 1, 1) + jiff::Span::new().days(days)
+}
+
+fn time(time: tiberius::time::Time) -> jiff::civil::Time {
+    let nanos = time.increments() * 10_u64.pow(9 - u32::from(time.scale()));
+    jiff::civil::Time::midnight() + Duration::from_nanos(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TestSqlServer, decimal};
+
+    #[test]
+    fn decimals_keep_every_digit() {
+        for (digits, scale, told) in [(0, 0, "0"), (5, 2, "0.05"), (-5, 2, "-0.05"), (-1234, 2, "-12.34"), (7, 0, "7")] {
+            assert_eq!(decimal(digits, scale), told);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_users_write_is_what_queries_tell() {
+        let Some(server) = TestSqlServer::get() else { return };
+        let database = server.database("support");
+        database
+            .sql(
+                "CREATE TABLE t (id INTEGER PRIMARY KEY, code TEXT UNIQUE, gone BOOLEAN DEFAULT FALSE, at TIMESTAMP, price DECIMAL(12, 4), u UUID);
+                 INSERT INTO t (id, code, at, price) VALUES (1, 'a', '2026-01-14 15:30:00.123456', 12.5), (2, 'A', NULL, NULL), (3, 'Ayşe 😀', '2026-01-14 15:30:00', -0.25);
+                 UPDATE t SET u = '5F0A3A53-0C5F-4B0F-9D8E-2F1F3A5B7C9D' WHERE id = 3;
+                 CREATE TRIGGER t_gone ON t AFTER UPDATE AS BEGIN SET NOCOUNT ON; UPDATE t SET gone = 1 WHERE id IN (SELECT id FROM deleted WHERE code = N'A' AND gone = 0); END;
+                 UPDATE t SET price = 1 WHERE id = 2",
+            )
+            .await;
+        let lines: Vec<String> = database.rows("SELECT * FROM t ORDER BY id").await.into_iter().map(|row| row.join("|")).collect();
+        assert_eq!(
+            lines,
+            [
+                "1|a|0|2026-01-14 15:30:00.123456|12.5000|-",
+                "2|A|1|-|1.0000|-",
+                "3|Ayşe 😀|0|2026-01-14 15:30:00|-0.2500|5f0a3a53-0c5f-4b0f-9d8e-2f1f3a5b7c9d"
+            ]
+        );
+        let name = database.name.clone();
+        assert!(database.url().contains(&name), "its URL names it");
+        drop(database);
+        let left = super::rows(&server.url, &format!("SELECT name FROM sys.databases WHERE name = '{name}'")).await.unwrap();
+        assert!(left.is_empty(), "{name} is dropped");
+    }
+}
