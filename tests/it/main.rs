@@ -22,5 +22,6 @@ mod stories;
 mod support;
 mod tidy;
 mod topology;
+mod types;
 mod watch;
 mod workshop;
