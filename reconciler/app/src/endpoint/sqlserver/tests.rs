@@ -78,7 +78,12 @@ fn row() -> Vec<Stored> {
 
 fn shown(built: Built<'_>) -> String {
     let prepared = built.unwrap();
-    format!("{}\n{}", prepared.input.create(), tried(&prepared.text, &prepared.cleanup))
+    lined(&format!("{}; {}", prepared.input.create(), tried(&prepared.text, &prepared.cleanup)))
+}
+
+/// A statement a line, and a line for what is compared with what.
+fn lined(text: &str) -> String {
+    text.replace("; ", ";\n").replace(" INTERSECT ", "\n  INTERSECT ")
 }
 
 #[test]
@@ -110,7 +115,7 @@ fn rows_are_written_by_these_statements() {
     insta::assert_snapshot!("delete", shown(statements::delete(&access, &facts, Guard::Content, &deleted)));
     insta::assert_snapshot!("hold", shown(statements::hold(&access, &facts, &deleted)));
     insta::assert_snapshot!("referred", shown(statements::referred(&access, &facts, &deleted, &referrer, None).map(|(built, _)| built)));
-    insta::assert_snapshot!("referred_but_for", format!("{}\n{}", second.unwrap().create(), shown(Ok(referred))));
+    insta::assert_snapshot!("referred_but_for", format!("{};\n{}", second.unwrap().create(), shown(Ok(referred))));
     insta::assert_snapshot!("without_parent", shown(statements::without_parent(&access, &facts, &inserted, &key, &[0])));
     assert!(statements::beyond_code_page(&access, &facts, &columns, &inserted).is_none(), "nothing foreign is in a code page");
     let foreign = RowWrite::Insert { values: vec![(0, row()[0].clone()), (1, Stored::Text("日".to_owned()))] };
@@ -132,7 +137,7 @@ fn rows_are_read_by_these_statements() {
         }
     }
     lines.push(ledger::select("my schema"));
-    insta::assert_snapshot!("read", lines.join("\n\n"));
+    insta::assert_snapshot!("read", lined(&lines.join("\n\n")));
 }
 
 #[test]
