@@ -57,9 +57,10 @@ pub(super) async fn tables_are_described(bench: &Bench) {
 
 pub(super) async fn rows_come_in_key_order(bench: &Bench) {
     let uuids = ["00000000-0000-0000-0000-0000000000ff", "00000000-0000-0000-0000-000000000100", "f0000000-0000-0000-0000-000000000000"];
+    let texts = ["", " ", "A", "B", "a", "a b", "ab", "b", "z", "Ç", "é", "ı", "ﬀ", "😀"];
     for (number, (kind, in_order)) in [
         ("INTEGER", vec!["-10", "-9", "0", "2", "10"]),
-        ("TEXT", vec!["", " ", "A", "B", "a", "a b", "ab", "b", "z", "Ç", "é", "ı", "ﬀ", "😀"]),
+        ("TEXT", texts.into_iter().filter(|text| !(bench.fixture.pads_keys() && *text == " ")).collect()),
         ("UUID", uuids.to_vec()),
         ("TIMESTAMP", vec!["2025-12-31 23:59:59", "2026-01-01 00:00:00", "2026-01-01 00:00:00.5"]),
     ]

@@ -61,14 +61,13 @@ impl TestSqlServer {
         server.as_ref()
     }
 
-    /// A new, empty database, which tells texts apart by their code points.
+    /// A new, empty database, as the server makes it unless told otherwise.
     pub(crate) fn database(&'static self, hint: &str) -> TestDatabase {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let hint: String = hint.chars().take(40).collect();
         let name = format!("{PREFIX}{}_{number}_{hint}", std::process::id());
         let _one_by_one = self.making.lock().unwrap();
-        // As in every Latin1 collation of this kind, Unicode text goes by its code points, whatever the language.
-        meanwhile(async || run(&self.url, &format!("CREATE DATABASE {name} COLLATE Latin1_General_100_BIN2")).await.unwrap());
+        meanwhile(async || run(&self.url, &format!("CREATE DATABASE {name}")).await.unwrap());
         let mut url = self.url.clone();
         url.set_path(&name);
         TestDatabase { url, name }

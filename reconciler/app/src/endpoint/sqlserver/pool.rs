@@ -67,7 +67,8 @@ impl managed::Manager for Connector {
     }
 }
 
-/// A connection of the pool.
+/// A connection of the pool. The driver's futures are so large that some of them, each within the next, take up a thread's stack: they
+/// are boxed here, and nowhere above.
 #[derive(Debug)]
 pub(super) struct Connection {
     driver: Driver,
@@ -80,7 +81,8 @@ impl Connection {
     pub(super) async fn batch(&mut self, text: impl Into<String>) -> tiberius::Result<Vec<Vec<Row>>> {
         self.working = true;
         let text: String = text.into();
-        let answer = async { self.driver.simple_query(text).await?.into_results().await }.await;
+        let answer = async { self.driver.simple_query(text).await?.into_results().await };
+        let answer = Box::pin(answer).await;
         self.done(answer)
     }
 
@@ -93,7 +95,7 @@ impl Connection {
             let stream = query.query(&mut self.driver).await?;
             stream.into_row_stream().try_collect().await
         };
-        let answer = answer.await;
+        let answer = Box::pin(answer).await;
         self.done(answer)
     }
 
@@ -112,7 +114,7 @@ impl Connection {
             }
             load.finalize().await.map(drop)
         };
-        let answer = answer.await;
+        let answer = Box::pin(answer).await;
         // Rows that were sent and not finished are lost with the connection.
         if answer.is_ok() {
             self.working = false;
@@ -164,10 +166,10 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(object) = self.object.take() {
-            if self.open || object.working {
-                drop(Object::take(object));
-            }
+        if let Some(object) = self.object.take()
+            && (self.open || object.working)
+        {
+            drop(Object::take(object));
         }
     }
 }
