@@ -45,6 +45,12 @@ trait Fixture: Send + Sync {
         false
     }
 
+    /// Whether the server only speaks the language of its engine: its catalogue does not tell which index is partial, and its errors have
+    /// numbers of their own.
+    fn stands_in(&self) -> bool {
+        false
+    }
+
     /// The statements of a trigger that puts a column in upper case at each insert and update.
     fn upper_case_trigger(&self, table: &str, key: &str, column: &str) -> String;
 }

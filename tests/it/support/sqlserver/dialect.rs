@@ -189,7 +189,7 @@ mod tests {
         says(
             "CREATE TABLE t (id VARCHAR(20) PRIMARY KEY, a text, at TIMESTAMP, coarse TIMESTAMP(0), gone BOOLEAN DEFAULT FALSE, u UUID)",
             &[
-                "CREATE TABLE t (id NVARCHAR(20) PRIMARY KEY, a NVARCHAR(400), at DATETIME2(6), coarse DATETIME2(0), gone BIT DEFAULT 0, u UNIQUEIDENTIFIER)",
+                "CREATE TABLE t (id NVARCHAR(20) COLLATE Latin1_General_100_BIN2 PRIMARY KEY, a NVARCHAR(400) COLLATE Latin1_General_100_BIN2, at DATETIME2(6), coarse DATETIME2(0), gone BIT DEFAULT 0, u UNIQUEIDENTIFIER)",
             ],
         );
         says("SELECT 'a' || b FROM t WHERE gone = TRUE", &["SELECT N'a' + b FROM t WHERE gone = 1"]);
