@@ -10,6 +10,7 @@ mod commands;
 mod conformance;
 mod docs;
 mod endpoint_sqlite;
+mod endpoint_sqlserver;
 mod examples;
 mod expect;
 mod northwind;
