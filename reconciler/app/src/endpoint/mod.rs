@@ -259,8 +259,28 @@ impl LedgerRow {
 pub enum Scan {
     /// Rows whose `updated_at` is at or after the mark (microseconds, the side's clock), or NULL.
     ChangedSince(i64),
+    /// Rows whose version is the given one or later, by the engine's own count of changes.
+    VersionSince(Versioned, i64),
     /// All rows.
     Everything,
+}
+
+/// What an engine counts changes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versioned {
+    /// A number in each row, set by each write (SQL Server's `rowversion`).
+    Row,
+    /// A record of changes that the engine keeps beside the rows (SQL Server's change tracking).
+    Tracked,
+}
+
+/// How far an engine's count of changes has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// Where to read from next time: all changes before it are committed, and a scan that begins now sees them.
+    pub reached: i64,
+    /// The earliest from which changes can still be told; `None`: from any.
+    pub oldest: Option<i64>,
 }
 
 /// A guarded write of one row. Column numbers index [`TableAccess::columns`].
@@ -399,6 +419,16 @@ pub trait Endpoint: Send + Sync {
 
     /// Clock and floor, read in a transaction of its own, before any rows are read.
     async fn floor(&self) -> Result<Floor>;
+
+    /// How far the count of a table's changes has come; read before any rows are read, like the floor.
+    ///
+    /// # Errors
+    /// [`EndpointError::Unexpected`] where the engine, or the table, has no such count, with what to do.
+    async fn versions(&self, table: &TableName, by: Versioned) -> Result<Versions> {
+        let what =
+            format!("{} has no count of changes ({by:?}) for {table}; say `detect: timestamp` or `detect: hash`", self.engine().name());
+        Err(EndpointError::Unexpected { target: self.target().to_owned(), what })
+    }
 
     /// Streams rows in the one key order, in batches of at most `batch_rows`. Holds no lock between batches that would keep
     /// anybody from writing.
