@@ -63,12 +63,21 @@ impl TestSqlServer {
 
     /// A new, empty database, which tells texts apart by their code points.
     pub(crate) fn database(&'static self, hint: &str) -> TestDatabase {
+        // As in every Latin1 collation of this kind, Unicode text goes by its code points, whatever the language.
+        self.create(hint, "COLLATE Latin1_General_100_BIN2")
+    }
+
+    /// A new, empty database as most are, which holds small and capital letters equal.
+    pub(crate) fn usual_database(&'static self, hint: &str) -> TestDatabase {
+        self.create(hint, "")
+    }
+
+    fn create(&'static self, hint: &str, like: &str) -> TestDatabase {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let hint: String = hint.chars().take(40).collect();
         let name = format!("{PREFIX}{}_{number}_{hint}", std::process::id());
         let _one_by_one = self.making.lock().unwrap();
-        // As in every Latin1 collation of this kind, Unicode text goes by its code points, whatever the language.
-        meanwhile(async || run(&self.url, &format!("CREATE DATABASE {name} COLLATE Latin1_General_100_BIN2")).await.unwrap());
+        meanwhile(async || run(&self.url, &format!("CREATE DATABASE {name} {like}")).await.unwrap());
         let mut url = self.url.clone();
         url.set_path(&name);
         TestDatabase { url, name }
@@ -100,6 +109,20 @@ impl TestDatabase {
         run(&self.url, statements).await.unwrap_or_else(|fault| panic!("{statements}: {fault}"));
     }
 
+    /// Runs a script as SQL Server's own tools do: as it stands, a batch at a time; a line `GO` ends a batch.
+    pub(crate) async fn script(&self, text: &str) {
+        for batch in batches(text) {
+            self.batch(batch).await.unwrap_or_else(|fault| panic!("{batch}: {fault}"));
+        }
+    }
+
+    /// Runs a batch as it stands.
+    pub(crate) async fn batch(&self, text: &str) -> tiberius::Result<()> {
+        let mut client = connect(&self.url).await?;
+        Box::pin(client.simple_query(text)).await?.into_results().await?;
+        client.close().await
+    }
+
     /// The rows of a query, each value as text, NULL as `-`.
     pub(crate) async fn rows(&self, query: &str) -> Vec<Vec<String>> {
         rows(&self.url, query).await.unwrap_or_else(|fault| panic!("{query}: {fault}"))
@@ -115,6 +138,22 @@ impl Drop for TestDatabase {
             say(&format!("{} is left behind: {fault}", self.name));
         }
     }
+}
+
+/// The batches of a script.
+pub(crate) fn batches(text: &str) -> Vec<&str> {
+    let mut batches = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        if line.trim().eq_ignore_ascii_case("GO") {
+            batches.push(&text[from..at]);
+            from = at + line.len();
+        }
+        at += line.len();
+    }
+    batches.push(&text[from..]);
+    batches.retain(|batch| !batch.trim().is_empty());
+    batches
 }
 
 /// A line on standard error, past what the harness holds back of a case that passes.
