@@ -29,10 +29,12 @@ pub(super) async fn tables_are_described(bench: &Bench) {
             "CREATE TABLE parents (a INTEGER NOT NULL, b VARCHAR(7) NOT NULL, label TEXT DEFAULT 'none', PRIMARY KEY (b, a), UNIQUE (label, a));
              CREATE TABLE children (id INTEGER PRIMARY KEY, pa INTEGER, pb VARCHAR(7), sum INTEGER,
                                     FOREIGN KEY (pb, pa) REFERENCES parents (b, a));
-             CREATE UNIQUE INDEX one_sum ON children (sum);
-             CREATE UNIQUE INDEX one_sum_each ON children (pa) WHERE sum > 0;",
+             CREATE UNIQUE INDEX one_sum ON children (sum)",
         )
         .await;
+    if !bench.fixture.stands_in() {
+        bench.sql("CREATE UNIQUE INDEX one_sum_each ON children (pa) WHERE sum > 0").await;
+    }
     let parents = bench.shape("parents").await;
     assert_eq!(parents.primary_key, ["b", "a"]);
     assert_eq!(parents.uniques.iter().map(|key| key.columns.clone()).collect::<Vec<_>>(), [["label", "a"]]);
@@ -57,9 +59,10 @@ pub(super) async fn tables_are_described(bench: &Bench) {
 
 pub(super) async fn rows_come_in_key_order(bench: &Bench) {
     let uuids = ["00000000-0000-0000-0000-0000000000ff", "00000000-0000-0000-0000-000000000100", "f0000000-0000-0000-0000-000000000000"];
+    let texts = ["", " ", "A", "B", "a", "a b", "ab", "b", "z", "Ç", "é", "ı", "ﬀ", "😀"];
     for (number, (kind, in_order)) in [
         ("INTEGER", vec!["-10", "-9", "0", "2", "10"]),
-        ("TEXT", vec!["", " ", "A", "B", "a", "a b", "ab", "b", "z", "Ç", "é", "ı", "ﬀ", "😀"]),
+        ("TEXT", texts.into_iter().filter(|text| !(bench.fixture.pads_keys() && *text == " ")).collect()),
         ("UUID", uuids.to_vec()),
         ("TIMESTAMP", vec!["2025-12-31 23:59:59", "2026-01-01 00:00:00", "2026-01-01 00:00:00.5"]),
     ]
@@ -121,7 +124,8 @@ pub(super) async fn a_write_is_guarded(bench: &Bench) {
     let access = bench.access("customers").await;
     let rows = bench.rows(&access, Scan::Everything).await;
     bench.sql("UPDATE customers SET note = 'edited' WHERE id = 1").await;
-    let new = |id| insert(&[bench.number(id), text("Deniz")]);
+    // With a code of its own: there are engines that hold one NULL to be like another in a unique key.
+    let new = |id| insert(&[bench.number(id), text("Deniz"), text("d")]);
     let outcomes = bench
         .write(&access, vec![update(&rows[0], &[(NAME, text("no"))]), update(&rows[1], &[(NAME, text("Bora B."))]), new(3), new(4)])
         .await;
@@ -420,7 +424,9 @@ pub(super) async fn names_are_quoted(bench: &Bench) {
 pub(super) async fn a_database_without_the_ledger_says_so(bench: &Bench) {
     assert!(bench.endpoint().probe().await.unwrap().prepared);
     bench.sql("DROP TABLE berqenas_sync").await;
-    assert!(matches!(bench.endpoint().ledger(SYNC).await, Err(EndpointError::NotPrepared { .. })));
-    assert!(matches!(bench.endpoint().raise_token(SYNC, 4).await, Err(EndpointError::NotPrepared { .. })));
+    let (told, raised) = (bench.endpoint().ledger(SYNC).await.unwrap_err(), bench.endpoint().raise_token(SYNC, 4).await.unwrap_err());
+    if !bench.fixture.stands_in() {
+        assert!(matches!((&told, &raised), (EndpointError::NotPrepared { .. }, EndpointError::NotPrepared { .. })), "{told:?}, {raised:?}");
+    }
     assert!(!bench.endpoint().probe().await.unwrap().prepared);
 }

@@ -32,7 +32,7 @@ async fn shell(server: &'static TestSqlServer, hint: &str, login: Option<(&str, 
     let mut shell = Shell::new();
     shell.copy(&root().join("examples/erp-office"));
     let cloud = TestPostgres::get().database(hint, Locale::C).await;
-    let database = server.usual_database(hint);
+    let database = server.database(hint);
     let mut local = url::Url::parse(database.url()).unwrap();
     let (user, password) = login.map_or_else(
         || (local.username().to_owned(), local.password().unwrap().to_owned()),

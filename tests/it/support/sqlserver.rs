@@ -31,6 +31,7 @@ pub(crate) struct TestSqlServer {
     databases: AtomicU32,
     /// Databases are made and dropped one after the other: the server copies one that it locks.
     making: Mutex<()>,
+    stands_in: OnceLock<bool>,
 }
 
 /// A database of a test's own; it is dropped with this.
@@ -56,31 +57,27 @@ impl TestSqlServer {
         let server = SERVER.get_or_init(|| {
             let url = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty())?;
             let url = Url::parse(&url).unwrap_or_else(|fault| panic!("{VARIABLE}: {fault}"));
-            Some(TestSqlServer { url, databases: AtomicU32::new(0), making: Mutex::new(()) })
+            Some(TestSqlServer { url, databases: AtomicU32::new(0), making: Mutex::new(()), stands_in: OnceLock::new() })
         });
         server.as_ref()
     }
 
-    /// A new, empty database, which tells texts apart by their code points.
+    /// A new, empty database, as the server makes it unless told otherwise.
     pub(crate) fn database(&'static self, hint: &str) -> TestDatabase {
-        // As in every Latin1 collation of this kind, Unicode text goes by its code points, whatever the language.
-        self.create(hint, "COLLATE Latin1_General_100_BIN2")
-    }
-
-    /// A new, empty database as most are, which holds small and capital letters equal.
-    pub(crate) fn usual_database(&'static self, hint: &str) -> TestDatabase {
-        self.create(hint, "")
-    }
-
-    fn create(&'static self, hint: &str, like: &str) -> TestDatabase {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let hint: String = hint.chars().take(40).collect();
         let name = format!("{PREFIX}{}_{number}_{hint}", std::process::id());
         let _one_by_one = self.making.lock().unwrap();
-        meanwhile(async || run(&self.url, &format!("CREATE DATABASE {name} {like}")).await.unwrap());
+        meanwhile(async || run(&self.url, &format!("CREATE DATABASE {name}")).await.unwrap());
         let mut url = self.url.clone();
         url.set_path(&name);
         TestDatabase { url, name }
+    }
+
+    /// Whether it only speaks the language of SQL Server: its catalogue tells less, and its errors have numbers of their own.
+    pub(crate) fn stands_in(&self) -> bool {
+        // Every SQL Server knows this function with a parameter.
+        *self.stands_in.get_or_init(|| meanwhile(async || run(&self.url, "SELECT TRIGGER_NESTLEVEL(1)").await.is_err()))
     }
 
     /// Drops a database, whoever is still connected to it.
@@ -192,7 +189,7 @@ async fn connect(url: &Url) -> tiberius::Result<Client<Compat<TcpStream>>> {
     config.authentication(AuthMethod::sql_server(decoded(url.username()), decoded(url.password().unwrap())));
     let encrypt = url.query_pairs().find(|(name, _)| name == "encrypt").map(|(_, value)| value.into_owned());
     config.encryption(match encrypt.as_deref() {
-        Some("false" | "never") => EncryptionLevel::NotSupported,
+        Some("false") => EncryptionLevel::NotSupported,
         Some("strict") => EncryptionLevel::Strict,
         _ => EncryptionLevel::Required,
     });

@@ -19,6 +19,8 @@ mod rings;
 mod session;
 mod sql;
 mod statements;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod values;
 mod write;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod sqlserver;
+mod sqlserver_pairs;
 
 use proptest::prelude::*;
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::{
     ColumnPair, MappingFault, TableMapping, UniqueColumns,
+    detect::{SideDetect, on_each_side},
     pairing::{Pairing, pair_columns},
 };
 use crate::{
     access::{AccessColumn, Role, TableAccess},
     canonical::{CANONICAL_VERSION, agree},
-    shape::{ColumnShape, ColumnType, TableShape, Tick, TimeStyle, TriggerShape},
+    shape::{ColumnShape, ColumnType, Engine, TableShape, Tick, TimeStyle, TriggerShape},
     spec::{Detect, StrategyName, TableSpec},
     value::{Pair, Side},
 };
@@ -20,8 +21,15 @@ use crate::{
 /// Everything that stands in the way, at once.
 pub fn map_table(spec: &TableSpec, shapes: Pair<&TableShape>) -> Result<TableMapping, Vec<MappingFault>> {
     let mut pairing = pair_columns(spec, shapes);
-    let mut builder =
-        Builder { spec, shapes, faults: std::mem::take(&mut pairing.faults), warnings: std::mem::take(&mut pairing.warnings) };
+    let (detect, undetected) = match on_each_side(spec.detect, shapes) {
+        Ok(detect) => (detect, None),
+        Err(fault) => (Pair::new(SideDetect::UpdatedAt, SideDetect::UpdatedAt), Some(fault)),
+    };
+    let faults = std::mem::take(&mut pairing.faults);
+    let mut builder = Builder { spec, shapes, detect, faults, warnings: std::mem::take(&mut pairing.warnings) };
+    if let Some((message, hint)) = undetected {
+        builder.fault(None, message, hint);
+    }
     let key = builder.key(&pairing);
     let columns = builder.columns(&pairing, &key);
     let created_at = builder.created_at(&pairing);
@@ -31,6 +39,7 @@ pub fn map_table(spec: &TableSpec, shapes: Pair<&TableShape>) -> Result<TableMap
         return Err(builder.faults);
     }
     builder.warn_of_triggers(&pairing);
+    builder.warn_of_missing_indexes(&pairing);
     let key_len = key.len();
     let access = |side| Arc::new(builder.access(side, &columns, key_len, &pairing));
     let access = Pair::new(access(Side::Cloud), access(Side::Local));
@@ -50,6 +59,7 @@ pub fn map_table(spec: &TableSpec, shapes: Pair<&TableShape>) -> Result<TableMap
         session_stamps: Pair::new(builder.session_stamps(Side::Cloud, &pairing), builder.session_stamps(Side::Local, &pairing)),
         deleted: both(pairing.is_deleted).map(|pair| pair.map(Clone::clone)),
         warnings: builder.warnings,
+        detect: builder.detect,
         columns,
         key_len,
         access,
@@ -61,6 +71,7 @@ pub fn map_table(spec: &TableSpec, shapes: Pair<&TableShape>) -> Result<TableMap
 struct Builder<'a> {
     spec: &'a TableSpec,
     shapes: Pair<&'a TableShape>,
+    detect: Pair<SideDetect>,
     faults: Vec<MappingFault>,
     warnings: Vec<String>,
 }
@@ -142,19 +153,21 @@ impl Builder<'_> {
     fn bookkeeping(&mut self, pairing: &Pairing<'_>) {
         let names = &self.spec.bookkeeping;
         let by_hash = self.spec.detect == Detect::Hash;
+        let stamps_needed = self.detect.as_ref().map(|detect| *detect == SideDetect::UpdatedAt);
         let columns =
             [(&names.created_at, pairing.created_at), (&names.updated_at, pairing.updated_at), (&names.is_deleted, pairing.is_deleted)];
         for (name, found) in columns {
             for side in Side::BOTH {
                 let lonely_flag = *name == names.is_deleted && found.get(side.other()).is_some();
-                if found.get(side).is_none() && (!by_hash || lonely_flag) {
+                if found.get(side).is_none() && (*stamps_needed.get(side) || lonely_flag) {
                     let otherwise = if by_hash { "" } else { ", or set `detect: hash` if this table is to have no such columns" };
                     let hint = format!("`berqenas sync prepare NAME` shows the statement that adds it{otherwise}");
                     self.fault(Some(name), format!("the {side} side has no column {name}"), hint);
                 }
             }
         }
-        if by_hash && self.spec.strategy.between_rows() == Some(StrategyName::LatestWins) && both(pairing.updated_at).is_none() {
+        let by_stamps = stamps_needed.cloud && stamps_needed.local;
+        if !by_stamps && self.spec.strategy.between_rows() == Some(StrategyName::LatestWins) && both(pairing.updated_at).is_none() {
             let message = format!("latest_wins needs the column {} on both sides", names.updated_at);
             self.fault(None, message, "choose cloud_wins, local_wins or manual, or add the column with `berqenas sync prepare NAME`");
         }
@@ -181,7 +194,7 @@ impl Builder<'_> {
     fn session_stamps(&self, side: Side, pairing: &Pairing<'_>) -> bool {
         let Some(stamp) = pairing.updated_at.get(side) else { return false };
         let zoneless = !stamp.dynamic && matches!(stamp.kind, ColumnType::Timestamp { zone: false, .. });
-        let local_default = defaults_to_now(stamp) && !stamp.default.as_deref().unwrap_or_default().to_lowercase().contains("'utc'");
+        let local_default = defaults_to_now(stamp) && !defaults_to_utc(stamp);
         zoneless && (self.foreign_trigger(side).is_some() || local_default)
     }
 
@@ -193,12 +206,23 @@ impl Builder<'_> {
                 self.warnings.push(note);
             }
             if self.session_stamps(side, pairing) {
-                let note =
-                    "may hold each session's local time, so 26 hours before the mark are read again; a column with time zone mends it";
-                self.warnings.push(format!("{}: on the {side} side it {note}", stamp.name));
+                let whose = if stamp.engine == Engine::SqlServer { "the server's" } else { "each session's" };
+                let note = "local time, so 26 hours before the mark are read again; a column with time zone mends it";
+                self.warnings.push(format!("{}: on the {side} side it may hold {whose} {note}", stamp.name));
             }
-            if !self.shapes.get(side).indexed.contains(&stamp.name) && self.spec.detect == Detect::Timestamp {
-                self.warnings.push(format!("{}: the {side} side has no index on it; finding changes reads the whole table", stamp.name));
+        }
+    }
+
+    /// Changes are sought by one column: without an index on it the whole table is read.
+    fn warn_of_missing_indexes(&mut self, pairing: &Pairing<'_>) {
+        for side in Side::BOTH {
+            let sought = match self.detect.get(side) {
+                SideDetect::UpdatedAt => pairing.updated_at.get(side).map(|stamp| &stamp.name),
+                SideDetect::Rowversion { column } => Some(column),
+                SideDetect::Hash | SideDetect::ChangeTracking => None,
+            };
+            if let Some(name) = sought.filter(|name| !self.shapes.get(side).indexed.contains(name)) {
+                self.warnings.push(format!("{name}: the {side} side has no index on it; finding changes reads the whole table"));
             }
         }
     }
@@ -243,6 +267,14 @@ fn is_written(column: &ColumnShape) -> bool {
 /// Whether a column's default is the current time. Any other default (`NULL`, a constant) leaves a new row where no mark sees it.
 fn defaults_to_now(column: &ColumnShape) -> bool {
     const CLOCKS: [&str; 5] = ["now(", "'now'", "current_timestamp", "localtimestamp", "_timestamp("];
+    const SQL_SERVER: [&str; 6] = ["getdate(", "getutcdate(", "sysdatetime(", "sysutcdatetime(", "sysdatetimeoffset(", "current_timestamp"];
+    let clocks: &[&str] = if column.engine == Engine::SqlServer { &SQL_SERVER } else { &CLOCKS };
+    column.default.as_deref().is_some_and(|default| clocks.iter().any(|clock| default.to_lowercase().contains(clock)))
+}
+
+/// Whether such a default is the time in UTC, whatever zone the session or the server is in.
+fn defaults_to_utc(column: &ColumnShape) -> bool {
+    const CLOCKS: [&str; 3] = ["'utc'", "getutcdate(", "sysutcdatetime("];
     column.default.as_deref().is_some_and(|default| CLOCKS.iter().any(|clock| default.to_lowercase().contains(clock)))
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::{Row, TableMapping};
 use crate::{
     canonical::{self, CommonType},
+    shape::Engine,
     value::{Side, Stored, Value},
 };
 
@@ -43,7 +44,7 @@ impl TableMapping {
         }
         let pair = &self.columns[column];
         let Some(default) = &pair.shapes.get(side).default else { return false };
-        let literal = default.split("::").next().unwrap_or(default).trim();
+        let literal = literal(default, pair.shapes.get(side).engine);
         let text = literal.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(literal).replace("''", "'");
         pair.decode(side, &Stored::Text(text)).is_ok_and(|default| default == *value)
     }
@@ -59,4 +60,16 @@ impl TableMapping {
         let back = pair.decode(side, stored).and_then(|value| pair.encode(side, &value));
         back.is_ok_and(|back| !canonical::stored_alike(stored, &back))
     }
+}
+
+/// A default without what its engine writes around it: PostgreSQL casts (`'a'::text`), SQL Server puts in parentheses (`((0))`, `(N'a')`).
+fn literal(default: &str, engine: Engine) -> &str {
+    if engine != Engine::SqlServer {
+        return default.split("::").next().unwrap_or(default).trim();
+    }
+    let mut literal = default.trim();
+    while let Some(inner) = literal.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+        literal = inner.trim();
+    }
+    literal.strip_prefix('N').filter(|text| text.starts_with('\'')).unwrap_or(literal)
 }

@@ -4,6 +4,7 @@
 //! and [`TableMapping`] decodes what a side stores to common [`Row`]s and [`Key`](crate::key::Key)s, and encodes them for a side.
 
 mod build;
+mod detect;
 mod forms;
 mod history;
 mod pairing;
@@ -13,6 +14,7 @@ mod tables;
 use std::{fmt, sync::Arc};
 
 pub use build::map_table;
+pub use detect::SideDetect;
 pub use forms::JsonFault;
 pub use tables::find_table;
 
@@ -92,9 +94,12 @@ pub struct TableMapping {
     pub version: String,
     /// What a person should know, though nothing is wrong.
     pub warnings: Vec<String>,
+    /// How each side's changes are found.
+    pub detect: Pair<SideDetect>,
     /// The steps that `updated_at` goes in: a mark is rounded down to one.
     pub stamp_ticks: Pair<Tick>,
-    /// A foreign trigger, or a default, stamps a column without time zone: each session's local time may be in it, so the overlap is 26 hours.
+    /// A foreign trigger, or a default, stamps a column without time zone: local time may be in it, a session's or the server's, so the overlap
+    /// is 26 hours.
     pub session_stamps: Pair<bool>,
     /// Unique keys beside the primary key.
     pub uniques: Pair<Vec<UniqueColumns>>,

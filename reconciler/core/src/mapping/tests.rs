@@ -1,6 +1,8 @@
 //! Mappings: what fits, what does not, and rows through them.
 #![allow(clippy::unwrap_used)]
 
+mod sqlserver;
+
 use super::*;
 use crate::{
     access::{Role, StoredRow},

@@ -77,6 +77,12 @@ impl CatalogueType<'_> {
     }
 }
 
+/// Whether a column is the one that SQL Server counts up with every write of its row.
+#[must_use]
+pub fn is_rowversion(column: &ColumnShape) -> bool {
+    column.engine == Engine::SqlServer && column.declared == "rowversion"
+}
+
 /// What the integers of a column go from and to.
 #[must_use]
 pub fn integer_range(column: &ColumnShape, bits: u8) -> (i128, i128) {

@@ -336,6 +336,10 @@ pub enum Detect {
     Timestamp,
     /// Every row is read and hashed.
     Hash,
+    /// By the `rowversion` column of a table of SQL Server; by `updated_at` on a side that has none.
+    Rowversion,
+    /// By the change tracking of SQL Server, turned on for the table; by `updated_at` on a side that is none.
+    ChangeTracking,
 }
 
 /// The names of the bookkeeping columns.

@@ -122,8 +122,11 @@ fn place(placed: &PlacedSpec, at: Position) -> String {
     format!("{}:{}:{}", placed.file, at.line, at.column)
 }
 
-/// A database by its URL; a relative SQLite file is another one in another folder.
+/// A database by its URL; a relative SQLite file is another one in another folder, and an SQL Server has several spellings.
 fn database(url: &str, file: &str) -> String {
+    if let (Ok(Some(Engine::SqlServer)), Ok(login)) = (url::check(url), url::sqlserver::parse(url)) {
+        return login.address.database_key();
+    }
     let relative = match (url::check(url), url::sqlite_file(url)) {
         (Ok(Some(Engine::Sqlite)), Ok((path, _))) if !path.starts_with('/') => path,
         _ => return url.to_owned(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{MAX_BYTES, PlacedSpec, check_dependencies, check_set, did_you_mean, read, read_bytes};
+use super::{MAX_BYTES, PlacedSpec, SyncSpec, check_dependencies, check_set, did_you_mean, read, read_bytes};
 
 const SPEC: &str = "version: 1
 name: shop
@@ -114,6 +114,20 @@ fn a_set_is_checked_in_full() {
         ],
     );
     check(placed("specs/b.yaml", &[&elsewhere[..], &renamed[..]].concat()), &[]);
+    // One database of SQL Server in two spellings.
+    let spelled = |cloud: &str| {
+        let text = SPEC.replace("'postgres://erp@db/erp'", &format!("'{cloud}'"));
+        read_bytes("specs/b.yaml", text.replace("name: shop", "name: other").replace("id: 1", "id: 2").as_bytes()).unwrap().remove(0)
+    };
+    for (one, other, clash) in [
+        ("mssql://erp@db/erp", "Server=tcp:DB,1433;Database=Erp;UID=sync", true),
+        ("mssql://erp@db/erp", "mssql://erp@db/shop", false),
+        ("mssql://erp@db:1434/erp", "mssql://erp@db/erp", false),
+        ("mssql://erp@db/erp?instance=A", "mssql://erp@db/erp?instance=B", false),
+    ] {
+        let first = PlacedSpec { spec: SyncSpec { name: "shop".into(), id: 1, ..spelled(one).spec }, ..spelled(one) };
+        assert_eq!(!check_set(&[first, spelled(other)]).is_empty(), clash, "{one} and {other}");
+    }
     let swapped = [("cloud: {url: 'postgres://erp@db/erp', password: {env: PW}}", "cloud: sqlite://office.db")];
     let swapped = [&renamed[..], &swapped[..], &[("local: sqlite://./office.db", "local: postgres://erp@db/erp")]].concat();
     check(placed("specs/b.yaml", &swapped), &[customers]);

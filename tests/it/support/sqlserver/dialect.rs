@@ -6,6 +6,9 @@
 /// The longest text that a unique key holds: 900 bytes, two to a character, and some to spare.
 const TEXT: &str = "NVARCHAR(400)";
 
+/// What columns of text compare by: code points, as the cases expect it of every engine. The database itself compares as most do.
+const BY_CODE_POINTS: &str = " COLLATE Latin1_General_100_BIN2";
+
 /// A piece of SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token<'s> {
@@ -61,6 +64,9 @@ fn begins_a_transaction(rest: &[Token]) -> bool {
 }
 
 fn translated(tokens: &[Token]) -> String {
+    let mut words = tokens.iter().filter(|token| matches!(token, Token::Word(_)));
+    let makes_columns =
+        words.next().is_some_and(|word| word.is("CREATE") || word.is("ALTER")) && words.next().is_some_and(|word| word.is("TABLE"));
     let mut told = String::new();
     let mut place = 0;
     while let Some(token) = tokens.get(place) {
@@ -71,7 +77,8 @@ fn translated(tokens: &[Token]) -> String {
             Token::Sign("||") => told.push('+'),
             Token::Word(word) => {
                 let (said, taken) = said(word, rest);
-                told.push_str(&said);
+                let is_text = makes_columns && said.starts_with("NVARCHAR(");
+                told.extend([said.as_str(), if is_text { BY_CODE_POINTS } else { "" }]);
                 place += taken;
             }
             other => told.push_str(other.text()),
@@ -109,7 +116,10 @@ fn said(word: &str, rest: &[Token]) -> (String, usize) {
     let whole = |text: &str| (text.to_owned(), 0);
     match word.to_ascii_uppercase().as_str() {
         "TEXT" => whole(TEXT),
-        "VARCHAR" if sized => whole("NVARCHAR"),
+        "VARCHAR" if sized => {
+            let taken = rest.iter().position(|token| *token == Token::Sign(")")).map_or(0, |end| end + 1);
+            (["NVARCHAR"].into_iter().chain(rest[..taken].iter().map(|token| token.text())).collect(), taken)
+        }
         "VARCHAR" => whole(TEXT),
         "TIMESTAMP" if sized => whole("DATETIME2"),
         "TIMESTAMP" => whole("DATETIME2(6)"),
@@ -179,12 +189,13 @@ mod tests {
         says(
             "CREATE TABLE t (id VARCHAR(20) PRIMARY KEY, a text, at TIMESTAMP, coarse TIMESTAMP(0), gone BOOLEAN DEFAULT FALSE, u UUID)",
             &[
-                "CREATE TABLE t (id NVARCHAR(20) PRIMARY KEY, a NVARCHAR(400), at DATETIME2(6), coarse DATETIME2(0), gone BIT DEFAULT 0, u UNIQUEIDENTIFIER)",
+                "CREATE TABLE t (id NVARCHAR(20) COLLATE Latin1_General_100_BIN2 PRIMARY KEY, a NVARCHAR(400) COLLATE Latin1_General_100_BIN2, at DATETIME2(6), coarse DATETIME2(0), gone BIT DEFAULT 0, u UNIQUEIDENTIFIER)",
             ],
         );
         says("SELECT 'a' || b FROM t WHERE gone = TRUE", &["SELECT N'a' + b FROM t WHERE gone = 1"]);
+        says("SELECT CAST(a AS VARCHAR ( 20 )) FROM t", &["SELECT CAST(a AS NVARCHAR ( 20 )) FROM t"]);
         says("a INTEGER REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED, b INTEGER", &["a INTEGER REFERENCES t (id) , b INTEGER"]);
-        says("ALTER TABLE t ADD COLUMN c TEXT", &["ALTER TABLE t ADD c NVARCHAR(400)"]);
+        says("ALTER TABLE t ADD COLUMN c TEXT", &["ALTER TABLE t ADD c NVARCHAR(400) COLLATE Latin1_General_100_BIN2"]);
         says("CREATE UNIQUE INDEX one ON t (a) WHERE b > 0", &["CREATE UNIQUE INDEX one ON t (a) WHERE b > 0"]);
     }
 

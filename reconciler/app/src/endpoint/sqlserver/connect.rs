@@ -83,7 +83,7 @@ impl Address {
         }
         for _ in 0..=MAX_REDIRECTS {
             let stream = limited(session, session.limit, dial(&config, named)).await?;
-            match Client::connect(config.clone(), stream.compat_write()).await {
+            match Box::pin(Client::connect(config.clone(), stream.compat_write())).await {
                 Err(tiberius::error::Error::Routing { host, port }) => {
                     tracing::debug!(target = %session.target, %host, port, "the server sends us to another one");
                     // Its certificate is another one, too.

@@ -38,6 +38,18 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Facts for tests: columns of one collation, the identity column, those that take NULL, what triggers act in place of.
+    #[cfg(test)]
+    pub(super) fn made_up(collation: &str, texts: &[&str], identity: &str, nullable: &[&str], instead_of: &[&str]) -> Facts {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Facts {
+            collations: texts.iter().map(|name| ((*name).to_owned(), collation.to_owned())).collect(),
+            nullable: set(nullable),
+            identity: Some(identity.to_owned()),
+            instead_of: set(instead_of),
+        }
+    }
+
     /// The collation of a column, if it has one.
     pub(super) fn collation(&self, column: &str) -> Option<&str> {
         self.collations.get(column).map(String::as_str)

@@ -4,7 +4,8 @@ use tiberius::{Row, error::Error};
 
 use super::{
     SqlServerEndpoint,
-    sql::quoted,
+    session::NOT_THERE,
+    sql::{literal, quoted},
     transaction::Transaction,
     values::{get, number, text},
 };
@@ -17,12 +18,18 @@ pub(super) fn table(schema: &str) -> String {
     format!("{}.[berqenas_sync]", quoted(schema))
 }
 
+/// What makes statements say by a number of ours that the table is missing: not every server has the same one for it.
+fn if_there(table: &str) -> String {
+    format!("IF OBJECT_ID({}) IS NULL THROW {NOT_THERE}, 'berqenas_sync is missing', 1; ", literal(table))
+}
+
 /// The statement that reads a sync's line beside the database's id, which stands in the line without a name.
 pub(super) fn select(schema: &str) -> String {
     let table = table(schema);
     format!(
-        "SELECT own.database_id, COALESCE(line.token, 0), COALESCE(line.epoch, 0), line.run, COALESCE(line.batch, 0), \
-         COALESCE(line.outcome, N'[]') FROM {table} AS own LEFT JOIN {table} AS line ON line.sync = @P1 WHERE own.sync = N''"
+        "{}SELECT own.database_id, COALESCE(line.token, 0), COALESCE(line.epoch, 0), line.run, COALESCE(line.batch, 0), \
+         COALESCE(line.outcome, N'[]') FROM {table} AS own LEFT JOIN {table} AS line ON line.sync = @P1 WHERE own.sync = N''",
+        if_there(&table)
     )
 }
 
@@ -40,8 +47,9 @@ pub(super) async fn raise_token(endpoint: &SqlServerEndpoint, sync: &str, token:
     let table = table(&endpoint.schema);
     // Two at once may both find no line: the second waits, and then finds it, or is told of a duplicate and is tried again.
     let insert = format!(
-        "INSERT INTO {table} (sync) SELECT CONVERT(NVARCHAR(200), @P1) \
-         WHERE NOT EXISTS (SELECT 1 FROM {table} WITH (UPDLOCK, HOLDLOCK) WHERE sync = @P1)"
+        "{}INSERT INTO {table} (sync) SELECT CONVERT(NVARCHAR(200), @P1) \
+         WHERE NOT EXISTS (SELECT 1 FROM {table} WITH (UPDLOCK, HOLDLOCK) WHERE sync = @P1)",
+        if_there(&table)
     );
     run(endpoint, &mut transaction, &insert, &[sync]).await?;
     fence(endpoint, &mut transaction, sync, token, Expect::AtMost).await?;
@@ -83,7 +91,8 @@ pub(super) async fn fence(
 ) -> Result<()> {
     let table = table(&endpoint.schema);
     // A write locks the line on every server; a hint may be ignored.
-    let lock = format!("UPDATE {table} SET token = token WHERE sync = @P1; SELECT token FROM {table} WHERE sync = @P1");
+    let there = if_there(&table);
+    let lock = format!("{there}UPDATE {table} SET token = token WHERE sync = @P1; SELECT token FROM {table} WHERE sync = @P1");
     let rows = run(endpoint, transaction, &lock, &[sync]).await?;
     let Some(held) = rows.first().map(|row| number(row, 0)).transpose().map_err(|error| table_error(endpoint, error))? else {
         return Err(endpoint.session.unexpected(format!("berqenas_sync has no line for {sync}, whose token this run raised")));
@@ -121,8 +130,7 @@ async fn run(endpoint: &SqlServerEndpoint, transaction: &mut Transaction, text: 
 fn table_error(endpoint: &SqlServerEndpoint, error: Error) -> EndpointError {
     let target = endpoint.session.target.clone();
     match error.code() {
-        // No such object.
-        Some(208) => EndpointError::NotPrepared { target },
+        Some(NOT_THERE) => EndpointError::NotPrepared { target },
         Some(229 | 230) => {
             let remedy = format!("GRANT SELECT, INSERT, UPDATE ON {} TO {};", table(&endpoint.schema), quoted(&endpoint.session.user));
             EndpointError::Denied { target, doing: DOING.what.to_owned(), remedy, source: error.into() }

@@ -80,19 +80,20 @@ impl Connection {
     pub(super) async fn batch(&mut self, text: impl Into<String>) -> tiberius::Result<Vec<Vec<Row>>> {
         self.working = true;
         let text: String = text.into();
-        let answer = async { self.driver.simple_query(text).await?.into_results().await }.await;
+        // On the heap: the driver's futures are large, and ours are nested deep.
+        let answer = Box::pin(async { self.driver.simple_query(text).await?.into_results().await }).await;
         self.done(answer)
     }
 
     /// Runs one statement with texts as its parameters, `@P1` the first.
     pub(super) async fn query(&mut self, text: &str, parameters: &[&str]) -> tiberius::Result<Vec<Row>> {
         self.working = true;
-        let answer = async {
+        let answer = Box::pin(async {
             let mut query = Query::new(text);
             query.bind_iter(parameters.iter().copied());
             let stream = query.query(&mut self.driver).await?;
             stream.into_row_stream().try_collect().await
-        };
+        });
         let answer = answer.await;
         self.done(answer)
     }
@@ -105,13 +106,13 @@ impl Connection {
         rows: impl Iterator<Item = TokenRow<'v>>,
     ) -> tiberius::Result<()> {
         self.working = true;
-        let answer = async {
+        let answer = Box::pin(async {
             let mut load = self.driver.bulk_insert_columns(table, columns).await?;
             for row in rows {
                 load.send(row).await?;
             }
             load.finalize().await.map(drop)
-        };
+        });
         let answer = answer.await;
         // Rows that were sent and not finished are lost with the connection.
         if answer.is_ok() {
@@ -164,10 +165,8 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(object) = self.object.take() {
-            if self.open || object.working {
-                drop(Object::take(object));
-            }
+        if let Some(object) = self.object.take().filter(|object| self.open || object.working) {
+            drop(Object::take(object));
         }
     }
 }

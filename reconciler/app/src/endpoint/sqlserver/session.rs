@@ -51,6 +51,8 @@ impl ServerError {
 pub(super) const MOVED_MEANWHILE: u32 = 50_701;
 /// Raised by our own statements: a row that was inserted is not there.
 pub(super) const WITHHELD: u32 = 50_702;
+/// Raised by our own statements: our own table is not there.
+pub(super) const NOT_THERE: u32 = 50_703;
 
 impl Session {
     /// The error for something that took too long.

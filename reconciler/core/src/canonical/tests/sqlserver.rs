@@ -23,7 +23,7 @@ fn server(declared: &str) -> ColumnShape {
 }
 
 /// A column of any engine; SQL Server's are marked: `mssql datetime2(7)`.
-fn any(name: &str) -> ColumnShape {
+pub(super) fn any(name: &str) -> ColumnShape {
     name.strip_prefix("mssql ").map_or_else(|| named(name), server)
 }
 

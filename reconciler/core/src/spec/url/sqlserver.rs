@@ -91,6 +91,17 @@ impl SqlServerAddress {
         self.url(password, parameters.into_iter().filter_map(|(key, value)| Some((key, value?))))
     }
 
+    /// What two spellings of one database have in common, whoever logs in.
+    #[must_use]
+    pub fn database_key(&self) -> String {
+        // A port tells all; the instance is asked for where there is none.
+        let instance = self.instance.as_ref().filter(|_| self.port.is_none());
+        let names = [Some(&self.host), instance, self.database.as_ref()];
+        let names = names.map(|name| name.map(|name| percent_encoded(&name.to_lowercase())).unwrap_or_default());
+        let port = self.tcp_port().map(|port| port.to_string()).unwrap_or_default();
+        format!("mssql:{}:{port}", names.join(":"))
+    }
+
     /// The server and the database for people.
     #[must_use]
     pub fn display(&self) -> String {

@@ -1,0 +1,3 @@
+//! SQL Server, and what only its endpoint has to stand.
+
+mod faults;
