@@ -7,9 +7,12 @@
 //! - `yaml cases`: cases of a strategy, which must be valid;
 //! - `console demo`: a part of what the demo prints;
 //! - `console plugins`: run by [`the_first_strategy_is_made_as_it_says`], where strategies can be built;
-//! - `sql postgres grants`: run by [`the_grants_are_enough`];
+//! - `console sqlserver`: run by [`sqlserver::the_office_on_sql_server`], where there is a server;
+//! - `sql postgres grants`: run by [`the_grants_are_enough`]; `sql sqlserver grants`: by [`sqlserver::the_grants_are_enough`], where there is a server;
 //! - `sh source`, `sh server`, `sql …`: not run here, because they build the program, or need a server; the text says which;
 //! - `text`, `rust` and `json`: not run.
+
+mod sqlserver;
 
 use std::ops::Range;
 
@@ -30,13 +33,15 @@ use crate::{
 
 #[test]
 fn every_block_is_of_a_kind_that_is_looked_after() {
-    const KINDS: [(&str, &str); 10] = [
+    const KINDS: [(&str, &str); 12] = [
         ("yaml", "*"),
         ("console", ""),
         ("console", "demo"),
         ("console", "plugins"),
+        ("console", "sqlserver"),
         ("sql", "postgres"),
         ("sql", "postgres grants"),
+        ("sql", "sqlserver grants"),
         ("sh", "source"),
         ("sh", "server"),
         ("text", ""),
@@ -166,8 +171,7 @@ async fn session(shell: &mut Shell, document: &Document, block: &Block) -> Strin
         let answer = shell.run(command).await;
         let code_is_shown = commands.get(number + 1).is_some_and(|next| *next == "echo $?");
         assert!(answer.code == 0 || code_is_shown, "{}: {command}: {}\n{}", document.place(block), answer.code, answer.text);
-        let home = shell.folder().canonicalize().unwrap().display().to_string();
-        found.push_str(&format!("$ {command}\n{}", answer.text.replace(&home, "…")));
+        found.push_str(&format!("$ {command}\n{}", shell.shown(&answer.text)));
         if !found.ends_with('\n') {
             found.push('\n');
         }

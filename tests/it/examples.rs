@@ -10,8 +10,9 @@ use crate::{
 };
 
 /// Every example, with the test that runs it against real databases.
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("deploy", "tests/it/examples.rs"),
+    ("erp-office", "tests/it/docs/sqlserver.rs"),
     ("gitops", "tests/it/docs.rs"),
     ("northwind", "tests/it/northwind.rs"),
     ("office-shop", "tests/it/examples.rs"),

@@ -1,17 +1,20 @@
 //! A shell in a folder of its own, for what documents tell people to type. The program is on its path as `berqenas`; `sqlite3 FILE
-//! SQL` is answered by the driver, so that no machine needs that program.
+//! SQL` is answered by the driver, so that no machine needs that program, and so is `sqlcmd`, for a database that the shell was given.
 
 use std::{fmt::Write as _, path::Path, process::Command, sync::LazyLock, time::Duration};
 
 use regex::Regex;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use super::world::sqlite_text;
+use super::{postgres::binary, sqlserver::TestDatabase, world::sqlite_text};
 
 /// The folder, and how the last command ended.
 pub(crate) struct Shell {
     folder: tempfile::TempDir,
     variables: Vec<(String, String)>,
+    /// What documents call things that are called otherwise here.
+    shown: Vec<(String, String)>,
+    sqlserver: Option<TestDatabase>,
     last: i32,
 }
 
@@ -38,7 +41,28 @@ impl Drop for Shell {
 impl Shell {
     /// A shell in an empty folder.
     pub(crate) fn new() -> Shell {
-        Shell { folder: tempfile::tempdir().unwrap(), variables: Vec::new(), last: 0 }
+        Shell { folder: tempfile::tempdir().unwrap(), variables: Vec::new(), shown: Vec::new(), sqlserver: None, last: 0 }
+    }
+
+    /// Has `sqlcmd` speak to a database.
+    pub(crate) fn serve(&mut self, database: TestDatabase) {
+        self.sqlserver = Some(database);
+    }
+
+    /// The database that `sqlcmd` speaks to.
+    pub(crate) fn sqlserver(&self) -> &TestDatabase {
+        self.sqlserver.as_ref().expect("the shell was given no database of an SQL Server")
+    }
+
+    /// Has something bear the name that documents give it.
+    pub(crate) fn show_as(&mut self, real: impl Into<String>, shown: impl Into<String>) {
+        self.shown.push((real.into(), shown.into()));
+    }
+
+    /// Text as documents have it: places and databases under the names that they give them.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        let home = self.folder().canonicalize().unwrap().display().to_string();
+        self.shown.iter().fold(text.replace(&home, "…"), |text, (real, shown)| text.replace(real, shown))
     }
 
     /// Its folder.
@@ -77,6 +101,7 @@ impl Shell {
     pub(crate) async fn run(&mut self, line: &str) -> Answer {
         let answer = match (line.strip_prefix("sqlite3 "), line.strip_prefix("export ").and_then(|rest| rest.split_once('='))) {
             (Some(rest), _) => Answer { text: self.sqlite(rest).await, code: 0 },
+            _ if line.starts_with("sqlcmd ") => Answer { text: self.sqlcmd(line).await, code: 0 },
             (_, Some((name, value))) => {
                 self.set(name, value);
                 Answer { text: String::new(), code: 0 }
@@ -90,7 +115,8 @@ impl Shell {
     fn sh(&self, line: &str) -> Answer {
         let program = Path::new(env!("CARGO_BIN_EXE_berqenas"));
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(program.parent().unwrap().to_owned()).chain(std::env::split_paths(&path))).unwrap();
+        let programs = [program.to_owned(), binary("psql")].map(|program| program.parent().unwrap().to_owned());
+        let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&path))).unwrap();
         let mut command = Command::new("/bin/sh");
         for name in ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_LOG", "BERQENAS_LOG_FORMAT", "NO_COLOR"] {
             command.env_remove(name);
@@ -119,6 +145,20 @@ impl Shell {
         self.sql(file, sql).await
     }
 
+    /// `-i FILE`, or `-h -1 -W -s "|" -Q "SQL"`, as the program of that name does it: a script by its batches, or a query, a row a line,
+    /// values joined with `|`.
+    async fn sqlcmd(&self, line: &str) -> String {
+        // Two edits, even on two sides, have two times.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if let Some((_, file)) = line.split_once(" -i ") {
+            self.sqlserver().script(&std::fs::read_to_string(self.folder().join(file.trim())).unwrap()).await;
+            return String::new();
+        }
+        let sql = line.split_once(" -Q ").unwrap_or_else(|| panic!("{line}: neither -i nor -Q")).1.trim().trim_matches('"');
+        let rows = self.sqlserver().rows(sql).await;
+        rows.iter().map(|row| row.join("|") + "\n").collect()
+    }
+
     /// Runs SQL on a database file, which is made where there is none.
     pub(crate) async fn sql(&self, file: &str, sql: &str) -> String {
         // Two edits, even on two sides, have two times.
@@ -138,7 +178,7 @@ impl Shell {
 
     /// What a command printed, without what differs from run to run.
     pub(crate) fn mask(&self, text: &str) -> String {
-        mask(&text.replace(&self.folder().canonicalize().unwrap().display().to_string(), "…"))
+        mask(&self.shown(text))
     }
 }
 
@@ -156,6 +196,8 @@ pub(crate) fn mask(text: &str) -> String {
             rule(r"in \d+ minutes?", "AHEAD"),
             rule(r#""(plan_id|generation)": "[0-9a-f]+""#, r#""$1": "ID""#),
             rule(r"SQLite \d+(\.\d+)+", "SQLite VERSION"),
+            rule(r"PostgreSQL \d+(\.\d+)*( \(.*\))?", "PostgreSQL VERSION"),
+            rule(r"SQL Server .*", "SQL Server VERSION"),
             rule(r"rustc \d+(\.\d+)+", "rustc VERSION"),
             rule(r"\d+\.\d+ KiB", "SIZE"),
             rule(r"\b[0-9a-f]{64}\b", "DIGEST"),

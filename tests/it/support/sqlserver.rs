@@ -106,6 +106,20 @@ impl TestDatabase {
         run(&self.url, statements).await.unwrap_or_else(|fault| panic!("{statements}: {fault}"));
     }
 
+    /// Runs a script as SQL Server's own tools do: as it stands, a batch at a time; a line `GO` ends a batch.
+    pub(crate) async fn script(&self, text: &str) {
+        for batch in batches(text) {
+            self.batch(batch).await.unwrap_or_else(|fault| panic!("{batch}: {fault}"));
+        }
+    }
+
+    /// Runs a batch as it stands.
+    pub(crate) async fn batch(&self, text: &str) -> tiberius::Result<()> {
+        let mut client = connect(&self.url).await?;
+        Box::pin(client.simple_query(text)).await?.into_results().await?;
+        client.close().await
+    }
+
     /// The rows of a query, each value as text, NULL as `-`.
     pub(crate) async fn rows(&self, query: &str) -> Vec<Vec<String>> {
         rows(&self.url, query).await.unwrap_or_else(|fault| panic!("{query}: {fault}"))
@@ -121,6 +135,22 @@ impl Drop for TestDatabase {
             say(&format!("{} is left behind: {fault}", self.name));
         }
     }
+}
+
+/// The batches of a script.
+pub(crate) fn batches(text: &str) -> Vec<&str> {
+    let mut batches = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        if line.trim().eq_ignore_ascii_case("GO") {
+            batches.push(&text[from..at]);
+            from = at + line.len();
+        }
+        at += line.len();
+    }
+    batches.push(&text[from..]);
+    batches.retain(|batch| !batch.trim().is_empty());
+    batches
 }
 
 /// A line on standard error, past what the harness holds back of a case that passes.

@@ -238,8 +238,8 @@ fn start_logging(command: &Command, screen: &Screen) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("BERQENAS_LOG").unwrap_or_else(|_| fallback.into());
     // What the HTTP client traces are whole URLs, and those of webhooks are secrets. The watcher traces each change of a file: of a log that
-    // stands beside the specs, each line of its own.
-    let quiet = ["ureq=warn", "ureq_proto=warn", "notify=warn"].into_iter().filter_map(|quiet| quiet.parse().ok());
+    // stands beside the specs, each line of its own. The driver of SQL Server traces what the server says, and that quotes rows.
+    let quiet = ["ureq=warn", "ureq_proto=warn", "notify=warn", "tiberius=off"].into_iter().filter_map(|quiet| quiet.parse().ok());
     let filter = quiet.fold(filter, tracing_subscriber::EnvFilter::add_directive);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {

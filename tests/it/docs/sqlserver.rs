@@ -1,0 +1,138 @@
+//! What is written for those who have an SQL Server: examples/erp-office, and the grants in README.
+
+use berqenas_core::spec::url::sqlserver::parse;
+
+use super::sessions;
+use crate::{
+    expect::root,
+    support::{
+        markdown::Document,
+        postgres::{Locale, TestPostgres},
+        shell::Shell,
+        sqlserver::{TestSqlServer, batches},
+    },
+};
+
+const README: &str = "examples/erp-office/README.md";
+const SPEC: &str = "specs/musteri_erp.yaml";
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join("examples/erp-office").join(file)).unwrap()
+}
+
+/// The office's URL, as the spec has it.
+fn office() -> String {
+    let spec = read(SPEC);
+    let line = spec.lines().find_map(|line| line.trim().strip_prefix("url: ")).unwrap();
+    line.split(" #").next().unwrap().trim().to_owned()
+}
+
+/// A shell in a copy of the example, whose spec leads to two new databases: the office's as that login, if one is given.
+async fn shell(server: &'static TestSqlServer, hint: &str, login: Option<(&str, &str)>) -> Shell {
+    let mut shell = Shell::new();
+    shell.copy(&root().join("examples/erp-office"));
+    let cloud = TestPostgres::get().database(hint, Locale::C).await;
+    let database = server.database(hint);
+    let mut local = url::Url::parse(database.url()).unwrap();
+    let (user, password) = login.map_or_else(
+        || (local.username().to_owned(), local.password().unwrap().to_owned()),
+        |(user, password)| (user.to_owned(), password.to_owned()),
+    );
+    shell.set("CLOUD_DATABASE_URL", &cloud);
+    shell.set("OFFICE_PASSWORD", &password);
+    local.set_username(&user).unwrap();
+    local.set_password(None).unwrap();
+    shell.write(SPEC, &read(SPEC).replace(&office(), local.as_str()));
+    local.set_query(None);
+    shell.show_as(local.as_str(), office());
+    shell.show_as(format!("[{user}]"), "[berqenas]");
+    let mut cloud = url::Url::parse(&cloud).unwrap();
+    cloud.set_password(None).unwrap();
+    shell.show_as(cloud.as_str(), "postgres://erp@db.example.com/erp");
+    shell.serve(database);
+    shell
+}
+
+/// What both sides hold, in words that both engines understand, after the names of the cloud's tables and the office's.
+const HELD: [(&str, &str); 5] = [
+    (
+        "SELECT customer_id, code, name, city, COALESCE(email, ''), COALESCE(credit_limit, 0), active::int, is_deleted::int FROM customers ORDER BY 1",
+        "SELECT CustomerID, Code, Name, City, COALESCE(Email, N''), CAST(COALESCE(RiskLimiti, 0) AS DECIMAL(19,4)), Active, is_deleted \
+         FROM dbo.Customers ORDER BY 1",
+    ),
+    (
+        "SELECT product_id, row_guid, name, unit_price, vat_rate, barcode FROM products ORDER BY 1",
+        "SELECT ProductID, RowGuid, Name, UnitPrice, VatRate, Barcode FROM dbo.Products ORDER BY 1",
+    ),
+    (
+        "SELECT product_id, warehouse, quantity, to_char(counted_at, 'YYYY-MM-DD HH24:MI:SS') FROM stock ORDER BY 1, 2",
+        "SELECT ProductID, Depo, Miktar, COALESCE(CONVERT(VARCHAR(19), CountedAt, 120), '') FROM depo.Stok ORDER BY 1, 2",
+    ),
+    (
+        "SELECT order_id, customer_id, to_char(ordered_at, 'YYYY-MM-DD HH24:MI:SS'), status, total FROM orders ORDER BY 1",
+        "SELECT OrderID, CustomerID, CONVERT(VARCHAR(19), OrderedAt, 120), Status, CAST(Total AS DECIMAL(19,4)) FROM dbo.Orders ORDER BY 1",
+    ),
+    (
+        "SELECT order_id, line_no, product_id, quantity, unit_price FROM order_items ORDER BY 1, 2",
+        "SELECT OrderID, [LineNo], ProductID, Quantity, UnitPrice FROM dbo.OrderItems ORDER BY 1, 2",
+    ),
+];
+
+/// Asserts that both sides hold the same, table by table, and so many rows.
+async fn in_step(shell: &mut Shell, rows: [usize; 5]) {
+    for ((cloud, local), count) in HELD.into_iter().zip(rows) {
+        let cloud = shell.run(&format!("psql -A -t -c \"{cloud}\" \"$CLOUD_DATABASE_URL\"")).await;
+        let local = shell.run(&format!("sqlcmd -h -1 -W -s \"|\" -Q \"{local}\"")).await;
+        assert_eq!((cloud.text.as_str(), cloud.code), (local.text.as_str(), 0));
+        assert_eq!(cloud.text.lines().count(), count, "{}", cloud.text);
+    }
+}
+
+/// From empty databases through edits on both sides, a conflict, a soft delete and a hard one, to a run with nothing to do.
+#[tokio::test]
+async fn the_office_on_sql_server() {
+    let Some(server) = TestSqlServer::get() else { return };
+    let mut shell = shell(server, "erp", None).await;
+    let mut document = Document::open(README);
+    assert!(sessions(&mut shell, &mut document, "sqlserver").await > 0, "no session found");
+    in_step(&mut shell, [4, 2, 3, 3, 3]).await;
+    // What is the office's alone stays there, and what the cloud brought is numbered as the cloud numbered it.
+    let office = shell.sqlserver().rows("SELECT Notes FROM dbo.Customers WHERE CustomerID IN (1, 100121) ORDER BY CustomerID").await;
+    assert_eq!(office.concat(), ["-", "Vadesi 60 gün"]);
+    let picture = shell.sqlserver().rows("SELECT Picture FROM dbo.Products WHERE ProductID = 789").await;
+    assert_eq!(picture.concat(), ["ffd8ffe0"]);
+}
+
+/// Both ways to say where the office is, in the spec and in the README, lead to one place.
+#[test]
+fn both_forms_of_the_office_s_address_are_one() {
+    let document = Document::open(README);
+    let block = document.blocks().into_iter().find(|block| block.language == "yaml").expect("a block of YAML");
+    let connection_string = block.text.lines().find_map(|line| line.trim().strip_prefix("url: ")).unwrap().to_owned();
+    assert!(connection_string.starts_with("Server="), "{connection_string}");
+    let (spec, shown) = (parse(&office()).unwrap(), parse(&connection_string).unwrap());
+    assert_eq!(spec.address.to_url(None), shown.address.to_url(None));
+}
+
+/// What can be told of the office's script without a server: its tools would send it whole, and lose no letter of it.
+#[test]
+fn the_office_s_script_can_be_sent() {
+    let script = read("office.sql");
+    let batches = batches(&script);
+    let is_alone = |batch: &&str| !batch.contains("CREATE SCHEMA") || batch.matches(';').count() == 1;
+    assert!(batches.iter().all(is_alone), "CREATE SCHEMA stands alone in its batch");
+    for batch in batches {
+        let code: String = batch.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
+        assert!(code.matches('\'').count().is_multiple_of(2) && code.matches('(').count() == code.matches(')').count(), "{code}");
+        let literals: Vec<&str> = code.split('\'').collect();
+        for pair in literals.chunks(2).filter(|pair| pair.len() == 2 && !pair[1].is_ascii()) {
+            assert!(pair[0].ends_with('N'), "{} is no Unicode text: write N'…'", pair[1]);
+        }
+    }
+    let tables = ["dbo.Customers", "dbo.Products", "depo.Stok", "dbo.Orders", "dbo.OrderItems"];
+    assert!(
+        tables
+            .iter()
+            .all(|table| script.contains(&format!("CREATE TABLE {table} (")) && script.contains(&format!("INSERT INTO {table} (")))
+    );
+}
