@@ -11,6 +11,8 @@
 mod batch;
 mod doing;
 pub mod postgres;
+mod remarks;
+mod rights;
 pub mod sqlite;
 pub mod sqlserver;
 mod stamp;
@@ -26,6 +28,8 @@ use berqenas_core::{
 };
 use futures::stream::BoxStream;
 use secrecy::SecretString;
+
+pub use self::{remarks::Remarks, rights::TableUse};
 
 /// How to reach a database.
 #[derive(Clone, Debug)]
@@ -296,30 +300,6 @@ pub struct TableWrites {
     pub remarks: Remarks,
 }
 
-/// What whoever writes wants to find in the ledger beside a row's hash: made of the row's place among its table's writes and of what the
-/// side stored. The endpoint records it, in the same commit, and asks nothing of it.
-#[derive(Clone, Default)]
-pub struct Remarks(Option<Arc<Remark>>);
-
-type Remark = dyn Fn(usize, &StoredRow) -> Option<serde_json::Value> + Send + Sync;
-
-impl Remarks {
-    /// Remarks that this function makes.
-    pub fn new(remark: impl Fn(usize, &StoredRow) -> Option<serde_json::Value> + Send + Sync + 'static) -> Remarks {
-        Remarks(Some(Arc::new(remark)))
-    }
-
-    fn on(&self, place: usize, stored: &StoredRow) -> Option<serde_json::Value> {
-        self.0.as_ref().and_then(|remark| remark(place, stored))
-    }
-}
-
-impl std::fmt::Debug for Remarks {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(if self.0.is_some() { "Remarks(some)" } else { "Remarks(none)" })
-    }
-}
-
 /// One write transaction.
 #[derive(Clone, Debug)]
 pub struct WriteBatch {
@@ -393,6 +373,9 @@ pub trait Endpoint: Send + Sync {
 
     /// Version, latency, clock, rights.
     async fn probe(&self) -> Result<Probe>;
+
+    /// The rights to tables that the login lacks for what is done to them, each as the statement that grants it.
+    async fn missing_rights(&self, uses: &[TableUse]) -> Result<Vec<String>>;
 
     /// The side's clock alone, in microseconds since 1970 UTC; takes no lock.
     async fn clock(&self) -> Result<i64>;

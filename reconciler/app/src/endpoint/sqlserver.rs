@@ -15,6 +15,7 @@ mod pool;
 mod prepare;
 mod probe;
 mod read;
+mod rights;
 mod rings;
 mod session;
 mod sql;
@@ -48,7 +49,7 @@ use self::{
     sql::TextOrder,
     values::{get, number},
 };
-use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch, doing::Doing};
+use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, WriteBatch, doing::Doing};
 
 /// Connections an endpoint holds at most: a scan, a write, and two to spare.
 const MAX_CONNECTIONS: usize = 4;
@@ -164,6 +165,10 @@ impl Endpoint for SqlServerEndpoint {
 
     async fn probe(&self) -> Result<Probe> {
         probe::probe(self).await
+    }
+
+    async fn missing_rights(&self, uses: &[TableUse]) -> Result<Vec<String>> {
+        rights::missing(self, uses).await
     }
 
     async fn clock(&self) -> Result<i64> {
