@@ -87,7 +87,7 @@ async fn a_moment() {
 async fn stamped(world: &World, side: Side, statements: &str) {
     match world.kind(side) {
         Kind::Postgres => world.sql(side, &format!("SET session_replication_role = replica; {statements}")).await,
-        Kind::Sqlite => world.sql(side, statements).await,
+        Kind::Sqlite | Kind::SqlServer => world.sql(side, statements).await,
     }
 }
 

@@ -34,7 +34,7 @@ impl Table {
     /// Its name and its columns' names on an engine.
     pub(super) fn spelled(&self, kind: Kind) -> (&'static str, Vec<&'static str>) {
         match kind {
-            Kind::Postgres => (self.cloud, self.columns.iter().map(|column| column.0).collect()),
+            Kind::Postgres | Kind::SqlServer => (self.cloud, self.columns.iter().map(|column| column.0).collect()),
             Kind::Sqlite => (self.local, self.columns.iter().map(|column| column.1).collect()),
         }
     }

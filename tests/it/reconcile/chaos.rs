@@ -80,6 +80,7 @@ impl Place {
                         let journal = if side == Side::Cloud { "DELETE" } else { "WAL" };
                         Base::file(folder.path().join(format!("{name}-{side}")), journal).await
                     }
+                    Kind::SqlServer => panic!("there is no SQL Server of a test's own that could be killed"),
                 });
             }
             let [cloud, local]: [Base; 2] = bases.try_into().unwrap();

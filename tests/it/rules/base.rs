@@ -9,7 +9,10 @@ mod first;
 use berqenas_core::value::Side;
 
 use super::{FILES, named, names, parked};
-use crate::support::world::{PAIRS, World};
+use crate::{
+    stories::triggers::normalise,
+    support::world::{World, every_pair, pairs_with_server},
+};
 
 /// A customer that both sides have, in step.
 pub(super) async fn agreed(world: &World) {
@@ -41,7 +44,7 @@ async fn the_table_of_changes_on_every_pair_of_engines() {
         (EDIT_A, DELETE, "update_delete", "Ayla", "deleted Ada"),
         (DELETE, DELETE_EDITED, "update_update", "deleted Ada", "deleted Bora"),
     ];
-    for (number, kinds) in PAIRS.into_iter().enumerate() {
+    for (number, kinds) in every_pair().into_iter().enumerate() {
         let strategy = if number % 2 == 0 { "cloud_wins" } else { "local_wins" };
         let world = World::customers(kinds, &format!("strategy: {strategy}")).await;
         let insert = |row: usize| format!("INSERT INTO customers (id, name) VALUES ('r{row}', 'Ada');");
@@ -87,19 +90,9 @@ async fn a_write_sets_only_columns_that_differ() {
 /// A trigger that normalises what it is sent is not an edit, and its words stay: later writes carry only what changed at the source.
 #[tokio::test]
 async fn what_a_trigger_stored_is_not_trampled_by_a_later_write() {
-    for kinds in PAIRS {
+    for kinds in pairs_with_server() {
         let world = World::customers(kinds, "").await;
-        let shout = match world.kind(Side::Local) {
-            crate::support::world::Kind::Postgres => {
-                "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := upper(NEW.name); RETURN NEW; END $$;
-                 CREATE TRIGGER shout BEFORE INSERT OR UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION shout()"
-            }
-            crate::support::world::Kind::Sqlite => {
-                "CREATE TRIGGER shout_i AFTER INSERT ON customers WHEN NEW.name <> upper(NEW.name) BEGIN UPDATE customers SET name = upper(name) WHERE id = NEW.id; END;
-                 CREATE TRIGGER shout_u AFTER UPDATE OF name ON customers WHEN NEW.name <> upper(NEW.name) BEGIN UPDATE customers SET name = upper(name) WHERE id = NEW.id; END"
-            }
-        };
-        world.sql(Side::Local, shout).await;
+        normalise(&world, Side::Local, "upper").await;
         world.sql(Side::Cloud, "INSERT INTO customers (id, name, city) VALUES ('a', 'Ada', 'Ankara')").await;
         world.sync().await;
         named(&world, "a", "Ada", "ADA").await;

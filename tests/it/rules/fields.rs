@@ -10,7 +10,7 @@ use sqlx::Connection as _;
 use super::{FILES, MIXED, lock, parked};
 use crate::{
     stories::triggers::normalise,
-    support::world::{PAIRS, World},
+    support::world::{PAIRS, World, pairs_with_server},
 };
 
 const MERGES: &str = "strategy: {name: merge_fields, otherwise: cloud_wins}";
@@ -55,7 +55,7 @@ fn tells(entry: &ConflictEntry, (kind, winner, reason): (&str, Winner, &str), ro
 #[tokio::test]
 async fn both_edits_stand_on_both_sides_after_one_run() {
     const AGREED: &str = "Ada|ada@example.com|Ankara";
-    for kinds in PAIRS {
+    for kinds in pairs_with_server() {
         for (cloud, local, row, (winner, reason), images) in [
             (
                 "email = 'a@b.c'",

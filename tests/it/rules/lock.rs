@@ -67,6 +67,7 @@ async fn has_table(world: &World, side: Side) -> bool {
     let query = match world.kind(side) {
         Kind::Postgres => "SELECT tablename FROM pg_tables WHERE tablename = 'berqenas_sync'",
         Kind::Sqlite => "SELECT name FROM sqlite_schema WHERE name = 'berqenas_sync'",
+        Kind::SqlServer => "SELECT name FROM sys.tables WHERE name = 'berqenas_sync'",
     };
     !world.lines(side, query).await.is_empty()
 }
@@ -333,6 +334,7 @@ async fn lose_lock(world: &World, side: Side) {
             assert_eq!(world.lines(side, end).await, ["t"]);
         }
         Kind::Sqlite => std::fs::remove_file(world.folder().join(format!("{side}.db-berqenas-test.lock"))).unwrap(),
+        Kind::SqlServer => panic!("no case takes the lock away from a session of a SQL Server"),
     }
 }
 

@@ -18,7 +18,9 @@ async fn a_null_time_is_always_a_candidate() {
         world.sync().await;
         let silently = match world.kind(Side::Cloud) {
             Kind::Postgres => "INSERT INTO customers (id, name, updated_at) VALUES ('n', 'Nil', NULL)",
-            Kind::Sqlite => "INSERT INTO customers (id, name) VALUES ('n', 'Nil'); UPDATE customers SET updated_at = NULL",
+            Kind::Sqlite | Kind::SqlServer => {
+                "INSERT INTO customers (id, name) VALUES ('n', 'Nil'); UPDATE customers SET updated_at = NULL"
+            }
         };
         world.sql(Side::Cloud, silently).await;
         world.sync().await;

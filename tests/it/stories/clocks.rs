@@ -4,7 +4,7 @@ use berqenas::engine::outcome::Winner;
 use berqenas_core::value::{Pair, Side};
 
 use super::{MIXED, a_moment, agreed, mark, resolved, stamped, state_sql, written};
-use crate::support::world::{Kind, PAIRS, World};
+use crate::support::world::{Kind, PAIRS, World, pairs_with_server};
 
 /// An hour, in microseconds.
 const HOUR: i64 = 3_600_000_000;
@@ -62,7 +62,7 @@ async fn a_stamp_below_the_mark_is_found_by_the_full_sync() {
 /// bucardo issue 222 ("latest" chosen for a whole database).
 #[tokio::test]
 async fn the_latest_edit_wins_row_by_row() {
-    for kinds in PAIRS {
+    for kinds in pairs_with_server() {
         let world = World::customers(kinds, "").await;
         world.sql(Side::Cloud, "INSERT INTO customers (id, name) VALUES ('c1', 'agreed'), ('c2', 'agreed'), ('c3', 'agreed')").await;
         world.sync().await;
@@ -89,7 +89,7 @@ async fn the_latest_edit_wins_row_by_row() {
 async fn two_edits_within_one_whole_second_are_both_found() {
     let columns = "id VARCHAR(20) PRIMARY KEY, name VARCHAR(80), created_at";
     let whole = |kind: Kind| match kind {
-        Kind::Postgres => {
+        Kind::Postgres | Kind::SqlServer => {
             format!("CREATE TABLE customers ({columns} TIMESTAMP, updated_at TIMESTAMP(0), is_deleted BOOLEAN DEFAULT FALSE)")
         }
         Kind::Sqlite => format!("CREATE TABLE customers ({columns} DATETIME, updated_at INTEGER, is_deleted BOOLEAN DEFAULT 0)"),
@@ -97,7 +97,7 @@ async fn two_edits_within_one_whole_second_are_both_found() {
     for kinds in PAIRS {
         for side in Side::BOTH {
             let world = World::empty(kinds).await;
-            let other = if *kinds.get(side.other()) == Kind::Postgres { "TIMESTAMP" } else { "DATETIME" };
+            let other = if *kinds.get(side.other()) == Kind::Sqlite { "DATETIME" } else { "TIMESTAMP" };
             let other = format!("CREATE TABLE customers ({columns} {other}, updated_at {other}, is_deleted BOOLEAN DEFAULT FALSE)");
             world.sql(side, &whole(*kinds.get(side))).await;
             world.sql(side.other(), &other).await;
@@ -125,7 +125,11 @@ async fn two_edits_within_one_whole_second_are_both_found() {
 
 /// The time as a column of whole seconds takes it.
 fn now(kind: Kind) -> &'static str {
-    if kind == Kind::Postgres { "clock_timestamp() AT TIME ZONE 'UTC'" } else { "unixepoch('now')" }
+    match kind {
+        Kind::Postgres => "clock_timestamp() AT TIME ZONE 'UTC'",
+        Kind::Sqlite => "unixepoch('now')",
+        Kind::SqlServer => "SYSUTCDATETIME()",
+    }
 }
 
 /// Two offices share one cloud table. The earlier edit reaches the cloud first or last: the later one wins, whenever it arrives.

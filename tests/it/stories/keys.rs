@@ -3,7 +3,7 @@
 use berqenas_core::value::Side;
 
 use super::a_moment;
-use crate::support::world::{PAIRS, World};
+use crate::support::world::{World, pairs_with_server};
 
 /// A table whose rows have a unique e-mail address beside their key, with one row for each address given.
 async fn addresses(kinds: berqenas_core::value::Pair<crate::support::world::Kind>, rows: &[(&str, &str)]) -> World {
@@ -22,7 +22,7 @@ const PEOPLE: &str = "SELECT id, email FROM people ORDER BY id";
 /// Dotmim.Sync issue 44; semantics 5, "never solved by deleting one".
 #[tokio::test]
 async fn two_rows_with_one_unique_value_are_parked_and_both_kept() {
-    for kinds in PAIRS {
+    for kinds in pairs_with_server() {
         let world = addresses(kinds, &[("p0", "old@x")]).await;
         world.sql(Side::Cloud, "INSERT INTO people (id, email) VALUES ('p1', 'one@x')").await;
         world.sql(Side::Local, "INSERT INTO people (id, email) VALUES ('p2', 'one@x'), ('p3', 'other@x')").await;
@@ -55,7 +55,7 @@ async fn unique_values_that_are_swapped_or_handed_on_arrive() {
     let chain = [("c3", "c4@x"), ("c2", "c3@x"), ("c1", "c2@x")];
     let before = ["a1", "a2", "b1", "b2", "b3", "c1", "c2", "c3"].map(|id| (id, format!("{id}@x")));
     let before = before.each_ref().map(|(id, email)| (*id, email.as_str()));
-    for kinds in PAIRS {
+    for kinds in pairs_with_server() {
         for side in Side::BOTH {
             let world = addresses(kinds, &before).await;
             a_moment().await;
@@ -77,7 +77,7 @@ async fn unique_values_that_are_swapped_or_handed_on_arrive() {
 /// Semantics 5: the clashing row is looked up on the source, where it no longer has the value.
 #[tokio::test]
 async fn a_unique_value_that_passes_to_a_new_row_arrives() {
-    for kinds in PAIRS {
+    for kinds in pairs_with_server() {
         for side in Side::BOTH {
             let world = addresses(kinds, &[("p2", "1@x"), ("p3", "3@x")]).await;
             a_moment().await;

@@ -122,6 +122,11 @@ pub(crate) fn finished(arguments: &[&str], child: Child) -> Ran {
 pub(crate) async fn dump(world: &World, side: Side, bookkeeping: bool) -> Vec<String> {
     let (objects, names) = match world.kind(side) {
         Kind::Sqlite => ("SELECT type, name, sql FROM sqlite_schema ORDER BY name", "SELECT name FROM sqlite_schema WHERE type = 'table'"),
+        Kind::SqlServer => (
+            "SELECT v.TABLE_NAME, v.COLUMN_NAME, v.DATA_TYPE, v.COLUMN_DEFAULT, v.IS_NULLABLE FROM INFORMATION_SCHEMA.COLUMNS AS v \
+             WHERE v.TABLE_SCHEMA = 'dbo' ORDER BY v.TABLE_NAME, v.ORDINAL_POSITION",
+            "SELECT name FROM sys.tables",
+        ),
         Kind::Postgres => (
             "SELECT table_name, column_name, data_type, column_default, is_nullable FROM information_schema.columns \
              WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",

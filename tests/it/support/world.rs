@@ -16,7 +16,10 @@ use berqenas::{
 use berqenas_core::value::{Pair, Side};
 use sqlx::{AssertSqlSafe, Column, Connection, PgConnection, Row, SqliteConnection, TypeInfo, ValueRef};
 
-use super::postgres::{Locale, TestPostgres};
+use super::{
+    postgres::{Locale, TestPostgres},
+    sqlserver::{TestDatabase, TestSqlServer},
+};
 
 /// An engine to test with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +28,33 @@ pub(crate) enum Kind {
     Postgres,
     /// SQLite.
     Sqlite,
+    /// SQL Server, where there is one.
+    SqlServer,
 }
 
-/// Every pair of engines, cloud first.
+/// Every pair of engines that each machine has, cloud first.
 pub(crate) const PAIRS: [Pair<Kind>; 4] = [
     Pair::new(Kind::Postgres, Kind::Sqlite),
     Pair::new(Kind::Sqlite, Kind::Postgres),
     Pair::new(Kind::Postgres, Kind::Postgres),
     Pair::new(Kind::Sqlite, Kind::Sqlite),
 ];
+
+/// [`PAIRS`] and, where there is a SQL Server, the pair that it is most used in: under PostgreSQL in the cloud. For what a mapping or an
+/// engine's own ways can break; a server costs a second or two a world.
+pub(crate) fn pairs_with_server() -> Vec<Pair<Kind>> {
+    let more = TestSqlServer::get().map(|_| Pair::new(Kind::Postgres, Kind::SqlServer));
+    PAIRS.into_iter().chain(more).collect()
+}
+
+/// [`pairs_with_server`], and SQL Server above a file and above another one: for the few cases that everything rests on.
+pub(crate) fn every_pair() -> Vec<Pair<Kind>> {
+    let mut pairs = pairs_with_server();
+    if pairs.len() > PAIRS.len() {
+        pairs.extend([Pair::new(Kind::SqlServer, Kind::Sqlite), Pair::new(Kind::SqlServer, Kind::SqlServer)]);
+    }
+    pairs
+}
 
 /// The folder in which compiled plugins are kept, for all tests of a run.
 pub(crate) fn plugin_cache() -> PathBuf {
@@ -45,6 +66,8 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     kinds: Pair<Kind>,
     urls: Pair<String>,
+    /// Those on a SQL Server, which are dropped with this.
+    servers: Pair<Option<TestDatabase>>,
 }
 
 impl World {
@@ -53,6 +76,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("specs")).unwrap();
         let mut urls = Pair::new(String::new(), String::new());
+        let mut servers = Pair::new(None, None);
         for side in Side::BOTH {
             *urls.get_mut(side) = match kinds.get(side) {
                 Kind::Postgres => TestPostgres::get().database(side.as_str(), Locale::C).await,
@@ -61,9 +85,14 @@ impl World {
                     SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.unwrap().close().await.unwrap();
                     format!("sqlite://{}", path.display())
                 }
+                Kind::SqlServer => {
+                    let database =
+                        TestSqlServer::find().expect("pairs with a SQL Server are asked for where there is one").database(side.as_str());
+                    servers.get_mut(side).insert(database).url().to_owned()
+                }
             };
         }
-        World { folder, kinds, urls }
+        World { folder, kinds, urls, servers }
     }
 
     /// PostgreSQL above, a file in the office, with the contents of two databases: one that nobody is connected to, and a file's bytes.
@@ -73,7 +102,7 @@ impl World {
         let path = folder.path().join("local.db");
         std::fs::write(&path, local).unwrap();
         let urls = Pair::new(TestPostgres::get().copy("cloud", cloud).await, format!("sqlite://{}", path.display()));
-        World { folder, kinds: Pair::new(Kind::Postgres, Kind::Sqlite), urls }
+        World { folder, kinds: Pair::new(Kind::Postgres, Kind::Sqlite), urls, servers: Pair::new(None, None) }
     }
 
     /// Two databases with the same schema on both sides (`{serial}`, `{text_key}` and such are not translated: plain SQL that both
@@ -104,6 +133,11 @@ impl World {
         self.urls.get(side)
     }
 
+    /// The database of a side that is on a SQL Server.
+    fn server(&self, side: Side) -> &TestDatabase {
+        self.servers.get(side).as_ref().unwrap()
+    }
+
     /// The engine of a side.
     pub(crate) fn kind(&self, side: Side) -> Kind {
         *self.kinds.get(side)
@@ -124,7 +158,7 @@ impl World {
     pub(crate) fn spec_named(&self, name: &str, id: i64, rest: &str) {
         let connection = |side: Side| match self.kind(side) {
             Kind::Sqlite => format!("{side}: {}\n", self.url(side)),
-            Kind::Postgres => {
+            Kind::Postgres | Kind::SqlServer => {
                 let url = url::Url::parse(self.url(side)).unwrap();
                 let file = self.folder().join(format!("{side}.password"));
                 std::fs::write(&file, url.password().unwrap()).unwrap();
@@ -161,6 +195,7 @@ impl World {
                 sqlx::raw_sql(text).execute(&mut connection).await.unwrap_or_else(|fault| panic!("{side}: {statements}: {fault}"));
                 connection.close().await.unwrap();
             }
+            Kind::SqlServer => self.server(side).sql(statements).await,
         }
     }
 
@@ -177,6 +212,7 @@ impl World {
                 let rows = sqlx::raw_sql(AssertSqlSafe(query.to_owned())).fetch_all(&mut connection).await.unwrap();
                 rows.iter().map(|row| (0..row.len()).map(|index| sqlite_text(row, index)).collect()).collect()
             }
+            Kind::SqlServer => self.server(side).rows(query).await,
         }
     }
 

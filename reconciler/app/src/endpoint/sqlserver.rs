@@ -24,6 +24,7 @@ mod statements;
 mod tests;
 mod transaction;
 mod values;
+mod versions;
 mod write;
 mod writer;
 
@@ -49,7 +50,10 @@ use self::{
     sql::TextOrder,
     values::{get, number},
 };
-use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, WriteBatch, doing::Doing};
+use super::{
+    ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, Versioned, Versions, WriteBatch,
+    doing::Doing,
+};
 
 /// Connections an endpoint holds at most: a scan, a write, and two to spare.
 const MAX_CONNECTIONS: usize = 4;
@@ -177,6 +181,10 @@ impl Endpoint for SqlServerEndpoint {
 
     async fn floor(&self) -> Result<Floor> {
         probe::floor(self).await
+    }
+
+    async fn versions(&self, table: &TableName, by: Versioned) -> Result<Versions> {
+        versions::versions(self, table, by).await
     }
 
     async fn scan(&self, access: Arc<TableAccess>, scan: Scan, batch_rows: usize) -> Result<BoxStream<'static, Result<Vec<StoredRow>>>> {

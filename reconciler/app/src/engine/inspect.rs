@@ -6,7 +6,7 @@ use berqenas_core::{
     mapping,
     names::{Match, match_name},
     shape::{ColumnShape, TableShape},
-    spec::{Detect, Direction, HardDeletes, SyncSpec, TableSpec},
+    spec::{Detect, HardDeletes, SyncSpec, TableSpec},
     value::{Pair, Side},
 };
 use jiff::Timestamp;
@@ -203,11 +203,7 @@ async fn fill_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Sid
 
 /// What a run may do to a table on a side.
 fn table_use(spec: &SyncSpec, table: &TableSpec, side: Side, shape: &TableShape) -> TableUse {
-    let writes = match spec.direction {
-        Direction::Both => true,
-        Direction::CloudToLocal => side == Side::Local,
-        Direction::LocalToCloud => side == Side::Cloud,
-    };
+    let writes = spec.direction.carries_to(side);
     let numbers = |column: &ColumnShape| column.identity_always && shape.primary_key.contains(&column.name);
     TableUse {
         table: shape.name.clone(),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use berqenas_core::{
     key::Key,
+    mapping::SideDetect,
     rules::{Rule, holds},
     spec::{Detect, InitialPolicy},
     value::{Pair, Side},
@@ -20,7 +21,7 @@ use super::{
     tenure::Tenure,
 };
 use crate::{
-    endpoint::{Endpoint, Floor, Scan},
+    endpoint::{Endpoint, Floor, Scan, Versioned, Versions},
     error::EngineError,
     state::{Lease, SideState, State, TableState},
 };
@@ -82,6 +83,8 @@ pub(super) struct Readings {
     pub(super) sides: Pair<Option<SideState>>,
     /// The number of the last run whose end each side had recorded.
     pub(super) recorded: Pair<i64>,
+    /// How far each table's count of changes has come, on sides that are read by it.
+    pub(super) versions: Vec<Pair<Option<Versions>>>,
 }
 
 /// How one table is read in this run.
@@ -107,7 +110,7 @@ impl<'a> TableReading<'a> {
         let table = &context.session.tables[number];
         let sync = &context.session.spec.name;
         let known = context.state.table(sync, &table.spec.name).await?;
-        let full = reads_in_full(context, readings, table, known.as_ref()).await?;
+        let full = reads_in_full(context, readings, number, known.as_ref()).await?;
         let expected_rows =
             if full { Some(context.state.base_count(sync, &table.spec.name).await?).filter(|rows| *rows > 0) } else { None };
         let decider = decider(context, readings, number, known.as_ref()).await?;
@@ -132,16 +135,27 @@ impl<'a> TableReading<'a> {
 async fn reads_in_full(
     context: &RunContext<'_>,
     readings: &Readings,
-    table: &SyncTable,
+    number: usize,
     known: Option<&TableState>,
 ) -> Result<bool, EngineError> {
+    let table = &context.session.tables[number];
     let by_hash = table.spec.detect == Detect::Hash;
     let fresh = known.is_none_or(|known| !known.adopted || known.mapping_version != state_version(context.session, table));
     if context.full || by_hash || fresh || readings.clock_set_back {
         return Ok(true);
     }
     let marks = context.state.marks(&context.session.spec.name, &table.spec.name).await?;
-    Ok(marks.cloud.is_none() || marks.local.is_none())
+    let versions = readings.versions[number];
+    Ok(Side::BOTH.into_iter().any(|side| {
+        let is_told = |mark: i64| versions.get(side).is_none_or(|versions| tells_since(&versions, mark));
+        !marks.get(side).is_some_and(is_told)
+    }))
+}
+
+/// Whether a count of changes still tells what came after a mark. What was forgotten meanwhile, and a count that fell back with a database
+/// that was restored, leave only a full reading.
+fn tells_since(versions: &Versions, mark: i64) -> bool {
+    mark <= versions.reached && versions.oldest.is_none_or(|oldest| mark >= oldest)
 }
 
 /// From where each side is read: its mark, less what may have been missed.
@@ -151,10 +165,23 @@ async fn changed_since(context: &RunContext<'_>, readings: &Readings, table: &Sy
     for side in Side::BOTH {
         if let Some(mark) = *marks.get(side) {
             let overlap = overlap_us(context.session, table, side, readings.floors.get(side));
-            *scans.get_mut(side) = Scan::ChangedSince(mark.saturating_sub(overlap));
+            *scans.get_mut(side) = match versioned(table, side) {
+                // A count leaves nothing behind it that could still come.
+                Some(by) => Scan::VersionSince(by, mark),
+                None => Scan::ChangedSince(mark.saturating_sub(overlap)),
+            };
         }
     }
     Ok(scans)
+}
+
+/// What a side of a table counts changes by, if it is read so.
+pub(super) fn versioned(table: &SyncTable, side: Side) -> Option<Versioned> {
+    match table.mapping.detect.get(side) {
+        SideDetect::Rowversion { .. } => Some(Versioned::Row),
+        SideDetect::ChangeTracking => Some(Versioned::Tracked),
+        SideDetect::UpdatedAt | SideDetect::Hash => None,
+    }
 }
 
 /// Who plans rows of a table in this run.
@@ -180,11 +207,13 @@ pub(super) async fn decider<'a>(
     })
 }
 
-/// What a table's state is compared with: its mapping, which way rows go, and whether the base keeps them whole. Where it does so for
-/// the first time, all are read, and kept.
+/// What a table's state is compared with: its mapping, which way rows go, what its marks are of, and whether the base keeps rows whole.
+/// Where it is another one than before, all are read, and kept.
 pub(super) fn state_version(session: &Session, table: &SyncTable) -> String {
     let kept = if table.keeps_rows { KEEPS_ROWS } else { "" };
-    format!("{}:{:?}{kept}", table.mapping.version, session.spec.direction)
+    let counted = |side| versioned(table, side).map(|by| format!(":{side} {by:?}")).unwrap_or_default();
+    let marks: String = Side::BOTH.into_iter().map(counted).collect();
+    format!("{}:{:?}{marks}{kept}", table.mapping.version, session.spec.direction)
 }
 
 /// Whether the base of a table still keeps rows that no strategy merges against any more.
@@ -305,6 +334,16 @@ pub(super) async fn read_sides(
         *database_ids.get_mut(side) = ledger.database_id;
         *read.get_mut(side) = Some((floor, ours));
     }
+    let mut versions = Vec::with_capacity(session.tables.len());
+    for table in &session.tables {
+        let mut reached = Pair::new(None, None);
+        for side in Side::BOTH {
+            if let Some(by) = versioned(table, side) {
+                *reached.get_mut(side) = Some(session.endpoints.get(side).versions(&table.mapping.access.get(side).name, by).await?);
+            }
+        }
+        versions.push(reached);
+    }
     let (Some(cloud), Some(local)) = (read.cloud, read.local) else {
         return Err(EngineError::failed("a side's clock was not read"));
     };
@@ -316,5 +355,6 @@ pub(super) async fn read_sides(
         clock_set_back: clock_set_back && holds(Rule::ClocksWatched),
         sides,
         recorded,
+        versions,
     })
 }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use berqenas_core::{
     decision::PluginId,
-    mapping::{self, MappingFault, SideDetect, TableMapping},
+    mapping::{self, MappingFault, TableMapping},
     order::parents_first,
     shape::{TableName, TableShape},
     spec::{Connection, StrategyChoice, StrategyName, SyncSpec, TableSpec},
@@ -106,7 +106,6 @@ impl Session {
         for (table, names) in found {
             let shapes = Pair::new(endpoints.cloud.describe(&names.cloud).await?, endpoints.local.describe(&names.local).await?);
             match mapping::map_table(&table, shapes.as_ref()) {
-                Ok(mapping) if !is_carried_out(&mapping) => faults.push(not_carried_out(&table)),
                 Ok(mapping) => {
                     let strategy = Chosen { choice: table.strategy.clone(), max_clock_skew: spec.max_clock_skew };
                     let (mapping, plugin, keeps_rows) = (Arc::new(mapping), None, false);
@@ -307,20 +306,6 @@ fn mapping_error(sync: &str, faults: &[MappingFault]) -> EngineError {
         error = error.hint(hint.replace("NAME", sync));
     }
     error
-}
-
-/// Whether runs can find changes the way that the mapping says.
-fn is_carried_out(mapping: &TableMapping) -> bool {
-    Side::BOTH.into_iter().all(|side| matches!(mapping.detect.get(side), SideDetect::UpdatedAt | SideDetect::Hash))
-}
-
-fn not_carried_out(table: &TableSpec) -> MappingFault {
-    MappingFault {
-        table: table.name.clone(),
-        column: None,
-        message: "this version does not yet find changes by rowversion or change tracking".into(),
-        hint: "say `detect: timestamp` or `detect: hash`".into(),
-    }
 }
 
 /// For each table, the numbers of the tables it refers to on either side.

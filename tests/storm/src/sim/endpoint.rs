@@ -159,7 +159,7 @@ impl SimEndpoint {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match scan {
             Scan::ChangedSince(_) => seen.insert(table, rows.iter().map(|(key, _)| key.clone()).collect()),
-            Scan::Everything => seen.remove(&table),
+            Scan::Everything | Scan::VersionSince(..) => seen.remove(&table),
         };
     }
 

@@ -21,17 +21,23 @@ pub(super) async fn missing(endpoint: &PostgresEndpoint, uses: &[TableUse]) -> R
     for used in uses {
         let (usage, select, insert, update, delete) = held(endpoint, &used.table).await?;
         if !usage {
-            grants.push(format!("GRANT USAGE ON SCHEMA {} TO {user};", quoted(&used.table.schema)));
+            push_once(&mut grants, format!("GRANT USAGE ON SCHEMA {} TO {user};", quoted(&used.table.schema)));
         }
         let needed =
             [("SELECT", true, select), ("INSERT", used.writes, insert), ("UPDATE", used.writes, update), ("DELETE", used.deletes, delete)];
         let missing: Vec<&str> = needed.iter().filter(|(_, needed, held)| *needed && !held).map(|(right, ..)| *right).collect();
         if !missing.is_empty() {
-            grants.push(format!("GRANT {} ON {} TO {user};", missing.join(", "), quoted_table(&used.table)));
+            push_once(&mut grants, format!("GRANT {} ON {} TO {user};", missing.join(", "), quoted_table(&used.table)));
         }
     }
-    grants.dedup();
     Ok(grants)
+}
+
+/// Tables may share a schema.
+fn push_once(grants: &mut Vec<String>, grant: String) {
+    if !grants.contains(&grant) {
+        grants.push(grant);
+    }
 }
 
 async fn held(endpoint: &PostgresEndpoint, table: &TableName) -> Result<(bool, bool, bool, bool, bool)> {

@@ -143,7 +143,7 @@ fn changed_since(statement: Statement, column: &str, mark: i64, foreign_text: bo
 fn wanted(scan: Scan, row: &StoredRow) -> bool {
     match (scan, row.stamp) {
         (Scan::ChangedSince(mark), Some(stamp)) => stamp >= mark,
-        (Scan::ChangedSince(_), None) | (Scan::Everything, _) => true,
+        (Scan::ChangedSince(_), None) | (Scan::Everything | Scan::VersionSince(..), _) => true,
     }
 }
 

@@ -17,9 +17,10 @@ use crate::endpoint::{Result, doing::Doing};
 
 /// A table's columns, by their own spelling.
 const COLUMNS: &str = "
-    SELECT v.COLUMN_NAME, c.collation_name, c.is_nullable, c.is_identity
+    SELECT v.COLUMN_NAME, c.collation_name, c.is_nullable, c.is_identity, b.name
       FROM INFORMATION_SCHEMA.COLUMNS AS v
       JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.column_id = v.ORDINAL_POSITION
+      LEFT JOIN sys.types AS b ON b.user_type_id = c.system_type_id
      WHERE v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3";
 
 const INSTEAD_OF: &str = "
@@ -33,6 +34,8 @@ pub(super) struct Facts {
     nullable: BTreeSet<String>,
     /// Its identity column: what the server numbers by itself unless told otherwise.
     pub(super) identity: Option<String>,
+    /// Its column that the server counts up with every write.
+    pub(super) rowversion: Option<String>,
     /// The statements that a trigger acts in place of: `INSERT`, `UPDATE`, `DELETE`.
     instead_of: BTreeSet<String>,
 }
@@ -46,6 +49,7 @@ impl Facts {
             collations: texts.iter().map(|name| ((*name).to_owned(), collation.to_owned())).collect(),
             nullable: set(nullable),
             identity: Some(identity.to_owned()),
+            rowversion: Some("row version".to_owned()),
             instead_of: set(instead_of),
         }
     }
@@ -82,6 +86,9 @@ impl SqlServerEndpoint {
                 let name = text(&row, 0)?;
                 if let Some(collation) = get::<&str>(&row, 1)? {
                     facts.collations.insert(name.clone(), collation.to_owned());
+                }
+                if get::<&str>(&row, 4)?.is_some_and(|base| matches!(base, "timestamp" | "rowversion")) {
+                    facts.rowversion = Some(name.clone());
                 }
                 if number(&row, 3)? != 0 {
                     facts.identity = Some(name.clone());

@@ -20,8 +20,9 @@ use super::{
     session::Session,
     sql::{self, TextOrder, quoted, quoted_table, read_row},
     values::{decode, number},
+    versions,
 };
-use crate::endpoint::{Result, Scan, doing::Doing};
+use crate::endpoint::{Result, Scan, Versioned, doing::Doing};
 
 /// An open scan.
 struct Cursor {
@@ -48,10 +49,11 @@ pub(super) async fn scan(
 ) -> Result<BoxStream<'static, Result<Vec<StoredRow>>>> {
     let session = Arc::clone(&endpoint.session);
     let doing = Doing::to("reading", &access.name);
+    let facts = endpoint.facts(&access.name).await?;
     let mut lent = endpoint.lend().await?;
     // What is set for the scan, and spooled, is gone with its connection.
     lent.open = true;
-    let text = spool(&access, scan, endpoint.server.text_order, endpoint.server.snapshots);
+    let text = spool(&access, &facts, scan, endpoint.server.text_order, endpoint.server.snapshots);
     let connection = lent.connection().map_err(|error| session.error(doing, error))?;
     let answer = connection.batch(text).await.map_err(|error| session.error(doing, error))?;
     let last = answer.last().and_then(|rows| rows.first()).map(|row| number(row, 0)).transpose();
@@ -66,20 +68,24 @@ pub(super) async fn scan(
 }
 
 /// The statements that spool the keys of the wanted rows, and count them.
-pub(super) fn spool(access: &TableAccess, scan: Scan, text: TextOrder, snapshots: bool) -> String {
+pub(super) fn spool(access: &TableAccess, facts: &Facts, scan: Scan, text: TextOrder, snapshots: bool) -> String {
     let keys: Vec<usize> = access.key_columns().collect();
     let order: Vec<String> = keys.iter().map(|index| sql::order(&access.columns[*index], text)).collect();
     let order = if order.is_empty() { "(SELECT NULL)".to_owned() } else { order.join(", ") };
     let names: String =
         keys.iter().enumerate().map(|(place, index)| format!(", t.{} AS k{place}", quoted(&access.columns[*index].name))).collect();
-    let wanted = match scan {
-        Scan::Everything => None,
-        Scan::ChangedSince(mark) => changed_since(access, mark),
+    let (wanted, check) = match scan {
+        Scan::Everything => (None, None),
+        Scan::ChangedSince(mark) => (changed_since(access, mark).map(|condition| format!(" WHERE {condition}")), None),
+        Scan::VersionSince(Versioned::Row, version) => (versions::since(access, facts, Versioned::Row, version), None),
+        Scan::VersionSince(by @ Versioned::Tracked, version) => {
+            (versions::since(access, facts, by, version), Some(versions::unless_forgotten(access, version)))
+        }
     };
-    let wanted = wanted.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+    let (wanted, check) = (wanted.unwrap_or_default(), check.unwrap_or_default());
     let (before, after) = isolation(snapshots);
     format!(
-        "{before}SELECT ROW_NUMBER() OVER (ORDER BY {order}) AS n{names} INTO #berqenas_scan FROM {} AS t{wanted}; {after}\
+        "{before}SELECT ROW_NUMBER() OVER (ORDER BY {order}) AS n{names} INTO #berqenas_scan FROM {} AS t{wanted}; {check}{after}\
          CREATE UNIQUE CLUSTERED INDEX berqenas_scan ON #berqenas_scan (n); SELECT COUNT_BIG(*) FROM #berqenas_scan",
         quoted_table(&access.name)
     )

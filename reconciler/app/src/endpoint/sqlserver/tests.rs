@@ -14,9 +14,10 @@ use super::{
     read::{page, spool},
     sql::TextOrder,
     statements::{self, Built, Set, tried},
+    versions,
 };
 use crate::endpoint::{
-    RowWrite, Scan,
+    RowWrite, Scan, Versioned,
     batch::{Aside, Guard, Item},
 };
 
@@ -125,17 +126,22 @@ fn rows_are_written_by_these_statements() {
 #[test]
 fn rows_are_read_by_these_statements() {
     let access = access();
+    let facts = Facts::made_up("Turkish_CI_AS", &["code"], "id", &[], &[]);
     let mut lines = vec![page(&access)];
     for (text, snapshots) in [(TextOrder::Utf8, true), (TextOrder::CodeUnits, false)] {
-        lines.push(spool(&access, Scan::Everything, text, snapshots));
+        lines.push(spool(&access, &facts, Scan::Everything, text, snapshots));
     }
     for declared in ["datetime", "smalldatetime", "datetime2(3)", "datetimeoffset(7)", "bigint"] {
         let mut access = access.clone();
         access.columns[11].declared = declared.to_owned();
         for mark in [i64::MIN, 1_768_404_600_123_456] {
-            lines.push(format!("-- {declared}, {mark}\n{}", spool(&access, Scan::ChangedSince(mark), TextOrder::Utf8, false)));
+            lines.push(format!("-- {declared}, {mark}\n{}", spool(&access, &facts, Scan::ChangedSince(mark), TextOrder::Utf8, false)));
         }
     }
+    for by in [Versioned::Row, Versioned::Tracked] {
+        lines.push(spool(&access, &facts, Scan::VersionSince(by, 2_001), TextOrder::Utf8, true));
+    }
+    lines.push(versions::tracked(&access.name));
     lines.push(ledger::select("my schema"));
     insta::assert_snapshot!("read", lined(&lines.join("\n\n")));
 }

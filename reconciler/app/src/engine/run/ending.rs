@@ -18,7 +18,8 @@ impl Run<'_> {
     /// Everything under the new marks is applied, parked, quarantined or pending, on disk.
     pub(super) async fn move_marks(&mut self, read: Vec<(Option<TableState>, bool)>) -> Result<(), EngineError> {
         let mut progress = Vec::with_capacity(read.len());
-        for (table, (known, full)) in self.context.session.tables.iter().zip(read) {
+        let tables = self.context.session.tables.iter().zip(&self.readings.versions);
+        for ((table, versions), (known, full)) in tables.zip(read) {
             let known_marks = self.context.state.marks(self.sync(), &table.spec.name).await?;
             let mut marks = Pair::new(None, None);
             for side in Side::BOTH {
@@ -29,7 +30,9 @@ impl Run<'_> {
                     late = self.context.session.endpoints.get(side).floor().await?;
                     &late
                 };
-                *marks.get_mut(side) = next_mark(*known_marks.get(side), floor, *table.mapping.stamp_ticks.get(side), full);
+                let by_time = || next_mark(*known_marks.get(side), floor, *table.mapping.stamp_ticks.get(side), full);
+                // A count of changes is exact, and knows no clocks.
+                *marks.get_mut(side) = versions.get(side).map_or_else(by_time, |versions| Some(versions.reached));
             }
             let known = TableState {
                 adopted: true,
