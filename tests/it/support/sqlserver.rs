@@ -76,6 +76,11 @@ impl TestSqlServer {
         TestDatabase { url, name }
     }
 
+    /// Runs a batch as it stands, in no database of a test's.
+    pub(crate) async fn batch(&self, text: &str) -> tiberius::Result<()> {
+        batch(&self.url, text).await
+    }
+
     /// Whether it only speaks the language of SQL Server: its catalogue tells less, and its errors have numbers of their own.
     pub(crate) fn stands_in(&self) -> bool {
         // Every SQL Server knows this function with a parameter.
@@ -117,9 +122,7 @@ impl TestDatabase {
 
     /// Runs a batch as it stands.
     pub(crate) async fn batch(&self, text: &str) -> tiberius::Result<()> {
-        let mut client = connect(&self.url).await?;
-        Box::pin(client.simple_query(text)).await?.into_results().await?;
-        client.close().await
+        batch(&self.url, text).await
     }
 
     /// The rows of a query, each value as text, NULL as `-`.
@@ -159,6 +162,13 @@ pub(crate) fn batches(text: &str) -> Vec<&str> {
 fn say(line: &str) {
     let mut standard_error = std::io::stderr().lock();
     writeln!(standard_error, "{line}").unwrap();
+}
+
+/// Runs a batch over a connection of its own.
+async fn batch(url: &Url, text: &str) -> tiberius::Result<()> {
+    let mut client = connect(url).await?;
+    Box::pin(client.simple_query(text)).await?.into_results().await?;
+    client.close().await
 }
 
 /// Runs statements over a connection of their own.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use berqenas::endpoint::{Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch};
+use berqenas::endpoint::{Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, WriteBatch};
 use berqenas_core::{
     access::{StoredRow, TableAccess},
     shape::{Engine, TableName, TableShape},
@@ -134,6 +134,10 @@ impl Endpoint for Gated {
 
     async fn probe(&self) -> Result<Probe> {
         self.gated("probe", self.inner.probe()).await
+    }
+
+    async fn missing_rights(&self, uses: &[TableUse]) -> Result<Vec<String>> {
+        self.gated("missing_rights", self.inner.missing_rights(uses)).await
     }
 
     async fn clock(&self) -> Result<i64> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use berqenas::endpoint::{Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch};
+use berqenas::endpoint::{Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, WriteBatch};
 use berqenas_core::{
     access::{StoredRow, TableAccess},
     shape::{Engine, TableName, TableShape},
@@ -254,6 +254,10 @@ impl Endpoint for SimEndpoint {
             })
         };
         self.gated(Call::Probe, probe).await
+    }
+
+    async fn missing_rights(&self, _: &[TableUse]) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     async fn clock(&self) -> Result<i64> {
