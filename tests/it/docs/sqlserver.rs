@@ -59,7 +59,7 @@ async fn shell(server: &'static TestSqlServer, hint: &str, login: Option<(&str, 
 /// What both sides hold, in words that both engines understand, after the names of the cloud's tables and the office's.
 const HELD: [(&str, &str); 5] = [
     (
-        "SELECT customer_id, code, name, city, COALESCE(email, ''), COALESCE(credit_limit, 0), active::int, is_deleted::int FROM customers ORDER BY 1",
+        "SELECT customer_id, code, name, city, COALESCE(email, ''), COALESCE(credit_limit, 0)::numeric(19,4), active::int, is_deleted::int FROM customers ORDER BY 1",
         "SELECT CustomerID, Code, Name, City, COALESCE(Email, N''), CAST(COALESCE(RiskLimiti, 0) AS DECIMAL(19,4)), Active, is_deleted \
          FROM dbo.Customers ORDER BY 1",
     ),
@@ -218,12 +218,11 @@ async fn the_grants_are_enough() {
     let ran = shell.run("berqenas sync bidirectional musteri_erp").await;
     assert_eq!(ran.code, 0, "{}", ran.text);
     in_step(&mut shell, [4, 2, 3, 2, 3]).await;
-    shell.sqlserver().batch("DELETE FROM dbo.OrderItems WHERE OrderID = 100455 AND [LineNo] = 2").await.unwrap();
     let cloud = shell.run("psql -q -c \"DELETE FROM order_items WHERE order_id = 1\" \"$CLOUD_DATABASE_URL\"").await;
     assert_eq!(cloud.code, 0, "{}", cloud.text);
     let ran = shell.run("berqenas sync bidirectional musteri_erp --full-sync").await;
     assert_eq!(ran.code, 0, "{}", ran.text);
-    in_step(&mut shell, [4, 2, 3, 2, 1]).await;
+    in_step(&mut shell, [4, 2, 3, 2, 2]).await;
     let again = shell.run("berqenas plan musteri_erp --full-sync").await;
     assert!(again.text.contains("Nothing to do."), "{}", again.text);
     drop(shell);
