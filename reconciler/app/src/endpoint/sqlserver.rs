@@ -20,6 +20,7 @@ mod rings;
 mod session;
 mod sql;
 mod statements;
+mod surrogates;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -10,7 +10,9 @@ pub(super) fn decode_text(stored: &Stored, trimmed: bool) -> Result<String, Stri
     match stored {
         Stored::Text(text) if trimmed => Ok(text.trim_end_matches(' ').to_owned()),
         Stored::Text(text) => Ok(text.clone()),
-        Stored::Bytes(_) => Err("is bytes where text is expected; store it as text, or exclude the column".into()),
+        Stored::Bytes(_) => {
+            Err("is bytes where text is expected, or text with half a character; store it as text, or exclude the column".into())
+        }
         _ => Err("is a number where text is expected; store it as text, or exclude the column".into()),
     }
 }

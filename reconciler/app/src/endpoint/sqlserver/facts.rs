@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pub(super) identity: Option<String>,
     /// Its column that the server counts up with every write.
     pub(super) rowversion: Option<String>,
+    /// Text may hold halves of characters: it is kept as UTF-16, which nobody looks at.
+    pub(super) holds_halves: bool,
     /// The statements that a trigger acts in place of: `INSERT`, `UPDATE`, `DELETE`.
     instead_of: BTreeSet<String>,
 }
@@ -50,6 +52,7 @@ impl Facts {
             nullable: set(nullable),
             identity: Some(identity.to_owned()),
             rowversion: Some("row version".to_owned()),
+            holds_halves: true,
             instead_of: set(instead_of),
         }
     }
@@ -81,7 +84,7 @@ impl SqlServerEndpoint {
         let mut lent = self.lend().await?;
         let read = async {
             let connection = lent.connection()?;
-            let mut facts = Facts::default();
+            let mut facts = Facts { holds_halves: !self.server.is_emulated, ..Facts::default() };
             for row in connection.query(COLUMNS, &[&id, &table.schema, &table.name]).await? {
                 let name = text(&row, 0)?;
                 if let Some(collation) = get::<&str>(&row, 1)? {

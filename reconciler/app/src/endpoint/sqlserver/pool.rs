@@ -4,7 +4,7 @@
 //! server, and a statement that the server goes on with. So a connection is marked while it works, and one that is given back with the
 //! mark still on it is closed at once: the server then rolls back what it had open.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use futures::TryStreamExt as _;
@@ -15,6 +15,9 @@ use super::{
     session::Session,
 };
 use crate::endpoint::{EndpointError, Result, doing::Doing};
+
+/// A connection that was idle for longer is tried before it is used.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// Makes connections.
 #[derive(Debug)]
@@ -62,8 +65,18 @@ impl managed::Manager for Connector {
         Ok(connection)
     }
 
-    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<EndpointError> {
-        if connection.working { Err(RecycleError::message("its last statement was not seen to its end")) } else { Ok(()) }
+    async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<EndpointError> {
+        if connection.working {
+            return Err(RecycleError::message("its last statement was not seen to its end"));
+        }
+        // A firewall, or the server, may have closed what lay idle.
+        if metrics.last_used() > IDLE {
+            connection
+                .batch("SELECT 1")
+                .await
+                .map_err(|error| RecycleError::message(format!("it was closed while it lay idle: {error}")))?;
+        }
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     pool::{Connection, Lent},
     session::Session,
     sql::{self, TextOrder, quoted, quoted_table, read_row},
+    surrogates,
     values::{decode, number},
     versions,
 };
@@ -29,6 +30,7 @@ struct Cursor {
     lent: Lent,
     session: Arc<Session>,
     access: Arc<TableAccess>,
+    facts: Arc<Facts>,
     /// Selects the rows of a range of the spool, but for the range.
     select: String,
     /// Keys read so far, and keys in all: the spool numbers its rows from 1.
@@ -63,7 +65,7 @@ pub(super) async fn scan(
     let batch_rows = i64::try_from(batch_rows.max(1)).unwrap_or(i64::MAX);
     let select = page(&access);
     let snapshot = endpoint.server.snapshots;
-    let cursor = Cursor { lent, session, access, select, done: 0, last, batch_rows, watched, snapshot };
+    let cursor = Cursor { lent, session, access, facts, select, done: 0, last, batch_rows, watched, snapshot };
     Ok(stream::try_unfold(cursor, next_batch).boxed())
 }
 
@@ -138,9 +140,13 @@ async fn next_batch(mut cursor: Cursor) -> Result<Option<(Vec<StoredRow>, Cursor
         let text = format!("{before}{} WHERE s.n > {} AND s.n <= {until} ORDER BY s.n; {after}", cursor.select, cursor.done);
         let (session, doing) = (Arc::clone(&cursor.session), Doing::to("reading", &cursor.access.name));
         let connection = cursor.lent.connection().map_err(|error| session.error(doing, error))?;
-        let rows = connection.batch(text).await.map_err(|error| session.error(doing, error))?.into_iter().flatten();
-        let rows: tiberius::Result<Vec<StoredRow>> = rows.map(|row| decode(&cursor.access, row, 0)).collect();
-        let rows = rows.map_err(|error| session.error(doing, error))?;
+        let read = async {
+            let rows = connection.batch(text).await?.into_iter().flatten();
+            let mut rows: Vec<StoredRow> = rows.map(|row| decode(&cursor.access, row, 0)).collect::<tiberius::Result<_>>()?;
+            surrogates::told_as_bytes(connection, &cursor.access, &cursor.facts, &mut rows).await?;
+            Ok(rows)
+        };
+        let rows = read.await.map_err(|error| session.error(doing, error))?;
         cursor.done = until;
         if let Some(before) = &mut cursor.watched {
             look_after_order(&session, &cursor.access, before, &rows)?;
@@ -228,13 +234,17 @@ pub(super) async fn fetch_in(
         quoted_table(&access.name),
         conditions.join(" AND ")
     );
-    input.send(connection, earlier).await.map_err(|error| session.error(doing, error))?;
-    let rows = connection.batch(text).await.map_err(|error| session.error(doing, error))?;
-    let numbered = rows.into_iter().flatten().map(|row| {
-        let place = number(&row, 0)?;
-        Ok((usize::try_from(place).unwrap_or(usize::MAX), decode(access, row, 1)?))
-    });
-    numbered.collect::<tiberius::Result<_>>().map_err(|error| session.error(doing, error))
+    let read = async {
+        input.send(connection, earlier).await?;
+        let (mut numbers, mut rows) = (Vec::new(), Vec::new());
+        for row in connection.batch(text).await?.into_iter().flatten() {
+            numbers.push(usize::try_from(number(&row, 0)?).unwrap_or(usize::MAX));
+            rows.push(decode(access, row, 1)?);
+        }
+        surrogates::told_as_bytes(connection, access, facts, &mut rows).await?;
+        Ok(numbers.into_iter().zip(rows).collect())
+    };
+    read.await.map_err(|error| session.error(doing, error))
 }
 
 /// Rows whose given columns hold the given values.
@@ -270,9 +280,14 @@ pub(super) async fn fetch_by_columns(
     let mut lent = endpoint.lend().await?;
     lent.open = true;
     let connection = lent.connection().map_err(|error| session.error(doing, error))?;
-    input.send(connection, "").await.map_err(|error| session.error(doing, error))?;
-    let rows = connection.batch(text).await.map_err(|error| session.error(doing, error))?;
+    let read = async {
+        input.send(connection, "").await?;
+        let rows = connection.batch(text).await?.into_iter().flatten();
+        let mut rows: Vec<StoredRow> = rows.map(|row| decode(access, row, 0)).collect::<tiberius::Result<_>>()?;
+        surrogates::told_as_bytes(connection, access, &facts, &mut rows).await?;
+        Ok(rows)
+    };
+    let rows = read.await.map_err(|error| session.error(doing, error))?;
     lent.open = false;
-    let rows: tiberius::Result<Vec<StoredRow>> = rows.into_iter().flatten().map(|row| decode(access, row, 0)).collect();
-    rows.map_err(|error| session.error(doing, error))
+    Ok(rows)
 }

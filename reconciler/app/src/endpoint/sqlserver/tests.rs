@@ -14,7 +14,7 @@ use super::{
     read::{page, spool},
     sql::TextOrder,
     statements::{self, Built, Set, tried},
-    versions,
+    surrogates, versions,
 };
 use crate::endpoint::{
     RowWrite, Scan, Versioned,
@@ -141,6 +141,8 @@ fn rows_are_read_by_these_statements() {
     for by in [Versioned::Row, Versioned::Tracked] {
         lines.push(spool(&access, &facts, Scan::VersionSince(by, 2_001), TextOrder::Utf8, true));
     }
+    let keys = [vec![row()[0].clone(), row()[1].clone()]];
+    lines.push(surrogates::bytes_by_key(&access, &facts, &[2], &keys).unwrap().1);
     lines.push(versions::tracked(&access.name));
     lines.push(ledger::select("my schema"));
     insta::assert_snapshot!("read", lined(&lines.join("\n\n")));
