@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use berqenas::endpoint::{ConnectOptions, Endpoint, EndpointError, Result, RowOutcome, Scan, postgres::PostgresEndpoint};
+use berqenas::endpoint::{ConnectOptions, Endpoint, EndpointError, Result, RowOutcome, Scan, TableUse, postgres::PostgresEndpoint};
 use berqenas_core::{shape::TableName, spec::LedgerMode, value::Stored};
 use futures::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -113,6 +113,18 @@ async fn a_read_only_database_and_missing_rights_are_named() {
     let access = bench.access("t").await;
 
     let clerk = connect(&server.url("clerk", "clerk", name)).await.unwrap();
+    let uses = |deletes| TableUse { table: access.name.clone(), writes: true, deletes, numbers: false, tracks: false };
+    assert_eq!(
+        clerk.missing_rights(&[uses(true)]).await.unwrap(),
+        ["GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"t\" TO \"clerk\";"]
+    );
+    bench.sql("GRANT SELECT (id), UPDATE ON t TO clerk; REVOKE USAGE ON SCHEMA public FROM PUBLIC").await;
+    let usage = "GRANT USAGE ON SCHEMA \"public\" TO \"clerk\";";
+    let table = "GRANT INSERT ON \"public\".\"t\" TO \"clerk\";";
+    assert_eq!(clerk.missing_rights(&[uses(false), uses(false)]).await.unwrap(), [usage, table]);
+    bench.sql("GRANT USAGE ON SCHEMA public TO clerk; GRANT INSERT ON t TO clerk").await;
+    assert!(clerk.missing_rights(&[uses(false)]).await.unwrap().is_empty());
+    bench.sql("REVOKE ALL ON t FROM clerk; REVOKE ALL (id) ON t FROM clerk").await;
     let floor = clerk.floor().await.unwrap();
     assert_eq!((floor.guaranteed, floor.remedy.as_deref()), (false, Some("GRANT pg_read_all_stats TO \"clerk\";")));
     let denied = clerk.write(&bench.batch(vec![(&access, vec![insert(&[text("1")])])])).await.unwrap_err();

@@ -1,5 +1,7 @@
 //! A SQL Server for tests: the one that [`VARIABLE`] names, or none, and then a case that needs it says that it was skipped.
 
+// By its path: benchmarks take this file in from elsewhere.
+#[path = "sqlserver/dialect.rs"]
 mod dialect;
 
 use std::{
@@ -74,6 +76,11 @@ impl TestSqlServer {
         TestDatabase { url, name }
     }
 
+    /// Runs a batch as it stands, in no database of a test's.
+    pub(crate) async fn batch(&self, text: &str) -> tiberius::Result<()> {
+        batch(&self.url, text).await
+    }
+
     /// Whether it only speaks the language of SQL Server: its catalogue tells less, and its errors have numbers of their own.
     pub(crate) fn stands_in(&self) -> bool {
         // Every SQL Server knows this function with a parameter.
@@ -115,9 +122,7 @@ impl TestDatabase {
 
     /// Runs a batch as it stands.
     pub(crate) async fn batch(&self, text: &str) -> tiberius::Result<()> {
-        let mut client = connect(&self.url).await?;
-        Box::pin(client.simple_query(text)).await?.into_results().await?;
-        client.close().await
+        batch(&self.url, text).await
     }
 
     /// The rows of a query, each value as text, NULL as `-`.
@@ -157,6 +162,13 @@ pub(crate) fn batches(text: &str) -> Vec<&str> {
 fn say(line: &str) {
     let mut standard_error = std::io::stderr().lock();
     writeln!(standard_error, "{line}").unwrap();
+}
+
+/// Runs a batch over a connection of its own.
+async fn batch(url: &Url, text: &str) -> tiberius::Result<()> {
+    let mut client = connect(url).await?;
+    Box::pin(client.simple_query(text)).await?.into_results().await?;
+    client.close().await
 }
 
 /// Runs statements over a connection of their own.
@@ -241,18 +253,16 @@ fn time(time: tiberius::time::Time) -> jiff::civil::Time {
 
 #[cfg(test)]
 mod tests {
-    use super::{TestSqlServer, decimal};
-
     #[test]
     fn decimals_keep_every_digit() {
         for (digits, scale, told) in [(0, 0, "0"), (5, 2, "0.05"), (-5, 2, "-0.05"), (-1234, 2, "-12.34"), (7, 0, "7")] {
-            assert_eq!(decimal(digits, scale), told);
+            assert_eq!(super::decimal(digits, scale), told);
         }
     }
 
     #[tokio::test]
     async fn what_users_write_is_what_queries_tell() {
-        let Some(server) = TestSqlServer::get() else { return };
+        let Some(server) = super::TestSqlServer::get() else { return };
         let database = server.database("support");
         database
             .sql(

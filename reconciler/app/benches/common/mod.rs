@@ -3,6 +3,8 @@
 
 #[path = "../../../../tests/it/support/postgres.rs"]
 mod postgres;
+#[path = "../../../../tests/it/support/sqlserver.rs"]
+mod sqlserver;
 #[path = "../../../../tests/it/support/world.rs"]
 mod world;
 
@@ -19,6 +21,9 @@ pub(crate) fn pairs() -> Vec<(&'static str, Pair<Kind>)> {
     let mut pairs = vec![("sqlite-sqlite", Pair::new(Kind::Sqlite, Kind::Sqlite))];
     if on_path("initdb") || std::fs::read_dir("/usr/lib/postgresql").is_ok() {
         pairs.push(("postgres-sqlite", Pair::new(Kind::Postgres, Kind::Sqlite)));
+        if sqlserver::TestSqlServer::get().is_some() {
+            pairs.push(("postgres-sqlserver", Pair::new(Kind::Postgres, Kind::SqlServer)));
+        }
     }
     pairs
 }
@@ -87,8 +92,9 @@ impl Scene {
         let number = match self.world.kind(side) {
             Kind::Postgres => "substr(id, 10)::int",
             Kind::Sqlite => "CAST(substr(id, 10) AS INTEGER)",
+            Kind::SqlServer => "CAST(SUBSTRING(id, 10, 20) AS INTEGER)",
         };
-        self.world.sql(side, &format!("UPDATE customers SET city = '{value}' || id WHERE {number} % {every} = 0")).await;
+        self.world.sql(side, &format!("UPDATE customers SET city = CONCAT('{value}', id) WHERE {number} % {every} = 0")).await;
     }
 
     /// The same rows copied by the driver alone: read from the cloud side, written to a new file in transactions of 500 rows.
@@ -106,6 +112,7 @@ impl Scene {
                 let rows = sqlx::query("SELECT id, name, email, city FROM customers").fetch(&mut source);
                 rows.map(|row| row.map(|row| (0..4).map(|column| row.get(column)).collect()).unwrap()).collect().await
             }
+            Kind::SqlServer => unreachable!("the cloud side of a measured pair is no SQL Server"),
             Kind::Postgres => {
                 let mut source = sqlx::PgConnection::connect(self.world.url(Side::Cloud)).await.unwrap();
                 let rows = sqlx::query("SELECT id, name, email, city FROM customers").fetch(&mut source);

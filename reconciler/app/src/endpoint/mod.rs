@@ -10,7 +10,10 @@
 
 mod batch;
 mod doing;
+mod error;
 pub mod postgres;
+mod remarks;
+mod rights;
 pub mod sqlite;
 pub mod sqlserver;
 mod stamp;
@@ -26,6 +29,12 @@ use berqenas_core::{
 };
 use futures::stream::BoxStream;
 use secrecy::SecretString;
+
+pub use self::{
+    error::{DriverError, EndpointError, Result},
+    remarks::Remarks,
+    rights::TableUse,
+};
 
 /// How to reach a database.
 #[derive(Clone, Debug)]
@@ -43,144 +52,6 @@ pub struct ConnectOptions {
     /// What fences the writes of a run.
     pub ledger: LedgerMode,
 }
-
-/// What a driver said: each engine has its own, and nobody above looks into it.
-pub type DriverError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What went wrong with a database.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EndpointError {
-    /// The server cannot be reached, or the file cannot be opened.
-    #[error("cannot connect to {target}")]
-    Connect {
-        /// The database, without its password.
-        target: String,
-        /// What the driver said.
-        #[source]
-        source: DriverError,
-    },
-    /// The server refused the name or the password.
-    #[error("{target} refused the login of {user}")]
-    Login {
-        /// The database, without its password.
-        target: String,
-        /// The login name.
-        user: String,
-        /// What the server said.
-        #[source]
-        source: DriverError,
-    },
-    /// No answer within the time limit.
-    #[error("{target} did not answer within {seconds} s ({doing})")]
-    Timeout {
-        /// The database, without its password.
-        target: String,
-        /// The limit, in seconds.
-        seconds: u64,
-        /// What was being done.
-        doing: String,
-    },
-    /// A right is missing.
-    #[error("{target} does not allow {doing}")]
-    Denied {
-        /// The database, without its password.
-        target: String,
-        /// What was being done.
-        doing: String,
-        /// What would allow it, as a statement a person can run.
-        remedy: String,
-        /// What the server said.
-        #[source]
-        source: DriverError,
-    },
-    /// The database takes no writes.
-    #[error("{target} is read-only")]
-    ReadOnly {
-        /// The database, without its password.
-        target: String,
-        /// What the server said.
-        #[source]
-        source: DriverError,
-    },
-    /// Another run holds a newer token: this one may not write any more.
-    #[error("another run of {sync} has taken over on {target} (its token is {held}, ours {ours})")]
-    Fenced {
-        /// The database, without its password.
-        target: String,
-        /// The sync.
-        sync: String,
-        /// The token found.
-        held: i64,
-        /// The token of this run.
-        ours: i64,
-    },
-    /// Another run holds the lock of the sync.
-    #[error("{target}: another run of {sync} holds its lock: {holder}")]
-    Locked {
-        /// The database, without its password.
-        target: String,
-        /// The sync.
-        sync: String,
-        /// Who holds it, as far as that can be seen.
-        holder: String,
-    },
-    /// This run no longer holds the lock of the sync: it may not write any more.
-    #[error("{target}: this run of {sync} has lost its lock: {why}")]
-    LockLost {
-        /// The database, without its password.
-        target: String,
-        /// The sync.
-        sync: String,
-        /// How that may have come.
-        why: String,
-    },
-    /// A lock is to stand for a table that is there.
-    #[error("{target} has a table berqenas_sync: a lock does not fence off runs that go by the table")]
-    HasTable {
-        /// The database, without its password.
-        target: String,
-    },
-    /// `berqenas_sync` is missing.
-    #[error("{target} has no table berqenas_sync")]
-    NotPrepared {
-        /// The database, without its password.
-        target: String,
-    },
-    /// A passing fault: the connection broke, a deadlock, a lock not had in time, the server is starting.
-    #[error("{target}: {doing} failed and may succeed when tried again")]
-    Transient {
-        /// The database, without its password.
-        target: String,
-        /// What was being done.
-        doing: String,
-        /// What the driver said.
-        #[source]
-        source: DriverError,
-    },
-    /// Anything else the database said.
-    #[error("{target}: {doing} failed")]
-    Database {
-        /// The database, without its password.
-        target: String,
-        /// What was being done.
-        doing: String,
-        /// What the driver said.
-        #[source]
-        source: DriverError,
-    },
-    /// The database holds or answered something that this program cannot make sense of.
-    #[error("{target}: {what}")]
-    Unexpected {
-        /// The database, without its password.
-        target: String,
-        /// What was found, and where.
-        what: String,
-    },
-}
-
-/// Shorthand for what endpoints answer.
-pub type Result<T> = std::result::Result<T, EndpointError>;
 
 /// The clock of a side, and the point below which every write is visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,7 +130,7 @@ impl LedgerRow {
 pub enum Scan {
     /// Rows whose `updated_at` is at or after the mark (microseconds, the side's clock), or NULL.
     ChangedSince(i64),
-    /// Rows whose version is the given one or later, by the engine's own count of changes.
+    /// Rows that were changed since the engine's own count of changes had come so far, as [`Endpoint::versions`] told it.
     VersionSince(Versioned, i64),
     /// All rows.
     Everything,
@@ -314,30 +185,6 @@ pub struct TableWrites {
     pub rows: Vec<RowWrite>,
     /// What is recorded with the rows that were written.
     pub remarks: Remarks,
-}
-
-/// What whoever writes wants to find in the ledger beside a row's hash: made of the row's place among its table's writes and of what the
-/// side stored. The endpoint records it, in the same commit, and asks nothing of it.
-#[derive(Clone, Default)]
-pub struct Remarks(Option<Arc<Remark>>);
-
-type Remark = dyn Fn(usize, &StoredRow) -> Option<serde_json::Value> + Send + Sync;
-
-impl Remarks {
-    /// Remarks that this function makes.
-    pub fn new(remark: impl Fn(usize, &StoredRow) -> Option<serde_json::Value> + Send + Sync + 'static) -> Remarks {
-        Remarks(Some(Arc::new(remark)))
-    }
-
-    fn on(&self, place: usize, stored: &StoredRow) -> Option<serde_json::Value> {
-        self.0.as_ref().and_then(|remark| remark(place, stored))
-    }
-}
-
-impl std::fmt::Debug for Remarks {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(if self.0.is_some() { "Remarks(some)" } else { "Remarks(none)" })
-    }
 }
 
 /// One write transaction.
@@ -413,6 +260,9 @@ pub trait Endpoint: Send + Sync {
 
     /// Version, latency, clock, rights.
     async fn probe(&self) -> Result<Probe>;
+
+    /// The rights to tables that the login lacks for what is done to them, each as the statement that grants it.
+    async fn missing_rights(&self, uses: &[TableUse]) -> Result<Vec<String>>;
 
     /// The side's clock alone, in microseconds since 1970 UTC; takes no lock.
     async fn clock(&self) -> Result<i64>;

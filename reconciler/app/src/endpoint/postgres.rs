@@ -12,6 +12,7 @@ mod prepare;
 mod probe;
 mod read;
 mod references;
+mod rights;
 mod session;
 mod sql;
 mod statements;
@@ -35,7 +36,7 @@ use sqlx::{
 };
 
 use self::session::Session;
-use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, WriteBatch, doing::Doing};
+use super::{ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, WriteBatch, doing::Doing};
 
 /// Connections an endpoint holds at most: a scan, a write, and two to spare.
 const MAX_CONNECTIONS: u32 = 4;
@@ -158,6 +159,10 @@ impl Endpoint for PostgresEndpoint {
 
     async fn probe(&self) -> Result<Probe> {
         probe::probe(self).await
+    }
+
+    async fn missing_rights(&self, uses: &[TableUse]) -> Result<Vec<String>> {
+        rights::missing(self, uses).await
     }
 
     async fn clock(&self) -> Result<i64> {

@@ -15,6 +15,7 @@ mod pool;
 mod prepare;
 mod probe;
 mod read;
+mod rights;
 mod rings;
 mod session;
 mod sql;
@@ -50,7 +51,8 @@ use self::{
     values::{get, number},
 };
 use super::{
-    ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, Versioned, Versions, WriteBatch, doing::Doing,
+    ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, Versioned, Versions, WriteBatch,
+    doing::Doing,
 };
 
 /// Connections an endpoint holds at most: a scan, a write, and two to spare.
@@ -167,6 +169,10 @@ impl Endpoint for SqlServerEndpoint {
 
     async fn probe(&self) -> Result<Probe> {
         probe::probe(self).await
+    }
+
+    async fn missing_rights(&self, uses: &[TableUse]) -> Result<Vec<String>> {
+        rights::missing(self, uses).await
     }
 
     async fn clock(&self) -> Result<i64> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use berqenas_core::{
     mapping,
     names::{Match, match_name},
-    shape::TableShape,
-    spec::TableSpec,
+    shape::{ColumnShape, TableShape},
+    spec::{Detect, HardDeletes, SyncSpec, TableSpec},
     value::{Pair, Side},
 };
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ use super::{
     sides,
 };
 use crate::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, TableUse},
     error::EngineError,
     specs::LoadedSpec,
     state::{self, Run, State},
@@ -184,15 +184,34 @@ async fn fill_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Sid
     report.missing_rights = probe.missing_rights;
     report.prepared = Some(probe.prepared);
     let listed = endpoint.tables().await?;
+    let mut uses = Vec::new();
     for table in &loaded.spec.tables {
         let readiness = match find_table(&loaded.spec, table, side, &listed) {
-            Ok(name) => readiness(table, &endpoint.describe(&name).await?),
+            Ok(name) => {
+                let shape = endpoint.describe(&name).await?;
+                uses.push(table_use(&loaded.spec, table, side, &shape));
+                readiness(table, &shape)
+            }
             Err(fault) => TableReadiness { table: table.name.clone(), name: String::new(), ready: false, lacks: vec![fault.to_string()] },
         };
         report.tables.push(readiness);
     }
+    report.missing_rights.extend(endpoint.missing_rights(&uses).await?);
     endpoint.close().await;
     Ok(())
+}
+
+/// What a run may do to a table on a side.
+fn table_use(spec: &SyncSpec, table: &TableSpec, side: Side, shape: &TableShape) -> TableUse {
+    let writes = spec.direction.carries_to(side);
+    let numbers = |column: &ColumnShape| column.identity_always && shape.primary_key.contains(&column.name);
+    TableUse {
+        table: shape.name.clone(),
+        writes,
+        deletes: writes && table.hard_deletes == HardDeletes::Propagate,
+        numbers: writes && shape.columns.iter().any(numbers),
+        tracks: table.detect == Detect::ChangeTracking,
+    }
 }
 
 /// Whether a table has what a sync needs of it.

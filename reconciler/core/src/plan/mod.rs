@@ -52,11 +52,7 @@ pub struct TableContext<'a> {
 
 impl TableContext<'_> {
     fn carries_to(&self, side: Side) -> bool {
-        match self.direction {
-            Direction::Both => true,
-            Direction::CloudToLocal => side == Side::Local,
-            Direction::LocalToCloud => side == Side::Cloud,
-        }
+        self.direction.carries_to(side)
     }
 }
 

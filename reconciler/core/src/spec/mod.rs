@@ -28,6 +28,8 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crate::value::Side;
+
 pub(crate) use self::read::place_all;
 pub use self::{
     fault::{Fault, Position, closest, did_you_mean},
@@ -300,6 +302,18 @@ pub enum Direction {
     CloudToLocal,
     /// Only from local to cloud.
     LocalToCloud,
+}
+
+impl Direction {
+    /// Whether rows go to that side.
+    #[must_use]
+    pub fn carries_to(self, side: Side) -> bool {
+        match self {
+            Direction::Both => true,
+            Direction::CloudToLocal => side == Side::Local,
+            Direction::LocalToCloud => side == Side::Cloud,
+        }
+    }
 }
 
 /// What is done with rows that differ when a table is first synced.

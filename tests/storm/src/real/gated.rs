@@ -6,7 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use berqenas::endpoint::{Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, Versioned, Versions, WriteBatch};
+use berqenas::endpoint::{
+    Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, Versioned, Versions, WriteBatch,
+};
 use berqenas_core::{
     access::{StoredRow, TableAccess},
     shape::{Engine, TableName, TableShape},
@@ -134,6 +136,10 @@ impl Endpoint for Gated {
 
     async fn probe(&self) -> Result<Probe> {
         self.gated("probe", self.inner.probe()).await
+    }
+
+    async fn missing_rights(&self, uses: &[TableUse]) -> Result<Vec<String>> {
+        self.gated("missing_rights", self.inner.missing_rights(uses)).await
     }
 
     async fn clock(&self) -> Result<i64> {

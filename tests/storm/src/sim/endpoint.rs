@@ -7,7 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use berqenas::endpoint::{Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, Versioned, Versions, WriteBatch};
+use berqenas::endpoint::{
+    Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, Versioned, Versions, WriteBatch,
+};
 use berqenas_core::{
     access::{StoredRow, TableAccess},
     shape::{Engine, TableName, TableShape},
@@ -260,6 +262,10 @@ impl Endpoint for SimEndpoint {
             })
         };
         self.gated(Call::Probe, probe).await
+    }
+
+    async fn missing_rights(&self, _: &[TableUse]) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     async fn clock(&self) -> Result<i64> {

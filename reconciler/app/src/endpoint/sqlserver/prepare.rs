@@ -68,7 +68,9 @@ fn trigger(server: &Server, shape: &TableShape, updated_at: &str) -> String {
         quoted(updated_at),
         key.join(" AND ")
     );
-    format!("IF OBJECT_ID({}) IS NULL EXEC({})", literal(&name), literal(&body))
+    // A trigger keeps the setting it was made under, and without this one no index of the table could be filtered, or over a computed
+    // column: sqlcmd turns it off.
+    format!("SET QUOTED_IDENTIFIER ON; IF OBJECT_ID({}) IS NULL EXEC({})", literal(&name), literal(&body))
 }
 
 /// The statements that make `berqenas_sync` and give the database its id.
