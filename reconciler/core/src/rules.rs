@@ -32,11 +32,13 @@ pub enum Rule {
     MergeInTwoSteps,
     /// A ring of syncs is refused.
     RingsRefused,
+    /// A side is read in full whose own count of changes does not tell any more what came after its mark.
+    ForgottenChangesReadInFull,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 14] = [
+    pub const ALL: [Rule; 15] = [
         Rule::Lease,
         Rule::JournalBeforeWrite,
         Rule::SettleBeforePlan,
@@ -51,6 +53,7 @@ impl Rule {
         Rule::TiesByContent,
         Rule::MergeInTwoSteps,
         Rule::RingsRefused,
+        Rule::ForgottenChangesReadInFull,
     ];
 }
 

@@ -2,10 +2,12 @@
 
 use berqenas_core::{
     shape::Engine,
-    spec::{HardDeletes, InitialPolicy, StrategyName},
+    spec::{Detect, HardDeletes, InitialPolicy, StrategyName},
     value::Side,
 };
 use fastrand::Rng;
+
+mod counts;
 
 use crate::{
     schema::{LIMIT, TableKind},
@@ -52,6 +54,10 @@ pub enum Focus {
     FullDisk,
     /// A row refers to one that was deleted before anybody else had it.
     Orphans,
+    /// A transaction is open while a run passes, and rows are found by the numbers that they were given when they were written.
+    CountedTransactions,
+    /// The record of changes is cleaned up before a run has read it.
+    Forgotten,
 }
 
 impl Climate {
@@ -74,7 +80,8 @@ pub fn script(seed: u64, climate: &Climate) -> Script {
         None => maker.events(&world),
         Some(focus) => maker.events_for(focus, &world),
     };
-    Script { seed, story: String::new(), world, events }
+    let script = Script { seed, story: String::new(), world, events };
+    if climate.simulated && climate.engines.is_none() && climate.focus.is_none() { counts::with_sql_servers(script) } else { script }
 }
 
 struct Maker {
@@ -148,6 +155,7 @@ impl Maker {
             unstamped: self.chance(10),
             blind: simulated && engine == Engine::Postgres && self.chance(15),
             locked: self.chance(12),
+            row_versions: false,
         }
     }
 
@@ -161,7 +169,7 @@ impl Maker {
             hard_deletes: self.one(&[HardDeletes::Restore, HardDeletes::Propagate, HardDeletes::Propagate, HardDeletes::Manual]),
             batch_rows: self.one(&[1, 2, 3, 100]),
             overlap_seconds: self.one(&[0, 0, 5]),
-            by_hash: self.chance(8),
+            detect: if self.chance(8) { Detect::Hash } else { Detect::Timestamp },
             narrow: self.chance(25),
             merges,
             own: self.own,
@@ -228,8 +236,18 @@ impl Maker {
     fn world_for(&mut self, focus: Focus) -> WorldPlan {
         let blind = focus == Focus::BlindTransactions;
         let postgres = blind || focus == Focus::Ties || self.chance(50);
+        let counted = match focus {
+            Focus::CountedTransactions => Some(Detect::Rowversion),
+            Focus::Forgotten => Some(Detect::ChangeTracking),
+            _ => None,
+        };
         let database = DatabasePlan {
-            engine: if postgres { Engine::Postgres } else { Engine::Sqlite },
+            engine: match counted {
+                Some(_) => Engine::SqlServer,
+                None if postgres => Engine::Postgres,
+                None => Engine::Sqlite,
+            },
+            row_versions: counted == Some(Detect::Rowversion),
             clock_offset: 0,
             whole_seconds: focus == Focus::Ties,
             names: NameTrigger::None,
@@ -243,7 +261,7 @@ impl Maker {
             hard_deletes: HardDeletes::Restore,
             batch_rows: 100,
             overlap_seconds: 0,
-            by_hash: false,
+            detect: counted.unwrap_or(Detect::Timestamp),
             narrow: false,
             merges: false,
             own: Own::None,
@@ -325,7 +343,7 @@ impl Maker {
                 events.extend([put(self, to, Act::Revert), Event::Finish { run: 0 }]);
             }
             // A transaction is open while a run passes, and commits when it is gone.
-            Focus::LongTransactions | Focus::BlindTransactions => {
+            Focus::LongTransactions | Focus::BlindTransactions | Focus::CountedTransactions => {
                 events.extend([Event::Begin { database: from, user: 3 }, edit, Event::Wait { milliseconds: 900 }, self.write(world)]);
                 events.extend(whole(0, sync));
                 events.push(Event::Commit { database: from, user: 3 });
@@ -351,6 +369,10 @@ impl Maker {
             }
             Focus::ClocksBack => {
                 events.extend([Event::SetClock { database: Some(from), by: -90_000_000 }, edit]);
+                events.extend(whole(0, sync));
+            }
+            Focus::Forgotten => {
+                events.extend([edit, Event::Forget { database: from }]);
                 events.extend(whole(0, sync));
             }
             Focus::Columns => {

@@ -9,7 +9,7 @@ use crate::{
     oracle::{self, Finding},
     record::{Deed, Record},
     schema::{Cell, Content, drawn, table},
-    script::{Act, Event, Script, SyncRules, UserWrite},
+    script::{Act, Event, Script, SyncPlan, SyncRules, UserWrite},
 };
 
 /// Quiet rounds, each a full run of every sync, within which all must be in step. What a foreign key refuses waits for five runs.
@@ -119,7 +119,7 @@ impl Player<'_> {
                     arena.change(*sync, rules).await;
                 }
             }
-            Event::Cut { .. } | Event::Wait { .. } | Event::Disk { .. } => arena.meddle(event).await,
+            Event::Cut { .. } | Event::Wait { .. } | Event::Disk { .. } | Event::Forget { .. } => arena.meddle(event).await,
         }
     }
 
@@ -298,7 +298,7 @@ impl Player<'_> {
         if !self.rest(arena, false, BETWEEN_ROUNDS).await {
             return;
         }
-        if self.times_tell_all() {
+        if self.usual_runs_see_all() {
             self.plan_is_empty(arena, "a full plan finds what usual runs had missed").await;
         }
         if !self.rest(arena, true, BETWEEN_ROUNDS).await {
@@ -344,9 +344,9 @@ impl Player<'_> {
         false
     }
 
-    /// Whether every change of this storm shows in `updated_at`: no row was deleted for good or written silently, no backup came back,
-    /// and no clock went back and then forth unseen.
-    fn times_tell_all(&self) -> bool {
+    /// Whether usual runs see every change of this storm: no row was deleted for good, no backup came back; and where changes are found by
+    /// `updated_at`, none was written silently, and no clock went back and then forth unseen.
+    fn usual_runs_see_all(&self) -> bool {
         let set = |events: &mut dyn Iterator<Item = (Option<usize>, i64)>| {
             let mut back = BTreeSet::new();
             for (database, by) in events {
@@ -358,10 +358,23 @@ impl Player<'_> {
             true
         };
         let mut clocks = self.script.events.iter().filter_map(|event| match event {
-            Event::SetClock { database, by } => Some((*database, *by)),
+            Event::SetClock { database, by } if !database.is_some_and(|database| self.is_counted(database)) => Some((*database, *by)),
             _ => None,
         });
-        !self.record.restored && set(&mut clocks) && self.record.deeds.iter().all(|deed| deed.content.is_some() && !deed.silent)
+        let shows = |deed: &Deed| deed.content.is_some() && (!deed.silent || self.is_counted(deed.database));
+        !self.record.restored && set(&mut clocks) && self.record.deeds.iter().all(shows)
+    }
+
+    /// Whether every sync of a database goes by the database's own count of its changes, all the time.
+    fn is_counted(&self, database: usize) -> bool {
+        let world = &self.script.world;
+        let has = |sync: &SyncPlan| sync.cloud == database || sync.local == database;
+        let begun = world.syncs.iter().filter(|sync| has(sync)).map(|sync| &sync.rules);
+        let changed = self.script.events.iter().filter_map(|event| match event {
+            Event::Change { sync, rules } => world.syncs.get(*sync).filter(|sync| has(sync)).map(|_| rules),
+            _ => None,
+        });
+        begun.chain(changed).all(|rules| world.databases[database].counts(rules.detect))
     }
 
     /// Of syncs that make a ring, one at least is refused, however often it is asked for.

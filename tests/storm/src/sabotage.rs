@@ -14,7 +14,7 @@ pub enum Broken {
 }
 
 /// All of them, by name; those that chance alone comes by too seldom, with the kind of story to look at.
-pub const ALL: [(&str, Broken, Option<Focus>); 21] = [
+pub const ALL: [(&str, Broken, Option<Focus>); 23] = [
     ("lease", Broken::Engine(Rule::Lease), None),
     ("journal-before-write", Broken::Engine(Rule::JournalBeforeWrite), None),
     ("settle-before-plan", Broken::Engine(Rule::SettleBeforePlan), Some(Focus::Crashes)),
@@ -29,10 +29,12 @@ pub const ALL: [(&str, Broken, Option<Focus>); 21] = [
     ("ties-by-content", Broken::Engine(Rule::TiesByContent), Some(Focus::Ties)),
     ("merge-in-two-steps", Broken::Engine(Rule::MergeInTwoSteps), Some(Focus::Columns)),
     ("rings-refused", Broken::Engine(Rule::RingsRefused), None),
+    ("forgotten-changes-read-in-full", Broken::Engine(Rule::ForgottenChangesReadInFull), Some(Focus::Forgotten)),
     ("guard", Broken::Database(Sabotage::GuardOff), Some(Focus::Meetings)),
     ("fence", Broken::Database(Sabotage::FenceOff), Some(Focus::Sleepers)),
     ("token-raised", Broken::Database(Sabotage::TokenNotRaised), Some(Focus::Sleepers)),
     ("floor-sees-transactions", Broken::Database(Sabotage::FloorIgnoresTransactions), Some(Focus::LongTransactions)),
+    ("versions-see-transactions", Broken::Database(Sabotage::VersionsIgnoreTransactions), Some(Focus::CountedTransactions)),
     ("base-is-read-back", Broken::Database(Sabotage::ReadsBackWhatWasSent), None),
     ("both-sides-by-key", Broken::Database(Sabotage::AbsentFromChangesIsAbsent), None),
     ("outcome-with-batch", Broken::Database(Sabotage::OutcomeNotRecorded), Some(Focus::Crashes)),

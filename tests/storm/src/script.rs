@@ -3,7 +3,7 @@
 
 use berqenas_core::{
     shape::Engine,
-    spec::{HardDeletes, InitialPolicy, StrategyName},
+    spec::{Detect, HardDeletes, InitialPolicy, StrategyName},
     value::Side,
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,14 @@ pub struct WorldPlan {
     pub tables: Vec<TableKind>,
     /// The syncs.
     pub syncs: Vec<SyncPlan>,
+}
+
+impl DatabasePlan {
+    /// Whether its own count of changes is what a sync goes by on this side: it shows every write, whatever clocks say.
+    #[must_use]
+    pub fn counts(&self, detect: Detect) -> bool {
+        self.engine == Engine::SqlServer && (detect == Detect::ChangeTracking || detect == Detect::Rowversion && self.row_versions)
+    }
 }
 
 impl WorldPlan {
@@ -66,6 +74,9 @@ pub struct DatabasePlan {
     /// No table may be made in it: `ledger: lock`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub locked: bool,
+    /// Its tables have a column that is counted up with each write (SQL Server).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub row_versions: bool,
 }
 
 /// What a trigger of the users does to a name.
@@ -105,9 +116,9 @@ pub struct SyncRules {
     pub batch_rows: usize,
     /// The `overlap`, in seconds.
     pub overlap_seconds: u64,
-    /// Every row is read at each run.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub by_hash: bool,
+    /// How changes are found.
+    #[serde(default = "by_time", skip_serializing_if = "is_by_time")]
+    pub detect: Detect,
     /// The column that may be left out is left out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub narrow: bool,
@@ -233,6 +244,11 @@ pub enum Event {
         /// The side, of each sync that has this database.
         trust: Side,
     },
+    /// A database's record of changes is cleaned up: what was changed until now is forgotten (SQL Server).
+    Forget {
+        /// The database.
+        database: usize,
+    },
     /// A spec is edited.
     Change {
         /// The number of the sync.
@@ -282,6 +298,14 @@ pub enum Act {
         /// A bit for each column.
         columns: u8,
     },
+}
+
+fn by_time() -> Detect {
+    Detect::Timestamp
+}
+
+fn is_by_time(detect: &Detect) -> bool {
+    *detect == by_time()
 }
 
 fn is_zero(number: &i64) -> bool {

@@ -220,7 +220,8 @@ impl Simulation {
 /// The URL of a simulated database.
 fn address(number: usize, engine: DatabaseEngine) -> String {
     match engine {
-        DatabaseEngine::Postgres | DatabaseEngine::SqlServer => format!("postgres://storm@localhost/base{number}"),
+        DatabaseEngine::Postgres => format!("postgres://storm@localhost/base{number}"),
+        DatabaseEngine::SqlServer => format!("mssql://storm@localhost/base{number}"),
         DatabaseEngine::Sqlite => format!("sqlite://./base{number}.db"),
     }
 }
@@ -360,6 +361,11 @@ impl Arena for Simulation {
             Event::Restore { database, .. } => {
                 if let (Some(base), Some(snapshot)) = (self.database(*database), self.backups.get(database)) {
                     base.restore(snapshot);
+                }
+            }
+            Event::Forget { database } => {
+                if let Some(base) = self.database(*database) {
+                    base.forget_changes();
                 }
             }
             _ => {}

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 use berqenas::specs::LoadedSpec;
 use berqenas_core::{
     shape::Engine,
-    spec::{self, HardDeletes, InitialPolicy},
+    spec::{self, Detect, HardDeletes, InitialPolicy},
 };
 
 use crate::{
@@ -56,8 +56,11 @@ pub fn text(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(us
         if plan.cloud != 0 {
             let _ = write!(text, ", cloud: {}", shape.local_name);
         }
-        if rules.by_hash {
-            text.push_str(", detect: hash");
+        match rules.detect {
+            Detect::Timestamp => {}
+            Detect::Hash => text.push_str(", detect: hash"),
+            Detect::Rowversion => text.push_str(", detect: rowversion"),
+            Detect::ChangeTracking => text.push_str(", detect: change_tracking"),
         }
         if let (true, Some(column)) = (rules.narrow, shape.optional) {
             let _ = write!(text, ", columns: {{exclude: [{column}]}}");

@@ -130,7 +130,7 @@ impl LedgerRow {
 pub enum Scan {
     /// Rows whose `updated_at` is at or after the mark (microseconds, the side's clock), or NULL.
     ChangedSince(i64),
-    /// Rows whose version is the given one or later, by the engine's own count of changes.
+    /// Rows that were changed since the engine's own count of changes had come so far, as [`Endpoint::versions`] told it.
     VersionSince(Versioned, i64),
     /// All rows.
     Everything,

@@ -155,7 +155,8 @@ async fn reads_in_full(
 /// Whether a count of changes still tells what came after a mark. What was forgotten meanwhile, and a count that fell back with a database
 /// that was restored, leave only a full reading.
 fn tells_since(versions: &Versions, mark: i64) -> bool {
-    mark <= versions.reached && versions.oldest.is_none_or(|oldest| mark >= oldest)
+    let told = mark <= versions.reached && versions.oldest.is_none_or(|oldest| mark >= oldest);
+    told || !holds(Rule::ForgottenChangesReadInFull)
 }
 
 /// From where each side is read: its mark, less what may have been missed.

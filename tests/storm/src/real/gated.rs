@@ -6,7 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use berqenas::endpoint::{Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, WriteBatch};
+use berqenas::endpoint::{
+    Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, Versioned, Versions, WriteBatch,
+};
 use berqenas_core::{
     access::{StoredRow, TableAccess},
     shape::{Engine, TableName, TableShape},
@@ -146,6 +148,10 @@ impl Endpoint for Gated {
 
     async fn floor(&self) -> Result<Floor> {
         self.gated("floor", self.inner.floor()).await
+    }
+
+    async fn versions(&self, table: &TableName, by: Versioned) -> Result<Versions> {
+        self.gated("versions", self.inner.versions(table, by)).await
     }
 
     async fn scan(&self, access: Arc<TableAccess>, scan: Scan, batch_rows: usize) -> Result<BoxStream<'static, Result<Vec<StoredRow>>>> {

@@ -55,13 +55,14 @@ pub(super) fn accept(column: &ColumnDef, engine: Engine, cell: Cell) -> Result<C
         }
         (Kind::Text { max_chars }, Cell::Text(text)) => {
             let long = max_chars.is_some_and(|most| text.chars().count() > usize::try_from(most).unwrap_or(usize::MAX));
-            if long && engine == Engine::Postgres { unfit("the value is too long") } else { Ok(Cell::Text(text)) }
+            if long && engine != Engine::Sqlite { unfit("the value is too long") } else { Ok(Cell::Text(text)) }
         }
         (Kind::Uuid, Cell::Text(text)) => match uuid(&text) {
             Some(uuid) => Ok(Cell::Text(uuid)),
             None => unfit("the value is no UUID"),
         },
         (Kind::Timestamp { .. }, Cell::Time(micros)) => Ok(Cell::Time(rounded(column, engine, micros))),
+        (Kind::RowVersion, _) => unfit("only the database counts versions"),
         (_, cell) => Err(format!("{}: {cell:?} is not of the column's type", column.name)),
     }
 }
@@ -90,9 +91,14 @@ pub(super) fn to_stored(column: &ColumnDef, engine: Engine, cell: &Cell) -> Stor
     match (engine, cell) {
         (_, Cell::Null) => Stored::Null,
         (_, Cell::Text(text)) => Stored::Text(text.clone()),
+        (_, Cell::Int(version)) if column.kind == Kind::RowVersion => Stored::Bytes(version.to_be_bytes().to_vec()),
         (Engine::Postgres | Engine::SqlServer, Cell::Bool(flag)) => Stored::Text(flag.to_string()),
         (Engine::Postgres | Engine::SqlServer, Cell::Int(number)) => Stored::Text(number.to_string()),
-        (Engine::Postgres | Engine::SqlServer, Cell::Time(micros)) => {
+        (Engine::SqlServer, Cell::Time(micros)) => {
+            let Kind::Timestamp { digits, zone } = column.kind else { return Stored::Null };
+            Stored::Text(time_text(*micros, ' ', usize::from(digits)) + if zone { " +00:00" } else { "" })
+        }
+        (Engine::Postgres, Cell::Time(micros)) => {
             let zone = if matches!(column.kind, Kind::Timestamp { zone: true, .. }) { "+00" } else { "" };
             Stored::Text(time_text(*micros, ' ', 0) + zone)
         }
@@ -115,12 +121,14 @@ pub(super) fn from_stored(column: &ColumnDef, engine: Engine, stored: &Stored) -
         (_, _, Stored::Null) => Cell::Null,
         (_, Kind::Text { .. } | Kind::Uuid, Stored::Text(text)) => Cell::Text(text.clone()),
         (_, Kind::Timestamp { .. }, Stored::Text(text)) => time(text).map(Cell::Time).ok_or_else(unfit)?,
-        (Engine::Postgres, Kind::Boolean, Stored::Text(text)) => match text.as_str() {
+        (Engine::Postgres | Engine::SqlServer, Kind::Boolean, Stored::Text(text)) => match text.as_str() {
             "true" | "t" | "1" => Cell::Bool(true),
             "false" | "f" | "0" => Cell::Bool(false),
             _ => return Err(unfit()),
         },
-        (Engine::Postgres, Kind::Integer { .. }, Stored::Text(text)) => text.parse().map(Cell::Int).map_err(|_| unfit())?,
+        (Engine::Postgres | Engine::SqlServer, Kind::Integer { .. }, Stored::Text(text)) => {
+            text.parse().map(Cell::Int).map_err(|_| unfit())?
+        }
         (Engine::Sqlite, Kind::Boolean | Kind::Integer { .. }, Stored::Int(number)) => Cell::Int(*number),
         (Engine::Sqlite, Kind::Timestamp { .. }, Stored::Int(number)) => {
             let unit = if column.style == TimeStyle::UnixSeconds { 1_000_000 } else { 1_000 };
@@ -144,7 +152,7 @@ fn time_text(micros: i64, separator: char, least: usize) -> String {
 
 /// The microseconds since 1970 that a text in one of the forms above stands for.
 fn time(text: &str) -> Option<i64> {
-    let bare = text.strip_suffix("+00").or_else(|| text.strip_suffix('Z')).unwrap_or(text);
+    let bare = [" +00:00", "+00", "Z"].iter().find_map(|end| text.strip_suffix(end)).unwrap_or(text);
     let moment: DateTime = bare.parse().ok()?;
     TimeZone::UTC.to_timestamp(moment).ok().map(Timestamp::as_microsecond)
 }

@@ -11,6 +11,7 @@ use berqenas_core::shape::{Engine, TableShape};
 
 use super::{
     cell::{self, Cell},
+    counts::Counts,
     hook::{Hook, Quiet},
     ledger::Line,
     schema::{DatabaseDef, Default as ColumnDefault},
@@ -37,6 +38,8 @@ pub enum Sabotage {
     TokenNotRaised,
     /// The floor is the clock, whoever is at work.
     FloorIgnoresTransactions,
+    /// The count of row versions is told by the last one that was given, whoever has not committed his yet.
+    VersionsIgnoreTransactions,
     /// A write answers what it was given, not what triggers and types made of it.
     ReadsBackWhatWasSent,
     /// Rows are found by key only if the connection's last scan of changes saw them.
@@ -87,6 +90,8 @@ pub enum SimError {
 struct Open {
     begun: i64,
     overlay: Overlay,
+    /// The first number that the database's own count gave to its rows.
+    first_version: Option<i64>,
 }
 
 /// All that is committed.
@@ -97,6 +102,8 @@ pub(super) struct Content {
     pub(super) ledger: Option<BTreeMap<String, Line>>,
     /// The last number given in each table.
     numbers: Vec<i64>,
+    /// What SQL Server counts changes by.
+    pub(super) counts: Counts,
 }
 
 /// A backup.
@@ -164,7 +171,12 @@ impl SimDatabase {
     #[must_use]
     pub fn new(name: &str, def: DatabaseDef, clock: i64) -> SimDatabase {
         let tables = table::compile(&def);
-        let content = Content { rows: vec![Rows::new(); tables.len()], ledger: Some(BTreeMap::new()), numbers: vec![0; tables.len()] };
+        let content = Content {
+            rows: vec![Rows::new(); tables.len()],
+            ledger: Some(BTreeMap::new()),
+            numbers: vec![0; tables.len()],
+            counts: Counts::new(&def),
+        };
         let options = Options { single_writer: def.engine == Engine::Sqlite, ..Options::default() };
         let (open, locks, witnessed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let state = State { options, clock, content, open, next_transaction: 1, generation: 0, connections: 0, locks, witnessed };
@@ -237,7 +249,7 @@ impl SimDatabase {
         let begun = state.now(self.0.def.engine);
         let id = TxId(state.next_transaction);
         state.next_transaction += 1;
-        state.open.insert(id, Open { begun, overlay: Overlay::new() });
+        state.open.insert(id, Open { begun, overlay: Overlay::new(), first_version: None });
         id
     }
 
@@ -383,6 +395,11 @@ impl SimDatabase {
         state.generation += 1;
     }
 
+    /// Changes so far are forgotten: those who have not read them yet have to read everything.
+    pub fn forget_changes(&self) {
+        self.state().content.counts.forget();
+    }
+
     /// All that runs wrote, in the order of their commits; what a restored backup took back is among it.
     #[must_use]
     pub fn witnessed(&self) -> Vec<Witnessed> {
@@ -423,13 +440,15 @@ impl SimDatabase {
             return if state.open.contains_key(&tx) { Err(SimError::Busy) } else { Err(SimError::NoTransaction) };
         }
         let moment = Moment { begun: 0, now: state.now(self.0.def.engine) };
-        let Open { begun, overlay } = state.open.remove(&tx).ok_or(SimError::NoTransaction)?;
+        let Open { begun, overlay, first_version } = state.open.remove(&tx).ok_or(SimError::NoTransaction)?;
         let mut numbers = std::mem::take(&mut state.content.numbers);
         let mut view = state.view(&self.0, overlay, Checks::Declared);
         let answer = statement(&mut view, Moment { begun, ..moment }, &mut numbers);
-        let overlay = view.own;
+        let (overlay, last_version) = (view.own, view.last_version);
+        let given = (last_version > state.content.counts.last_version).then_some(state.content.counts.last_version + 1);
+        state.content.counts.last_version = last_version;
         state.content.numbers = numbers;
-        state.open.insert(tx, Open { begun, overlay });
+        state.open.insert(tx, Open { begun, overlay, first_version: first_version.or(given) });
         answer.map_err(|trouble| match trouble {
             Trouble::Busy => SimError::Busy,
             Trouble::Refused(refusal) => SimError::Refused(refusal),
@@ -441,7 +460,7 @@ impl SimDatabase {
     }
 }
 
-/// The number that a generated key is given. PostgreSQL counts what it gave itself, SQLite looks at what is there.
+/// The number that a generated key is given. A server counts what it gave itself, SQLite looks at what is there.
 fn next_number(view: &View<'_>, table: usize, given: &BTreeMap<usize, Cell>, numbers: &mut [i64]) -> i64 {
     let compiled = &view.tables[table];
     let generated = compiled.def.columns.iter().position(|column| column.default == ColumnDefault::Next);
@@ -460,6 +479,7 @@ fn next_number(view: &View<'_>, table: usize, given: &BTreeMap<usize, Cell>, num
 
 impl Content {
     pub(super) fn apply(&mut self, overlay: Overlay) {
+        self.counts.committed(&overlay);
         for (table, rows) in overlay {
             for (key, row) in rows {
                 match row {
@@ -496,6 +516,11 @@ impl State {
         Some(Floor { clock, floor, guaranteed, remedy, frozen: self.options.prepared_transaction })
     }
 
+    /// The lowest number that an open transaction has given to a row.
+    pub(super) fn lowest_open_version(&self) -> Option<i64> {
+        self.open.values().filter_map(|open| open.first_version).min()
+    }
+
     /// Whether an open transaction, other than that one, has written.
     pub(super) fn is_writing(&self, except: Option<TxId>) -> bool {
         self.open.iter().any(|(id, open)| Some(*id) != except && !open.overlay.is_empty())
@@ -504,6 +529,7 @@ impl State {
     /// What a transaction sees that is not among the open ones (any more).
     pub(super) fn view<'a>(&'a self, inner: &'a Inner, own: Overlay, checks: Checks) -> View<'a> {
         let others = self.open.values().map(|open| &open.overlay).filter(|overlay| !overlay.is_empty()).collect();
-        View { engine: inner.def.engine, tables: &inner.tables, committed: &self.content.rows, others, own, checks, amid_statement: false }
+        let (committed, last_version) = (&self.content.rows, self.content.counts.last_version);
+        View { engine: inner.def.engine, tables: &inner.tables, committed, others, own, checks, last_version, amid_statement: false }
     }
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use berqenas::endpoint::{Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, WriteBatch};
+use berqenas::endpoint::{
+    Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, Versioned, Versions, WriteBatch,
+};
 use berqenas_core::{
     access::{StoredRow, TableAccess},
     shape::{Engine, TableName, TableShape},
@@ -19,9 +21,11 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use super::{
     bound::Bound,
     cell::Cell,
+    counts::Counts,
     database::{Sabotage, SimDatabase, State},
     hook::{Call, CallPoint, Fault, Hook, When},
     ledger::{self, Expect, Failed},
+    table::Table,
     view::{Key, Row},
     write,
 };
@@ -158,8 +162,8 @@ impl SimEndpoint {
     fn remember(&self, table: usize, scan: Scan, rows: &[(Key, Row)]) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match scan {
-            Scan::ChangedSince(_) => seen.insert(table, rows.iter().map(|(key, _)| key.clone()).collect()),
-            Scan::Everything | Scan::VersionSince(..) => seen.remove(&table),
+            Scan::ChangedSince(_) | Scan::VersionSince(..) => seen.insert(table, rows.iter().map(|(key, _)| key.clone()).collect()),
+            Scan::Everything => seen.remove(&table),
         };
     }
 
@@ -179,16 +183,19 @@ struct Cursor {
     batch_rows: usize,
 }
 
-fn wanted(bound: &Bound<'_>, scan: Scan, row: &Row) -> bool {
-    let (Scan::ChangedSince(mark), Some(index)) = (scan, bound.compiled.updated_at) else { return true };
-    match &row[index] {
-        Cell::Time(stamp) => *stamp >= mark,
-        _ => true,
+fn wanted(bound: &Bound<'_>, counts: &Counts, scan: Scan, row: &Row) -> bool {
+    match (scan, bound.compiled.updated_at) {
+        (Scan::Everything, _) | (Scan::ChangedSince(_), None) => true,
+        (Scan::ChangedSince(mark), Some(index)) => match &row[index] {
+            Cell::Time(stamp) => *stamp >= mark,
+            _ => true,
+        },
+        (Scan::VersionSince(by, version), _) => counts.is_since(bound, by, version, row),
     }
 }
 
-/// PostgreSQL's endpoint reads off a cursor, in the snapshot of the scan's beginning. SQLite's has noted the keys and reads their rows
-/// as they are by then.
+/// PostgreSQL's endpoint reads off a cursor, in the snapshot of the scan's beginning. The others have noted the keys and read their rows
+/// as they are by then; SQLite's leaves out those that are not wanted any more.
 async fn next_batch(mut cursor: Cursor) -> Result<Option<(Vec<StoredRow>, Cursor)>> {
     loop {
         cursor.endpoint.reach(Call::Scan, When::Amid).await?;
@@ -200,10 +207,11 @@ async fn next_batch(mut cursor: Cursor) -> Result<Option<(Vec<StoredRow>, Cursor
         }
         let bound = cursor.endpoint.bind(&cursor.access)?;
         let rows: Vec<StoredRow> = match cursor.endpoint.engine() {
-            Engine::Postgres | Engine::SqlServer => chunk.iter().map(|(_, row)| bound.stored(row)).collect(),
-            Engine::Sqlite => {
+            Engine::Postgres => chunk.iter().map(|(_, row)| bound.stored(row)).collect(),
+            engine => {
                 let rows = chunk.iter().filter_map(|(key, _)| state.content.rows[bound.table].get(key));
-                rows.filter(|row| wanted(&bound, cursor.scan, row)).map(|row| bound.stored(row)).collect()
+                let still = |row: &&Row| engine == Engine::SqlServer || wanted(&bound, &state.content.counts, cursor.scan, row);
+                rows.filter(still).map(|row| bound.stored(row)).collect()
             }
         };
         drop((state, bound));
@@ -269,10 +277,24 @@ impl Endpoint for SimEndpoint {
         self.gated(Call::Floor, floor).await
     }
 
+    async fn versions(&self, table: &TableName, by: Versioned) -> Result<Versions> {
+        let versions = |database: &SimDatabase, state: &mut State| {
+            let named = |compiled: &&Table| compiled.def.name == table.name;
+            let compiled = database.0.tables.iter().find(named);
+            let told = compiled.and_then(|compiled| state.versions(self.engine(), compiled, by));
+            told.ok_or_else(|| self.failed("", 0, Failed::Unexpected(format!("{table} has no count of changes ({by:?})"))))
+        };
+        self.gated(Call::Versions, versions).await
+    }
+
     async fn scan(&self, access: Arc<TableAccess>, scan: Scan, batch_rows: usize) -> Result<BoxStream<'static, Result<Vec<StoredRow>>>> {
         let start = |_: &SimDatabase, state: &mut State| {
             let bound = self.bind(&access)?;
-            let rows = state.content.rows[bound.table].iter().filter(|(_, row)| wanted(&bound, scan, row));
+            let counts = &state.content.counts;
+            if !counts.tells(scan) {
+                return Err(self.transient("reading changes, which were forgotten meanwhile", io::ErrorKind::NotFound));
+            }
+            let rows = state.content.rows[bound.table].iter().filter(|(_, row)| wanted(&bound, counts, scan, row));
             let mut rows: Vec<(Key, Row)> = rows.map(|(key, row)| (key.clone(), row.clone())).collect();
             if !bound.is_in_order() {
                 rows.sort_by_cached_key(|(_, row)| bound.sort_key(row));

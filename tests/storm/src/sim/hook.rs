@@ -20,6 +20,8 @@ pub enum Call {
     Clock,
     /// `floor`.
     Floor,
+    /// `versions`.
+    Versions,
     /// `scan`.
     Scan,
     /// `fetch`.

@@ -46,7 +46,7 @@ impl Line {
 pub(super) enum Expect {
     /// Ours or a lower one.
     AtMost,
-    /// Ours; PostgreSQL's endpoint tells a lower one apart from it.
+    /// Ours; The endpoints of servers tell a lower one apart from it.
     Exactly,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn check_token(inner: &Inner, state: &State, sync: &str, token: i64, 
     if let Some(held) = held.filter(|held| *held > token) {
         return Err(Failed::Fenced(held));
     }
-    if inner.def.engine == Engine::Postgres && expect == Expect::Exactly {
+    if inner.def.engine != Engine::Sqlite && expect == Expect::Exactly {
         match held {
             None => return Err(Failed::Unexpected(format!("berqenas_sync has no line for {sync}, whose token this run raised"))),
             Some(held) if held < token => {
@@ -88,7 +88,7 @@ pub(super) fn derived(inner: &Inner, state: &State) -> Result<Ledger, Failed> {
     }
 }
 
-/// Takes the lock for a connection. PostgreSQL gives it once more to whoever has it; a file is locked once.
+/// Takes the lock for a connection. A server gives it once more to whoever has it; a file is locked once.
 pub(super) fn take_lock(inner: &Inner, state: &mut State, sync: &str, connection: u64) -> Result<(), Failed> {
     match state.locks.get(sync) {
         Some(holder) if *holder != connection || inner.def.engine == Engine::Sqlite => Err(Failed::Locked),

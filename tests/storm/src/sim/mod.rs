@@ -7,10 +7,12 @@
 //! - [`schema`]: tables as data, and the shapes they are described by.
 //! - [`cell`]: values, and how each engine would hand them over.
 //! - [`database`]: users, transactions, clocks, backups. [`view`]: what a transaction sees, and the constraints.
+//! - `counts`: what SQL Server counts changes by.
 //! - [`endpoint`], [`write`](mod@write): what the engine sees. [`hook`]: where it can be stopped, cut off and met by others.
 
 mod bound;
 pub mod cell;
+mod counts;
 pub mod database;
 pub mod endpoint;
 pub mod hook;

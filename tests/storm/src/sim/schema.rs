@@ -45,6 +45,8 @@ pub enum Kind {
         /// A point in time rather than a reading.
         zone: bool,
     },
+    /// A number that SQL Server itself gives a row with each write.
+    RowVersion,
 }
 
 /// What a column gets where an insert names no value.
@@ -199,6 +201,13 @@ impl TableDef {
         TableDef { name: name.to_owned(), columns, key, uniques, foreign_keys, stamping: Stamping::Ours, normalise, names }
     }
 
+    /// The same with a column that SQL Server counts up with each write of a row.
+    #[must_use]
+    pub fn with_row_versions(mut self) -> TableDef {
+        self.columns.push(ColumnDef::new("row_version", Kind::RowVersion).required());
+        self
+    }
+
     /// The position of a column.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
@@ -216,7 +225,8 @@ impl DatabaseDef {
     #[must_use]
     pub fn schema(&self) -> &'static str {
         match self.engine {
-            Engine::Postgres | Engine::SqlServer => "public",
+            Engine::Postgres => "public",
+            Engine::SqlServer => "dbo",
             Engine::Sqlite => "main",
         }
     }
@@ -244,7 +254,9 @@ impl DatabaseDef {
             columns: key.columns.clone(),
             parent_columns: key.parent_columns.clone(),
         });
+        let counted = table.columns.iter().find(|column| column.kind == Kind::RowVersion).map(|column| &column.name);
         let firsts = table.uniques.iter().filter_map(|unique| unique.columns.first()).chain(table.key.first()).chain([&table.names.1]);
+        let firsts = firsts.chain(counted);
         let mut indexed: Vec<String> = firsts.cloned().collect();
         indexed.sort();
         indexed.dedup();
@@ -264,16 +276,20 @@ impl DatabaseDef {
     fn column(&self, table: &TableDef, column: &ColumnDef) -> ColumnShape {
         let sqlite = self.engine == Engine::Sqlite;
         let in_key = table.key.contains(&column.name);
-        let (declared, affinity, kind) =
-            if sqlite { sqlite_type(column) } else { (postgres_type(column.kind), "", column_type(column.kind)) };
+        let (declared, affinity, kind) = match self.engine {
+            Engine::Sqlite => sqlite_type(column),
+            Engine::Postgres => (postgres_type(column.kind), "", column_type(column.kind)),
+            Engine::SqlServer => (sqlserver_type(column.kind), "", column_type(column.kind)),
+        };
         let default = match (&column.default, self.engine) {
-            (Default::Now, Engine::Postgres | Engine::SqlServer) => Some("(now() AT TIME ZONE 'UTC'::text)".to_owned()),
+            (Default::Now, Engine::Postgres) => Some("(now() AT TIME ZONE 'UTC'::text)".to_owned()),
+            (Default::Now, Engine::SqlServer) => Some("(sysutcdatetime())".to_owned()),
             // SQLite's default is our trigger's business where there is one.
             (Default::Now, Engine::Sqlite) if table.stamping == Stamping::Ours => None,
             (Default::Now, Engine::Sqlite) => Some("strftime('%Y-%m-%d %H:%M:%f','now')".to_owned()),
-            (Default::Next, Engine::Postgres | Engine::SqlServer) => Some("nextval('s'::regclass)".to_owned()),
+            (Default::Next, Engine::Postgres) => Some("nextval('s'::regclass)".to_owned()),
             (Default::Value(cell), _) => Some(format!("{cell:?}")),
-            (Default::Nothing, _) | (Default::Next, Engine::Sqlite) => None,
+            (Default::Nothing, _) | (Default::Next, Engine::Sqlite | Engine::SqlServer) => None,
         };
         ColumnShape {
             engine: self.engine,
@@ -290,9 +306,9 @@ impl DatabaseDef {
             },
             nullable: column.nullable && !in_key,
             default,
-            computed: false,
+            computed: column.kind == Kind::RowVersion,
             generated: column.default == Default::Next,
-            identity_always: false,
+            identity_always: self.engine == Engine::SqlServer && column.default == Default::Next,
         }
     }
 
@@ -332,6 +348,21 @@ fn column_type(kind: Kind) -> ColumnType {
         Kind::Text { max_chars } => ColumnType::Text { max_chars, padded: false },
         Kind::Uuid => ColumnType::Uuid,
         Kind::Timestamp { digits, zone } => ColumnType::Timestamp { tick: Tick::Digits(digits), zone },
+        Kind::RowVersion => ColumnType::Bytes,
+    }
+}
+
+fn sqlserver_type(kind: Kind) -> String {
+    match kind {
+        Kind::Boolean => "bit".to_owned(),
+        Kind::Integer { bits: 16 } => "smallint".to_owned(),
+        Kind::Integer { bits: 32 } => "int".to_owned(),
+        Kind::Integer { .. } => "bigint".to_owned(),
+        Kind::Text { max_chars: None } => "nvarchar(max)".to_owned(),
+        Kind::Text { max_chars: Some(most) } => format!("nvarchar({most})"),
+        Kind::Uuid => "uniqueidentifier".to_owned(),
+        Kind::Timestamp { digits, zone } => format!("{}({digits})", if zone { "datetimeoffset" } else { "datetime2" }),
+        Kind::RowVersion => "rowversion".to_owned(),
     }
 }
 
@@ -348,6 +379,7 @@ fn postgres_type(kind: Kind) -> String {
             let digits = if digits < 6 { format!("({digits})") } else { String::new() };
             format!("timestamp{digits} {} time zone", if zone { "with" } else { "without" })
         }
+        Kind::RowVersion => "bytea".to_owned(),
     }
 }
 
@@ -366,6 +398,7 @@ fn sqlite_type(column: &ColumnDef) -> (String, &'static str, ColumnType) {
             (format!("VARCHAR({})", max_chars.unwrap_or_default()), "TEXT", ColumnType::Text { max_chars, padded: false })
         }
         Kind::Uuid => ("UUID".to_owned(), "NUMERIC", ColumnType::Uuid),
+        Kind::RowVersion => ("BLOB".to_owned(), "BLOB", ColumnType::Bytes),
         Kind::Timestamp { .. } if counted => ("INTEGER".to_owned(), "INTEGER", ColumnType::Integer { bits: 64 }),
         Kind::Timestamp { .. } => ("DATETIME".to_owned(), "NUMERIC", ColumnType::Timestamp { tick: Tick::Digits(3), zone: false }),
     }

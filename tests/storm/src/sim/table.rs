@@ -3,7 +3,7 @@
 use super::{
     cell::Cell,
     database::Values,
-    schema::{DatabaseDef, TableDef},
+    schema::{DatabaseDef, Kind, TableDef},
     view::Key,
 };
 
@@ -17,6 +17,8 @@ pub(super) struct Table {
     pub(super) children: Vec<Link>,
     pub(super) created_at: Option<usize>,
     pub(super) updated_at: Option<usize>,
+    /// The column that is counted up with each write.
+    pub(super) row_version: Option<usize>,
 }
 
 /// A foreign key as seen from either of its tables.
@@ -48,6 +50,7 @@ pub(super) fn compile(def: &DatabaseDef) -> Vec<Table> {
         children: links.iter().filter(|link| link.parent == index).cloned().collect(),
         created_at: def.position(&def.names.0),
         updated_at: def.position(&def.names.1),
+        row_version: def.columns.iter().position(|column| column.kind == Kind::RowVersion),
         def: def.clone(),
     };
     def.tables.iter().enumerate().map(table).collect()

@@ -69,6 +69,8 @@ pub(super) struct View<'a> {
     /// What this one has.
     pub(super) own: Overlay,
     pub(super) checks: Checks,
+    /// The last number that a row was given by the database's own count; it stays given, whatever becomes of the transaction.
+    pub(super) last_version: i64,
     /// A statement of many rows is at work: its foreign keys are looked at when it has ended, by [`View::check_foreign`].
     pub(super) amid_statement: bool,
 }
@@ -106,14 +108,14 @@ impl View<'_> {
             return Err(Trouble::Busy);
         }
         if self.get(table, &key).is_some() {
-            // PostgreSQL looks at the values first, SQLite's endpoint at the key.
+            // PostgreSQL looks at the values first, the other endpoints at the key.
             if self.engine == Engine::Postgres {
                 self.check_values(table, &row)?;
             }
             return Err(Trouble::KeyTaken);
         }
+        let row = self.counted(table, row);
         self.check(table, None, &row)?;
-        let row = Arc::new(row);
         self.put(table, key, Some(row.clone()));
         Ok(row)
     }
@@ -127,13 +129,22 @@ impl View<'_> {
         if old != new && self.get(table, &new).is_some() {
             return Err(Trouble::KeyTaken);
         }
+        let row = self.counted(table, row);
         self.check(table, Some(before), &row)?;
-        let row = Arc::new(row);
         if old != new {
             self.put(table, old, None);
         }
         self.put(table, new, Some(row.clone()));
         Ok(row)
+    }
+
+    /// The row with the next number, where the table has a column for it; refused or not, that is given away.
+    fn counted(&mut self, table: usize, mut row: Vec<Cell>) -> Row {
+        if let Some(column) = self.tables[table].row_version {
+            self.last_version += 1;
+            row[column] = Cell::Int(self.last_version);
+        }
+        Arc::new(row)
     }
 
     /// Deletes a row that is there; strictly, it is held to foreign keys that could wait too.
@@ -359,8 +370,8 @@ impl View<'_> {
     pub(super) fn born(&self, table: usize, given: BTreeMap<usize, Cell>, next: i64, at: Moment) -> Vec<Cell> {
         let compiled = &self.tables[table];
         let start = match self.engine {
-            Engine::Postgres | Engine::SqlServer => at.begun,
-            Engine::Sqlite => at.now,
+            Engine::Postgres => at.begun,
+            Engine::Sqlite | Engine::SqlServer => at.now,
         };
         let time = |index: usize, micros| cell::accept(&compiled.def.columns[index], self.engine, Cell::Time(micros)).unwrap_or(Cell::Null);
         let default = |index: usize| match &compiled.def.columns[index].default {
@@ -404,9 +415,11 @@ impl View<'_> {
         if let Some(index) = compiled.updated_at {
             let stamp = match (compiled.def.stamping, self.engine) {
                 (Stamping::Nothing, _) => None,
-                (Stamping::Ours, Engine::Postgres | Engine::SqlServer) | (Stamping::Foreign, Engine::Sqlite) => Some(at.now),
+                (Stamping::Ours, Engine::Postgres | Engine::SqlServer) | (Stamping::Foreign, Engine::Sqlite | Engine::SqlServer) => {
+                    Some(at.now)
+                }
                 (Stamping::Ours, Engine::Sqlite) => (row[index] == before[index]).then_some(at.now),
-                (Stamping::Foreign, Engine::Postgres | Engine::SqlServer) => Some(at.begun),
+                (Stamping::Foreign, Engine::Postgres) => Some(at.begun),
             };
             if let Some(stamp) = stamp {
                 row[index] = cell::accept(&compiled.def.columns[index], self.engine, Cell::Time(stamp)).unwrap_or(Cell::Null);

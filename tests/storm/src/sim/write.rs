@@ -106,7 +106,7 @@ pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch, lock: 
     if state.options.single_writer && state.is_writing(None) {
         return Err(Failed::Busy);
     }
-    let (outcomes, applied, witnessed, own) = {
+    let (outcomes, applied, witnessed, own, last_version) = {
         let bound = batch.tables.iter().map(|table| Bound::new(inner, &table.access)).collect::<Result<Vec<_>, _>>()?;
         let rows = batch.tables.iter().enumerate().flat_map(|(table, writes)| writes.rows.iter().map(move |write| (table, write)));
         let items: Vec<Item<'_>> = rows.enumerate().map(|(position, (table, write))| Item { position, table, write }).collect();
@@ -121,8 +121,9 @@ pub(super) fn batch(inner: &Inner, state: &mut State, batch: &WriteBatch, lock: 
         writer.settle(&items, batch.defer_foreign_keys)?;
         let outcomes = writer.outcomes(&items, sabotage == Some(Sabotage::ReadsBackWhatWasSent));
         let applied = batch.account(&outcomes);
-        (outcomes, applied, writer.witnessed(&items, batch), writer.view.own)
+        (outcomes, applied, writer.witnessed(&items, batch), writer.view.own, writer.view.last_version)
     };
+    state.content.counts.last_version = last_version;
     state.witnessed.extend(witnessed);
     if lock.is_none() && sabotage != Some(Sabotage::OutcomeNotRecorded) {
         let line = ledger::line(state, &batch.sync)?;
@@ -186,7 +187,7 @@ impl<'b> Writer<'_, 'b> {
         }
     }
 
-    /// PostgreSQL: rows of one kind and columns together; those refused for another row's sake again, for as long as that gets
+    /// Servers: rows of one kind and columns together; those refused for another row's sake again, for as long as that gets
     /// anything written.
     fn pass_until_still(&mut self, items: &[Item<'b>]) -> Result<(), Failed> {
         let mut waiting: Vec<Item<'b>> = items.iter().filter(|item| !self.verdicts.contains_key(&item.position)).copied().collect();
@@ -382,11 +383,11 @@ impl<'b> Writer<'_, 'b> {
         Ok(Verdict::Written(Some(key)))
     }
 
-    /// PostgreSQL's endpoint deletes only what nothing refers to; SQLite's has looked already, and leaves the rest to the database.
+    /// The endpoints of servers delete only what nothing refers to; SQLite's has looked already, and leaves the rest to the database.
     fn delete(&mut self, item: &Item<'b>, before: &StoredRow, written: &mut Vec<Written>) -> Result<Verdict, Trouble> {
         let Some(row) = self.standing(item, before)? else { return Ok(Verdict::Moved) };
         let table = self.bound[item.table].table;
-        self.view.delete(table, &row, self.view.engine == Engine::Postgres)?;
+        self.view.delete(table, &row, self.view.engine != Engine::Sqlite)?;
         written.push((table, Some(row), None));
         Ok(Verdict::Written(None))
     }

@@ -49,6 +49,9 @@ fn table_def(plan: &DatabasePlan, number: usize, shape: &Table) -> TableDef {
         (NameTrigger::Lower, true) => vec![Normalise::Lower(name("name"))],
         _ => Vec::new(),
     };
+    if plan.row_versions {
+        def = def.with_row_versions();
+    }
     for column in &mut def.columns {
         if plan.whole_seconds
             && let Kind::Timestamp { digits, .. } = &mut column.kind
