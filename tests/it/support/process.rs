@@ -174,6 +174,7 @@ pub(crate) fn masked(world: &World, text: &str) -> String {
     for side in Side::BOTH {
         let shown = url::Url::parse(world.url(side)).map(|mut url| {
             let _ = url.set_password(None);
+            url.set_query(None);
             url.to_string()
         });
         text = text.replace(shown.as_deref().unwrap_or(world.url(side)), &format!("<{side}>"));

@@ -134,7 +134,7 @@ impl World {
     }
 
     /// The database of a side that is on a SQL Server.
-    fn server(&self, side: Side) -> &TestDatabase {
+    pub(crate) fn server(&self, side: Side) -> &TestDatabase {
         self.servers.get(side).as_ref().unwrap()
     }
 

@@ -40,7 +40,7 @@ pub struct SpecFile {
     #[schemars(extend("examples" = ["${CLOUD_DATABASE_URL}", "postgres://erp@db.example.com/erp"]))]
     pub cloud: ConnectionEntry,
     /// The local database: a URL, or a mapping with `url`.
-    #[schemars(extend("examples" = ["sqlite://./office.db"]))]
+    #[schemars(extend("examples" = ["sqlite://./office.db", "mssql://erp@office.example/erp"]))]
     pub local: ConnectionEntry,
     /// How often it runs. Without `interval` and `cron` it runs on demand only.
     #[schemars(extend("examples" = ["15m", "1h 30m"]))]
@@ -137,7 +137,7 @@ pub enum ConnectionEntry {
 #[serde(deny_unknown_fields)]
 pub struct ConnectionFields {
     /// The URL: `postgres://…`, `mssql://…` or `sqlite://…`, or SQL Server's `Server=…;Database=…;…`; `${NAME}` stands for an environment variable.
-    #[schemars(length(min = 1), extend("examples" = ["postgres://erp@db.example.com/erp"]))]
+    #[schemars(length(min = 1), extend("examples" = ["postgres://erp@db.example.com/erp", "mssql://erp@office.example/erp"]))]
     pub url: String,
     /// Where the password is kept: `{env: NAME}` or `{file: PATH}`; never the password itself.
     pub password: Option<PasswordEntry>,

@@ -17,7 +17,7 @@ fn question(rights: &[&str]) -> String {
 pub(super) async fn missing(endpoint: &SqlServerEndpoint, uses: &[TableUse]) -> Result<Vec<String>> {
     let mut grants = Vec::new();
     for used in uses {
-        let needed = needed(used);
+        let needed = needed(used, endpoint.server.is_emulated);
         let mut lent = endpoint.lend().await?;
         let read = async {
             let rows = lent.connection()?.query(&question(&needed), &[&quoted_table(&used.table)]).await?;
@@ -35,7 +35,7 @@ pub(super) async fn missing(endpoint: &SqlServerEndpoint, uses: &[TableUse]) -> 
 }
 
 /// Rights, as the server calls them.
-fn needed(used: &TableUse) -> Vec<&'static str> {
+fn needed(used: &TableUse, is_emulated: bool) -> Vec<&'static str> {
     let rights = [
         ("SELECT", true),
         ("INSERT", used.writes),
@@ -43,8 +43,8 @@ fn needed(used: &TableUse) -> Vec<&'static str> {
         ("DELETE", used.deletes),
         // For SET IDENTITY_INSERT.
         ("ALTER", used.numbers),
-        // Triggers and defaults are not shown without it.
-        ("VIEW DEFINITION", true),
+        // Triggers and defaults are not shown without it. Only SQL Server itself grants it.
+        ("VIEW DEFINITION", !is_emulated),
         ("VIEW CHANGE TRACKING", used.tracks),
     ];
     rights.into_iter().filter(|(_, needed)| *needed).map(|(right, _)| right).collect()
