@@ -49,7 +49,7 @@ use self::{
     pool::{Lent, Pool},
     session::Session,
     sql::TextOrder,
-    values::{get, number},
+    values::{get, number, text},
 };
 use super::{
     ConnectOptions, Endpoint, EndpointError, Floor, Ledger, Probe, Result, RowOutcome, Scan, TableUse, Versioned, Versions, WriteBatch,
@@ -93,7 +93,8 @@ struct Server {
 
 const SERVER: &str = "
     SELECT CONVERT(INT, PARSENAME(CONVERT(NVARCHAR(60), SERVERPROPERTY('ProductVersion')), 4)),
-           CONVERT(INT, SERVERPROPERTY('EngineEdition')), CONVERT(INT, d.snapshot_isolation_state), SCHEMA_NAME()
+           CONVERT(INT, SERVERPROPERTY('EngineEdition')), CONVERT(INT, d.snapshot_isolation_state), SCHEMA_NAME(),
+           CONVERT(NVARCHAR(128), USER_NAME())
       FROM sys.databases AS d WHERE d.name = DB_NAME()";
 
 impl SqlServerEndpoint {
@@ -106,7 +107,7 @@ impl SqlServerEndpoint {
     pub async fn connect(options: ConnectOptions) -> Result<SqlServerEndpoint> {
         let unexpected = |what| EndpointError::Unexpected { target: options.display.clone(), what };
         let address = Address::new(&options).map_err(unexpected)?;
-        let session = Arc::new(Session { target: options.display.clone(), user: address.user().to_owned(), limit: options.timeout });
+        let session = Arc::new(Session::new(options.display.clone(), address.user().to_owned(), options.timeout));
         let pool = pool::pool(address.clone(), &session, MAX_CONNECTIONS)?;
         // A connection that was replaced would come without the lock: there is one, and it is kept.
         let writer = if options.ledger.is_table() { None } else { Some(pool::pool(address, &session, 1)?) };
@@ -134,6 +135,7 @@ async fn look(lent: &mut Lent, session: &Session) -> Result<(Server, String)> {
         let rows = connection.query(SERVER, &[]).await?;
         let row = rows.first().ok_or_else(|| tiberius::error::Error::Protocol("the server does not tell its version".into()))?;
         let schema = get::<&str>(row, 3)?.unwrap_or("dbo").to_owned();
+        session.is_known_as(text(row, 4)?);
         let found = (number(row, 0)?, number(row, 1)?, number(row, 2)?, schema);
         // Any SQL Server knows this; of others it cannot be asked how deep triggers are nested in themselves.
         let is_emulated = matches!(connection.batch("SELECT TRIGGER_NESTLEVEL(1)").await, Err(tiberius::error::Error::Server(_)));

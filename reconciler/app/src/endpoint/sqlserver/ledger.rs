@@ -132,7 +132,7 @@ fn table_error(endpoint: &SqlServerEndpoint, error: Error) -> EndpointError {
     match error.code() {
         Some(NOT_THERE) => EndpointError::NotPrepared { target },
         Some(229 | 230) => {
-            let remedy = format!("GRANT SELECT, INSERT, UPDATE ON {} TO {};", table(&endpoint.schema), quoted(&endpoint.session.user));
+            let remedy = format!("GRANT SELECT, INSERT, UPDATE ON {} TO {};", table(&endpoint.schema), endpoint.session.grantee());
             EndpointError::Denied { target, doing: DOING.what.to_owned(), remedy, source: error.into() }
         }
         // Somebody else made the sync's line at the same time.

@@ -91,7 +91,7 @@ pub(super) async fn probe(endpoint: &SqlServerEndpoint) -> Result<Probe> {
         return Err(endpoint.session.unexpected("the server's rights were not told"));
     };
     let by_table = endpoint.writer.is_none();
-    let user = quoted(&endpoint.session.user);
+    let user = endpoint.session.grantee();
     let guaranteed = floor(endpoint).await?.guaranteed;
     let missing = [
         (!guaranteed, see_transactions(endpoint)),

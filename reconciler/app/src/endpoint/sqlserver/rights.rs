@@ -1,16 +1,12 @@
 //! The rights to tables that the login lacks.
 
-use super::{
-    SqlServerEndpoint,
-    sql::{quoted, quoted_table},
-    values::{number, text},
-};
+use super::{SqlServerEndpoint, sql::quoted_table, values::number};
 use crate::endpoint::{Result, TableUse, doing::Doing};
 
-/// The name that rights are granted to in this database, and whether each right is held; one that the server does not know is not missed.
+/// Whether each right is held; one that the server does not know is not missed.
 fn question(rights: &[&str]) -> String {
     let held: Vec<String> = rights.iter().map(|right| format!("COALESCE(HAS_PERMS_BY_NAME(@P1, 'OBJECT', '{right}'), 1)")).collect();
-    format!("SELECT CONVERT(NVARCHAR(128), USER_NAME()), {}", held.join(", "))
+    format!("SELECT {}", held.join(", "))
 }
 
 /// The statements that grant them.
@@ -21,14 +17,13 @@ pub(super) async fn missing(endpoint: &SqlServerEndpoint, uses: &[TableUse]) -> 
         let mut lent = endpoint.lend().await?;
         let read = async {
             let rows = lent.connection()?.query(&question(&needed), &[&quoted_table(&used.table)]).await?;
-            let Some(row) = rows.first() else { return Ok((String::new(), Vec::new())) };
-            let held = (1..=needed.len()).map(|index| Ok(number(row, index)? != 0)).collect::<tiberius::Result<Vec<bool>>>()?;
-            Ok((text(row, 0)?, held))
+            let Some(row) = rows.first() else { return Ok(Vec::new()) };
+            (0..needed.len()).map(|index| Ok(number(row, index)? != 0)).collect::<tiberius::Result<Vec<bool>>>()
         };
-        let (user, held) = read.await.map_err(|error| endpoint.session.error(Doing::to("reading the rights to", &used.table), error))?;
+        let held = read.await.map_err(|error| endpoint.session.error(Doing::to("reading the rights to", &used.table), error))?;
         let missing: Vec<&str> = needed.iter().zip(&held).filter(|(_, held)| !**held).map(|(right, _)| *right).collect();
         if !missing.is_empty() {
-            grants.push(format!("GRANT {} ON {} TO {};", missing.join(", "), quoted_table(&used.table), quoted(&user)));
+            grants.push(format!("GRANT {} ON {} TO {};", missing.join(", "), quoted_table(&used.table), endpoint.session.grantee()));
         }
     }
     Ok(grants)

@@ -1,6 +1,6 @@
 //! What a statement runs under, and what becomes of the errors the server answers with.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{io::ErrorKind, sync::OnceLock, time::Duration};
 
 use tiberius::{Row, error::Error};
 
@@ -17,6 +17,8 @@ pub(super) struct Session {
     pub(super) target: String,
     /// The login name.
     pub(super) user: String,
+    /// The name of the login's user in the database, once it is known: rights to what is in the database are granted to it.
+    database_user: OnceLock<String>,
     /// The time limit of one statement.
     pub(super) limit: Duration,
 }
@@ -55,6 +57,22 @@ pub(super) const WITHHELD: u32 = 50_702;
 pub(super) const NOT_THERE: u32 = 50_703;
 
 impl Session {
+    /// Nothing is known yet of the database.
+    pub(super) fn new(target: String, user: String, limit: Duration) -> Session {
+        Session { target, user, limit, database_user: OnceLock::new() }
+    }
+
+    /// Remembers who the login is in the database.
+    pub(super) fn is_known_as(&self, user: String) {
+        // It is the same for every connection.
+        self.database_user.get_or_init(|| user);
+    }
+
+    /// Who the login is in the database, quoted.
+    pub(super) fn grantee(&self) -> String {
+        quoted(self.database_user.get().unwrap_or(&self.user))
+    }
+
     /// The error for something that took too long.
     pub(super) fn timed_out(&self, doing: Doing<'_>) -> EndpointError {
         EndpointError::Timeout { target: self.target.clone(), seconds: self.limit.as_secs(), doing: doing.phrase() }
@@ -114,13 +132,14 @@ impl Session {
     }
 
     fn remedy(&self, doing: Doing<'_>, said: &ServerError) -> String {
-        let user = quoted(&self.user);
+        let user = self.grantee();
         match (doing.table, said.number) {
-            (_, 916) => format!("CREATE USER {user} FOR LOGIN {user};"),
+            (_, 916) => format!("CREATE USER {0} FOR LOGIN {0};", quoted(&self.user)),
             // SET IDENTITY_INSERT asks for ALTER.
             (Some(table), 1088 | 4902 | 8104) => format!("GRANT ALTER ON {} TO {user};", quoted_table(table)),
             (Some(table), _) => format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {user};", quoted_table(table)),
-            (None, 300 | 297) => format!("GRANT VIEW SERVER STATE TO {user};"),
+            // A right of the server is granted to the login.
+            (None, 300 | 297) => format!("USE master; GRANT VIEW SERVER STATE TO {};", quoted(&self.user)),
             (None, 262) => format!("GRANT CREATE TABLE TO {user}; GRANT ALTER ON SCHEMA::dbo TO {user};"),
             (None, _) => format!("grant {user} what the server names: {}", said.message),
         }

@@ -50,7 +50,7 @@ pub(super) async fn versions(endpoint: &SqlServerEndpoint, table: &TableName, by
             "change tracking is off for {table}, or this login may not see it: ALTER TABLE {0} ENABLE CHANGE_TRACKING; \
              GRANT VIEW CHANGE TRACKING ON {0} TO {1};",
             quoted_table(table),
-            quoted(&session.user)
+            session.grantee()
         ))),
         Err(error) => Err(session.error(doing, error)),
     }
