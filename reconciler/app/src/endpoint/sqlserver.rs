@@ -87,6 +87,8 @@ struct Server {
     snapshots: bool,
     /// How text is put in the order that all engines share.
     text_order: TextOrder,
+    /// It is Azure SQL Database, which has no rights of the server.
+    is_azure_database: bool,
     /// It speaks T-SQL and is not SQL Server: some of the language is missing.
     is_emulated: bool,
 }
@@ -149,7 +151,7 @@ async fn look(lent: &mut Lent, session: &Session) -> Result<(Server, String)> {
     }
     let has_utf8 = !is_emulated && (is_azure || major >= FIRST_WITH_UTF8);
     let text_order = if has_utf8 { TextOrder::Utf8 } else { TextOrder::CodeUnits };
-    Ok((Server { major, snapshots: snapshot_state == 1, text_order, is_emulated }, schema))
+    Ok((Server { major, is_azure_database: edition == AZURE_EDITIONS[0], snapshots: snapshot_state == 1, text_order, is_emulated }, schema))
 }
 
 #[async_trait]

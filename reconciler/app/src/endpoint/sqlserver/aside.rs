@@ -17,7 +17,7 @@ const UNIQUE_COLUMNS: &str = "
       JOIN sys.index_columns AS k ON k.object_id = i.object_id AND k.index_id = i.index_id
       JOIN sys.columns AS c ON c.object_id = i.object_id AND c.column_id = k.column_id
       JOIN sys.types AS b ON b.user_type_id = c.system_type_id
-      JOIN INFORMATION_SCHEMA.COLUMNS AS v ON v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3 AND v.ORDINAL_POSITION = c.column_id
+      JOIN INFORMATION_SCHEMA.COLUMNS AS v ON v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3 AND v.COLUMN_NAME = c.name
      WHERE i.object_id = OBJECT_ID(@P1) AND i.is_unique = 1 AND i.is_primary_key = 0 AND i.is_disabled = 0 AND k.key_ordinal > 0
      ORDER BY i.index_id, k.key_ordinal";
 

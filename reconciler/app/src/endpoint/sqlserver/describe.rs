@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use berqenas_core::shape::{
-    ColumnShape, Engine, ForeignKey, Referrer, TableName, TableShape, TimeStyle, TriggerShape, UniqueKey, sqlserver::CatalogueType,
+    ColumnShape, ColumnType, Engine, ForeignKey, Referrer, TableName, TableShape, TimeStyle, TriggerShape, UniqueKey,
+    sqlserver::CatalogueType,
 };
 use tiberius::Row;
 
@@ -18,20 +19,23 @@ use crate::endpoint::{Result, doing::Doing};
 /// What the definitions of our triggers hold: their names may be those of others.
 pub(super) const OUR_MARK: &str = "berqenas_touch";
 
-/// Without the history that a temporal table keeps, which nobody writes to.
+/// Without the history that a temporal table keeps, which nobody writes to, and tables that others keep or that take no statement of a
+/// transaction with others: in memory, external, of files.
 const TABLES: &str = "
     SELECT v.TABLE_SCHEMA, v.TABLE_NAME FROM INFORMATION_SCHEMA.TABLES AS v
      WHERE v.TABLE_TYPE = 'BASE TABLE' AND v.TABLE_NAME <> 'berqenas_sync'
        AND NOT EXISTS (SELECT 1 FROM sys.tables AS t
                         WHERE t.object_id = OBJECT_ID(QUOTENAME(v.TABLE_SCHEMA) + N'.' + QUOTENAME(v.TABLE_NAME))
-                          AND (t.is_ms_shipped = 1 OR t.temporal_type = 1))
+                          AND (t.is_ms_shipped = 1 OR t.temporal_type = 1 OR t.is_memory_optimized = 1 OR t.is_external = 1
+                               OR t.is_filetable = 1))
      ORDER BY CASE WHEN v.TABLE_SCHEMA = @P1 THEN 0 ELSE 1 END, v.TABLE_SCHEMA, v.TABLE_NAME";
 
 /// Names come from the standard's view, which spells them as they were given; an alias of a type is followed to the type.
 const COLUMNS: &str = "
-    SELECT v.COLUMN_NAME, b.name, c.max_length, c.precision, c.scale, c.is_nullable, c.is_identity, c.is_computed, d.definition, c.column_id
+    SELECT v.COLUMN_NAME, b.name, c.max_length, c.precision, c.scale, c.is_nullable, c.is_identity, c.is_computed, d.definition, c.column_id,
+           /*more*/
       FROM INFORMATION_SCHEMA.COLUMNS AS v
-      JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.column_id = v.ORDINAL_POSITION
+      JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.name = v.COLUMN_NAME
       LEFT JOIN sys.types AS own ON own.user_type_id = c.user_type_id
       LEFT JOIN sys.types AS b ON b.user_type_id = CASE WHEN own.is_user_defined = 1 AND own.is_assembly_type = 0
                                                         THEN own.system_type_id ELSE c.user_type_id END
@@ -46,11 +50,12 @@ const INDEXES: &str = "
      WHERE i.object_id = OBJECT_ID(@P1) AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND k.key_ordinal > 0 AND i.name IS NOT NULL
      ORDER BY i.index_id, k.key_ordinal";
 
-/// Foreign keys in both directions, a row a column.
+/// Foreign keys in both directions, a row a column; names that this login may not know are told as `?`.
 const FOREIGN_KEYS: &str = "
-    SELECT f.object_id, f.name, OBJECT_SCHEMA_NAME(f.parent_object_id), OBJECT_NAME(f.parent_object_id),
-           OBJECT_SCHEMA_NAME(f.referenced_object_id), OBJECT_NAME(f.referenced_object_id),
-           COL_NAME(k.parent_object_id, k.parent_column_id), COL_NAME(k.referenced_object_id, k.referenced_column_id),
+    SELECT f.object_id, f.name, COALESCE(OBJECT_SCHEMA_NAME(f.parent_object_id), N'?'), COALESCE(OBJECT_NAME(f.parent_object_id), N'?'),
+           COALESCE(OBJECT_SCHEMA_NAME(f.referenced_object_id), N'?'), COALESCE(OBJECT_NAME(f.referenced_object_id), N'?'),
+           COALESCE(COL_NAME(k.parent_object_id, k.parent_column_id), N'?'),
+           COALESCE(COL_NAME(k.referenced_object_id, k.referenced_column_id), N'?'),
            CASE WHEN f.parent_object_id = OBJECT_ID(@P1) THEN 1 ELSE 0 END,
            CASE WHEN f.referenced_object_id = OBJECT_ID(@P1) THEN 1 ELSE 0 END
       FROM sys.foreign_keys AS f
@@ -85,10 +90,10 @@ struct Answers {
     triggers: Vec<Row>,
 }
 
-async fn ask(connection: &mut Connection, table: &TableName) -> tiberius::Result<Answers> {
+async fn ask(connection: &mut Connection, table: &TableName, is_emulated: bool) -> tiberius::Result<Answers> {
     let id = quoted_table(table);
     Ok(Answers {
-        columns: connection.query(COLUMNS, &[&id, &table.schema, &table.name]).await?,
+        columns: connection.query(&columns_question(is_emulated), &[&id, &table.schema, &table.name]).await?,
         indexes: connection.query(INDEXES, &[&id]).await?,
         foreign_keys: connection.query(FOREIGN_KEYS, &[&id]).await?,
         triggers: connection.query(TRIGGERS, &[&id, OUR_MARK]).await?,
@@ -101,10 +106,12 @@ pub(super) async fn describe(endpoint: &SqlServerEndpoint, table: &TableName) ->
     let doing = Doing::to("describing", table);
     let mut lent = endpoint.lend().await?;
     let read = async {
-        let answers = ask(lent.connection()?, table).await?;
+        let answers = ask(lent.connection()?, table, endpoint.server.is_emulated).await?;
         shape(table, &answers)
     };
     let shape = read.await.map_err(|error| session.error(doing, error))?;
+    let connection = lent.connection().map_err(|error| session.error(doing, error))?;
+    refuse_hiding(endpoint, connection, table).await?;
     if shape.columns.is_empty() { Err(session.unexpected(format!("there is no table {table}"))) } else { Ok(shape) }
 }
 
@@ -143,6 +150,37 @@ pub(super) async fn outgoing(connection: &mut Connection, table: &TableName) -> 
     Ok(foreign_keys(&rows)?.into_iter().filter(|key| key.outgoing).map(|key| key.key).collect())
 }
 
+/// What only SQL Server itself tells of a column: that it writes it by itself (the periods of temporal tables), that what is in it is
+/// shown to this login only under a mask, that it is encrypted for all but its owner's programs.
+const MORE: &str = "CASE WHEN c.generated_always_type <> 0 THEN 1 ELSE 0 END,
+           CASE WHEN c.is_masked = 1 AND COALESCE(HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'UNMASK'), 0) = 0 THEN 1 ELSE 0 END,
+           CASE WHEN c.encryption_type IS NOT NULL THEN 1 ELSE 0 END";
+
+/// Policies that hide rows of a table from some of its readers.
+const HIDING: &str = "
+    SELECT CONVERT(NVARCHAR(128), p.name) FROM sys.security_predicates AS s JOIN sys.security_policies AS p ON p.object_id = s.object_id
+     WHERE s.target_object_id = OBJECT_ID(@P1) AND s.predicate_type = 0 AND p.is_enabled = 1";
+
+/// The question for the columns, and for what a stand-in for SQL Server does not have.
+fn columns_question(is_emulated: bool) -> String {
+    COLUMNS.replace("/*more*/", if is_emulated { "0, 0, 0" } else { MORE })
+}
+
+/// Rows that a policy hides would look deleted.
+async fn refuse_hiding(endpoint: &SqlServerEndpoint, connection: &mut Connection, table: &TableName) -> Result<()> {
+    if endpoint.server.is_emulated {
+        return Ok(());
+    }
+    let doing = Doing::to("describing", table);
+    let hiding = connection.query(HIDING, &[&quoted_table(table)]).await.map_err(|error| endpoint.session.error(doing, error))?;
+    let Some(policy) = hiding.first() else { return Ok(()) };
+    let policy = text(policy, 0).map_err(|error| endpoint.session.error(doing, error))?;
+    Err(endpoint.session.unexpected(format!(
+        "the security policy {policy} hides rows of {table} from some logins, and hidden rows would look deleted; let the policy not be of \
+         that table, or leave the table out"
+    )))
+}
+
 fn column(row: &Row) -> tiberius::Result<ColumnShape> {
     let name = text(row, 0)?;
     // A type that is not told is one that may not be seen.
@@ -150,9 +188,14 @@ fn column(row: &Row) -> tiberius::Result<ColumnShape> {
     let small = |index| number(row, index).map(|number| u8::try_from(number).unwrap_or(0));
     let max_length = i16::try_from(number(row, 2)?).unwrap_or(-1);
     let (declared, kind) = CatalogueType { name: &base, max_length, precision: small(3)?, scale: small(4)? }.read();
+    let kind = match (number(row, 11)? != 0, number(row, 12)? != 0) {
+        (true, _) => ColumnType::Unsupported { reason: "a mask hides its values from this login (GRANT UNMASK shows them)".to_owned() },
+        (_, true) => ColumnType::Unsupported { reason: "its values are encrypted for the programs of their owner".to_owned() },
+        _ => kind,
+    };
     let is_identity = number(row, 6)? != 0;
     // The engine alone writes a row's version.
-    let computed = number(row, 7)? != 0 || declared == "rowversion";
+    let computed = number(row, 7)? != 0 || number(row, 10)? != 0 || declared == "rowversion";
     Ok(ColumnShape {
         time_style: TimeStyle::default(),
         nullable: number(row, 5)? != 0,

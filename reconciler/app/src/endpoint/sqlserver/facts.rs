@@ -19,9 +19,11 @@ use crate::endpoint::{Result, doing::Doing};
 const COLUMNS: &str = "
     SELECT v.COLUMN_NAME, c.collation_name, c.is_nullable, c.is_identity, b.name
       FROM INFORMATION_SCHEMA.COLUMNS AS v
-      JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.column_id = v.ORDINAL_POSITION
+      JOIN sys.columns AS c ON c.object_id = OBJECT_ID(@P1) AND c.name = v.COLUMN_NAME
       LEFT JOIN sys.types AS b ON b.user_type_id = c.system_type_id
      WHERE v.TABLE_SCHEMA = @P2 AND v.TABLE_NAME = @P3";
+
+const SEES_ALL: &str = "SELECT COALESCE(HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'VIEW DEFINITION'), 0)";
 
 const INSTEAD_OF: &str = "
     SELECT e.type_desc FROM sys.triggers AS t JOIN sys.trigger_events AS e ON e.object_id = t.object_id
@@ -36,6 +38,8 @@ pub(super) struct Facts {
     pub(super) identity: Option<String>,
     /// Its column that the server counts up with every write.
     pub(super) rowversion: Option<String>,
+    /// Foreign keys of every other table can be seen: those of tables that a login has no right to are hidden from it.
+    pub(super) sees_referrers: bool,
     /// Text may hold halves of characters: it is kept as UTF-16, which nobody looks at.
     pub(super) holds_halves: bool,
     /// The statements that a trigger acts in place of: `INSERT`, `UPDATE`, `DELETE`.
@@ -52,6 +56,7 @@ impl Facts {
             nullable: set(nullable),
             identity: Some(identity.to_owned()),
             rowversion: Some("row version".to_owned()),
+            sees_referrers: true,
             holds_halves: true,
             instead_of: set(instead_of),
         }
@@ -100,6 +105,10 @@ impl SqlServerEndpoint {
                     facts.nullable.insert(name);
                 }
             }
+            facts.sees_referrers = self.server.is_emulated || {
+                let rows = connection.batch(SEES_ALL).await?;
+                rows.iter().flatten().next().map_or(Ok(0), |row| number(row, 0))? != 0
+            };
             let replaced = connection.query(INSTEAD_OF, &[&id]).await?;
             facts.instead_of = replaced.iter().map(|row| text(row, 0)).collect::<tiberius::Result<_>>()?;
             Ok(facts)

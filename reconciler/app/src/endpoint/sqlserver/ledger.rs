@@ -6,6 +6,7 @@ use super::{
     SqlServerEndpoint,
     session::NOT_THERE,
     sql::{literal, quoted},
+    statements::IN_TRANSACTION,
     transaction::Transaction,
     values::{get, number, text},
 };
@@ -119,7 +120,8 @@ pub(super) async fn record_batch(
     }
     let outcome = serde_json::to_string(applied)
         .map_err(|error| endpoint.session.unexpected(format!("the outcome of a batch cannot be written as JSON: {error}")))?;
-    let update = format!("UPDATE {} SET run = @P2, batch = {}, outcome = @P3 WHERE sync = @P1", table(&endpoint.schema), batch.batch);
+    let table = table(&endpoint.schema);
+    let update = format!("{IN_TRANSACTION}UPDATE {table} SET run = @P2, batch = {}, outcome = @P3 WHERE sync = @P1", batch.batch);
     run(endpoint, transaction, &update, &[&batch.sync, &batch.run, &outcome]).await.map(drop)
 }
 

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use futures::TryStreamExt as _;
-use tiberius::{Query, Row, TokenRow};
+use tiberius::{ColumnData, IntoSql, Query, Row, TokenRow};
 
 use super::{
     connect::{Address, Driver},
@@ -41,13 +41,13 @@ pub(super) fn pool(address: Address, session: &Arc<Session>, connections: usize)
     pool.map_err(|error| session.unexpected(format!("no connections can be pooled: {error}")))
 }
 
-/// What makes statements mean the same on every server, and bounds them. Texts that a login's language would read otherwise are never
+/// What makes statements mean the same on every server, and bounds them. Constraints are known by the words of messages, in one language. Texts that a login's language would read otherwise are never
 /// sent without their style, indexes over computed columns want these settings, and whoever waits for a lock is told so before the
 /// statement's time is up.
 fn settings(session: &Session) -> String {
     let lock = (session.limit.as_millis() / 2).max(1);
     format!(
-        "SET NOCOUNT ON; SET XACT_ABORT ON; SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; SET ARITHABORT ON; \
+        "SET LANGUAGE us_english; SET NOCOUNT ON; SET XACT_ABORT ON; SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; SET ARITHABORT ON; \
          SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF; SET IMPLICIT_TRANSACTIONS OFF; \
          SET DATEFORMAT ymd; SET TEXTSIZE 2147483647; SET DEADLOCK_PRIORITY LOW; SET LOCK_TIMEOUT {lock}"
     )
@@ -111,6 +111,18 @@ impl Connection {
         self.done(answer)
     }
 
+    /// Runs statements with values as their parameters, `@P1` the first.
+    pub(super) async fn with_values(&mut self, text: String, values: Vec<ColumnData<'_>>) -> tiberius::Result<()> {
+        self.working = true;
+        let answer = async {
+            let mut query = Query::new(text);
+            query.bind_iter(values.into_iter().map(Given));
+            query.execute(&mut self.driver).await.map(drop)
+        };
+        let answer = Box::pin(answer).await;
+        self.done(answer)
+    }
+
     /// Sends rows in bulk to a temporary table.
     pub(super) async fn bulk<'v>(
         &mut self,
@@ -144,6 +156,15 @@ impl Connection {
         };
         self.working = !in_order;
         answer
+    }
+}
+
+/// A value that is a parameter as it is.
+struct Given<'v>(ColumnData<'v>);
+
+impl<'v> IntoSql<'v> for Given<'v> {
+    fn into_sql(self) -> ColumnData<'v> {
+        self.0
     }
 }
 

@@ -17,7 +17,8 @@ const CLOCK: &str = "SELECT DATEDIFF_BIG(MICROSECOND, '1970-01-01', SYSUTCDATETI
 /// How long ago the oldest running transaction of the database began, in microseconds; transactions that only read are among them. Times
 /// of the views are in ticks of 1/300 s.
 const ACTIVITY: &str = "
-    SELECT DATEDIFF_BIG(MICROSECOND, MIN(a.transaction_begin_time), GETDATE()) + 4000
+    SELECT DATEDIFF_BIG(MICROSECOND, MIN(a.transaction_begin_time), GETDATE()) + 4000,
+           DATEDIFF(MINUTE, GETUTCDATE(), GETDATE()), DATEPART(HOUR, GETDATE())
       FROM sys.dm_tran_active_transactions AS a
       JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id
      WHERE d.database_id = DB_ID() AND a.transaction_type IN (1, 4) AND a.transaction_id <> CURRENT_TRANSACTION_ID()";
@@ -41,7 +42,8 @@ pub(super) async fn floor(endpoint: &SqlServerEndpoint) -> Result<Floor> {
     let mut lent = endpoint.lend().await?;
     let read = async {
         let rows = lent.connection()?.batch(ACTIVITY).await?;
-        rows.iter().flatten().next().map_or(Ok(None), |row| get::<i64>(row, 0))
+        let Some(row) = rows.iter().flatten().next() else { return Ok(None) };
+        Ok(get::<i64>(row, 0)?.map(|age| age_at_most(age, number(row, 1).unwrap_or(1), number(row, 2).unwrap_or(0))))
     };
     match read.await {
         Ok(age) => {
@@ -59,7 +61,19 @@ pub(super) async fn floor(endpoint: &SqlServerEndpoint) -> Result<Floor> {
     }
 }
 
+/// How old a transaction may be that is of that age by the server's local clock, in microseconds: where that clock is not UTC's, it is set
+/// back by an hour once a year, at night.
+fn age_at_most(age: i64, minutes_from_utc: i64, hour: i64) -> i64 {
+    const HOUR_US: i64 = 3_600_000_000;
+    const DAY: std::ops::Range<i64> = 6..23;
+    let may_have_been_set_back = minutes_from_utc != 0 && (!DAY.contains(&hour) || !(0..4 * HOUR_US).contains(&age));
+    if may_have_been_set_back { age + HOUR_US } else { age }
+}
+
 fn see_transactions(endpoint: &SqlServerEndpoint) -> String {
+    if endpoint.server.is_azure_database {
+        return format!("GRANT VIEW DATABASE STATE TO {};", endpoint.session.grantee());
+    }
     // A right of the server: it is granted to a login, in master.
     let right = if endpoint.server.major >= 16 { "VIEW SERVER PERFORMANCE STATE" } else { "VIEW SERVER STATE" };
     format!("USE master; GRANT {right} TO {};", quoted(&endpoint.session.user))
@@ -116,6 +130,7 @@ pub(super) async fn probe(endpoint: &SqlServerEndpoint) -> Result<Probe> {
 /// The name under which a release is sold.
 fn release(major: i64) -> String {
     match major {
+        12 => "in Azure".to_owned(),
         13 => "2016".to_owned(),
         14 => "2017".to_owned(),
         15 => "2019".to_owned(),

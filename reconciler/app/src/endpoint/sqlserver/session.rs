@@ -33,6 +33,27 @@ pub(super) struct ServerError {
     pub(super) message: String,
 }
 
+/// An error that a statement caught.
+#[derive(Debug)]
+pub(super) struct Caught {
+    pub(super) said: ServerError,
+    /// The transaction goes on.
+    pub(super) goes_on: bool,
+    /// It came from a trigger.
+    pub(super) by_trigger: bool,
+}
+
+impl Caught {
+    /// The refusal that it stands for, if it is a row's fault. What fails within a trigger is the trigger's answer to a row.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        if is_passing(self.said.number) {
+            return None;
+        }
+        let by_trigger = || Refusal { kind: RefusalKind::Constraint, message: self.said.message.clone(), constraint: None };
+        refusal(&self.said).or_else(|| self.by_trigger.then(by_trigger))
+    }
+}
+
 impl ServerError {
     /// What the server said, if it was the server.
     pub(super) fn of(error: &Error) -> Option<ServerError> {
@@ -42,10 +63,11 @@ impl ServerError {
         }
     }
 
-    /// What a statement caught: number, message, and the state of the transaction.
-    pub(super) fn told(row: &Row) -> tiberius::Result<(ServerError, i64)> {
-        let number = u32::try_from(values::number(row, 0)?).unwrap_or(0);
-        Ok((ServerError { number, message: values::text(row, 1)? }, values::number(row, 2)?))
+    /// What a statement caught, as [`super::statements::tried`] tells it.
+    pub(super) fn told(row: &Row) -> tiberius::Result<Caught> {
+        let number = u32::try_from(values::number(row, 1)?).unwrap_or(0);
+        let said = ServerError { number, message: values::text(row, 2)? };
+        Ok(Caught { said, goes_on: values::number(row, 3)? == 1, by_trigger: values::number(row, 4)? != 0 })
     }
 }
 
@@ -53,6 +75,8 @@ impl ServerError {
 pub(super) const MOVED_MEANWHILE: u32 = 50_701;
 /// Raised by our own statements: a row that was inserted is not there.
 pub(super) const WITHHELD: u32 = 50_702;
+/// Raised by our own statements: the transaction was ended by somebody else, a trigger.
+pub(super) const OVER: u32 = 50_704;
 /// Raised by our own statements: our own table is not there.
 pub(super) const NOT_THERE: u32 = 50_703;
 
@@ -93,7 +117,7 @@ impl Session {
                 // Login failed; password expired, or to be changed; account locked; not from a trusted domain.
                 18456 | 18486..=18488 | 18452 | 18470 => EndpointError::Login { target, user: self.user.clone(), source: source.into() },
                 // Too many connections; the server is starting, or going down; the database is.
-                17809 | 18401 | 6005 | 6006 | 922 | 921 | 40613 | 40197 | 40501 => {
+                17809 | 18401 | 6005 | 6006 | 922 | 921 | 40613 | 13535 | 40143 | 40197 | 40501 => {
                     EndpointError::Transient { target, doing, source: source.into() }
                 }
                 _ => EndpointError::Connect { target, source: source.into() },
@@ -154,11 +178,10 @@ pub(super) fn is_passing(number: u32) -> bool {
         1204 | 1205
             | 1211
             | 1222
-            | 596
-            | 701
+            | 596 | 615 | 701
             | 802
             | 845
-            | 3960
+            | 976 | 983 | 3957..=3960 | 3966 | 4221
             | 3961
             | 3951
             | 6005
@@ -205,7 +228,8 @@ pub(super) fn refusal(said: &ServerError) -> Option<Refusal> {
         | 529
         | 402 => RefusalKind::Value,
         // Whatever a trigger throws.
-        number if number > 50_000 && number != MOVED_MEANWHILE => RefusalKind::Constraint,
+        217 | 235 | 293 | 511 | 512 | 8134 => RefusalKind::Other,
+        number if number > 50_000 && !matches!(number, MOVED_MEANWHILE | NOT_THERE | OVER) => RefusalKind::Constraint,
         _ => return None,
     };
     Some(Refusal { kind, message: said.message.clone(), constraint: constraint(&said.message) })

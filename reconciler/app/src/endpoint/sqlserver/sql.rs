@@ -109,6 +109,8 @@ pub(super) fn cast(column: &AccessColumn, input: &str) -> String {
     match Family::of(declared) {
         Family::Unicode | Family::CodePage | Family::Bytes => input.to_owned(),
         Family::Hierarchy => format!("hierarchyid::Parse({input})"),
+        // With white space kept that stands alone.
+        Family::Document if base(declared) == "xml" => format!("CONVERT(xml, {input}, 1)"),
         Family::Document => format!("CONVERT({}, {input})", base(declared)),
         Family::Time | Family::Offset => format!("CONVERT({declared}, {input}, {STYLE})"),
         Family::Bit | Family::Number | Family::Money | Family::Float | Family::Uuid => format!("CONVERT({declared}, {input})"),
@@ -180,13 +182,17 @@ pub(super) fn order(column: &AccessColumn, text: TextOrder) -> String {
         // Its own order begins with its last bytes; that of its text form with the first.
         Some(KeyOrder::Uuid) if Family::of(&column.declared) == Family::Uuid => by_text(&format!("CONVERT(NVARCHAR(36), {name})")),
         Some(KeyOrder::Uuid) => by_text(&format!("REPLACE(LOWER(CONVERT(NVARCHAR(100), {name})), N'-', N'')")),
-        Some(KeyOrder::Text) => by_text(&format!("CONVERT(NVARCHAR(4000), {})", if is_hierarchy(column) { read(column) } else { name })),
+        Some(KeyOrder::Text) => {
+            let stored = match base(&column.declared) {
+                "hierarchyid" => read(column),
+                // What pads them is no part of them.
+                "char" | "nchar" => format!("RTRIM({name})"),
+                _ => name,
+            };
+            by_text(&format!("CONVERT(NVARCHAR(4000), {stored})"))
+        }
         _ => name,
     }
-}
-
-fn is_hierarchy(column: &AccessColumn) -> bool {
-    Family::of(&column.declared) == Family::Hierarchy
 }
 
 /// Whether a column holds points in time.

@@ -33,11 +33,21 @@ pub(super) type Built<'a> = Result<Prepared<'a>, String>;
 /// the transaction goes on. It cannot after errors of conversion and of triggers: then it is rolled back here.
 pub(super) fn tried(body: &str, cleanup: &str) -> String {
     format!(
-        "SET XACT_ABORT OFF; BEGIN TRY SAVE TRANSACTION {TRY}; {body} END TRY BEGIN CATCH DECLARE @number INT = ERROR_NUMBER(), \
-         @message NVARCHAR(4000) = ERROR_MESSAGE(), @state INT = XACT_STATE(); IF @state = -1 ROLLBACK TRANSACTION; {cleanup}\
-         SELECT @number, @message, @state; END CATCH; SET XACT_ABORT ON"
+        "SET XACT_ABORT OFF; BEGIN TRY {IN_TRANSACTION}SAVE TRANSACTION {TRY}; {body} END TRY BEGIN CATCH DECLARE @number INT = \
+         ERROR_NUMBER(), @message NVARCHAR(4000) = ERROR_MESSAGE(), @state INT = XACT_STATE(), @within INT = 0; \
+         IF ERROR_PROCEDURE() IS NOT NULL SET @within = 1; IF @state = -1 ROLLBACK TRANSACTION; {cleanup}\
+         SELECT N'{FAILED}', @number, @message, @state, @within; END CATCH; SET XACT_ABORT ON"
     )
 }
+
+/// What the answer begins with that tells of an error. Triggers may answer rows too: the last answer of a batch is ours.
+pub(super) const FAILED: &str = "berqenas_failed";
+
+/// Makes sure that what is to be part of a transaction is: a trigger may have ended it without an error.
+pub(super) const IN_TRANSACTION: &str = "IF @@TRANCOUNT = 0 THROW 50704, 'the transaction is over', 1; ";
+
+/// Rows are looked up one by one, by their key: a plan that scans the table would lock all of it.
+const LOOPS: &str = " OPTION (LOOP JOIN, FORCE ORDER)";
 
 /// The savepoint within [`tried`].
 pub(super) const TRY: &str = "berqenas_try";
@@ -94,13 +104,19 @@ fn guards<'a>(input: &mut Input<'a>, access: &TableAccess, facts: &Facts, items:
     Ok(format!("{} AND EXISTS (SELECT {} INTERSECT SELECT {})", keys.join(" AND "), stored.join(", "), read.join(", ")))
 }
 
-/// Inserts rows whose key is not there. Columns `left_out` are left to be NULL.
+/// Inserts rows whose key is not there. Columns `left_out` are NULL for now.
 pub(super) fn insert<'a>(access: &TableAccess, facts: &Facts, columns: &[usize], left_out: &[usize], items: &[Item<'a>]) -> Built<'a> {
     let mut input = Input::new(items.len());
     let stamped = access.position(Role::UpdatedAt).filter(|_| access.stamp_inserts);
     let (mut names, mut values, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    for index in columns.iter().copied().filter(|index| Some(*index) != stamped && !left_out.contains(index)) {
+    for index in columns.iter().copied().filter(|index| Some(*index) != stamped) {
         let column = &access.columns[index];
+        if left_out.contains(&index) {
+            // Said, so that no default comes in its place.
+            names.push(quoted(&column.name));
+            values.push("NULL".to_owned());
+            continue;
+        }
         let bound = bind(&mut input, access, index, items, |item| item.write.value_after(index))?;
         names.push(quoted(&column.name));
         values.push(cast(column, &bound));
@@ -119,7 +135,7 @@ pub(super) fn insert<'a>(access: &TableAccess, facts: &Facts, columns: &[usize],
     let gives_identity = columns.iter().any(|index| facts.identity.as_deref() == Some(access.columns[*index].name.as_str()));
     let identity = |setting: &str| if gives_identity { format!("SET IDENTITY_INSERT {table} {setting}; ") } else { String::new() };
     let wanted = format!(
-        "UPDATE i SET i.s = 1 FROM #berqenas_input AS i WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WITH (UPDLOCK, HOLDLOCK) WHERE {keys}); {}",
+        "UPDATE i SET i.s = 1 FROM #berqenas_input AS i WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WITH (UPDLOCK, HOLDLOCK) WHERE {keys}){LOOPS}; {}",
         identity("ON")
     );
     let write = format!(
@@ -174,8 +190,9 @@ pub(super) fn update<'a>(access: &TableAccess, facts: &Facts, set: &Set<'_>, gua
         Some(None) => by_new_key(&mut input, access, facts, items)?,
         _ => guards(&mut input, access, facts, items, guard)?,
     };
-    let wanted = format!("UPDATE i SET i.s = 1 FROM #berqenas_input AS i JOIN {table} AS t WITH (UPDLOCK, ROWLOCK) ON {guards}");
-    let write = format!("UPDATE t SET {} FROM {table} AS t JOIN #berqenas_input AS i ON {guards} WHERE i.s = 1", assignments.join(", "));
+    let wanted = format!("UPDATE i SET i.s = 1 FROM #berqenas_input AS i JOIN {table} AS t WITH (UPDLOCK, ROWLOCK) ON {guards}{LOOPS}");
+    let write =
+        format!("UPDATE t SET {} FROM #berqenas_input AS i JOIN {table} AS t ON {guards} WHERE i.s = 1{LOOPS}", assignments.join(", "));
     // A trigger that acts in place of the update may have let it be. One that acts after it may have put back what was there.
     let withheld = if facts.is_replaced("UPDATE") && guard == Guard::Content {
         format!(
@@ -206,7 +223,7 @@ pub(super) fn delete<'a>(access: &TableAccess, facts: &Facts, guard: Guard, item
     let keys = by_key(&mut again, access, facts, items, "t")?;
     let table = quoted_table(&access.name);
     let text = format!(
-        "DELETE t FROM {table} AS t JOIN #berqenas_input AS i ON {guards}; \
+        "DELETE t FROM #berqenas_input AS i JOIN {table} AS t ON {guards}{LOOPS}; \
          SELECT i.n FROM #berqenas_input AS i WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {keys});"
     );
     Ok(Prepared { input, text, cleanup: String::new() })
@@ -217,7 +234,7 @@ pub(super) fn hold<'a>(access: &TableAccess, facts: &Facts, items: &[Item<'a>]) 
     let mut input = Input::new(items.len());
     let guards = guards(&mut input, access, facts, items, Guard::Content)?;
     let table = quoted_table(&access.name);
-    let text = format!("SELECT i.n FROM #berqenas_input AS i JOIN {table} AS t WITH (XLOCK, HOLDLOCK, ROWLOCK) ON {guards};");
+    let text = format!("SELECT i.n FROM #berqenas_input AS i JOIN {table} AS t WITH (XLOCK, HOLDLOCK, ROWLOCK) ON {guards}{LOOPS};");
     Ok(Prepared { input, text, cleanup: String::new() })
 }
 

@@ -53,10 +53,12 @@ pub(super) async fn told_as_bytes(
         let place = usize::try_from(number(answer, 0)?).unwrap_or(usize::MAX);
         let Some(row) = doubtful.get(place).map(|number| &mut rows[*number]) else { continue };
         for (column, index) in of_units.iter().enumerate() {
-            row.values[*index] = match get::<&[u8]>(answer, column + 1)? {
-                Some(bytes) => text_or_bytes(bytes),
-                None => Stored::Null,
-            };
+            // Only what was read a moment ago: the row may be another one by now, and half of each would be none that ever was.
+            if let (Stored::Bytes(read), Some(bytes)) = (&row.values[*index], get::<&[u8]>(answer, column + 1)?)
+                && String::from_utf16_lossy(&units(bytes)).as_bytes() == read.as_slice()
+            {
+                row.values[*index] = text_or_bytes(bytes);
+            }
         }
     }
     Ok(())
@@ -90,10 +92,13 @@ fn is_doubtful(value: &Stored) -> bool {
     matches!(value, Stored::Text(text) if text.contains(REPLACEMENT))
 }
 
+fn units(bytes: &[u8]) -> Vec<u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
 /// The text that bytes of UTF-16, the lower one first, are; or the bytes.
 fn text_or_bytes(bytes: &[u8]) -> Stored {
-    let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-    match String::from_utf16(&units) {
+    match String::from_utf16(&units(bytes)) {
         Ok(text) if bytes.len().is_multiple_of(2) => Stored::Text(text),
         _ => Stored::Bytes(bytes.to_vec()),
     }

@@ -21,7 +21,7 @@ use crate::endpoint::{
     batch::{Aside, Guard, Item},
 };
 
-const SERVER: Server = Server { major: 16, snapshots: true, text_order: TextOrder::Utf8, is_emulated: false };
+const SERVER: Server = Server { major: 16, is_azure_database: false, snapshots: true, text_order: TextOrder::Utf8, is_emulated: false };
 
 fn name(name: &str) -> TableName {
     TableName { schema: "dbo".to_owned(), name: name.to_owned() }

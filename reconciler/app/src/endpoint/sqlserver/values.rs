@@ -74,6 +74,12 @@ pub(super) fn outgoing<'v>(family: Family, value: &'v Stored) -> Result<ColumnDa
         (Family::Bytes, Stored::Bytes(bytes)) => Ok(ColumnData::Binary(Some(Cow::Borrowed(bytes)))),
         (Family::Bytes, Stored::Null) => Ok(ColumnData::Binary(None)),
         (Family::Bytes, _) => Err("a value that is not bytes was given for a column of bytes".to_owned()),
+        // As a number: that a server reads each text of 17 digits as the nearest one is nowhere said.
+        (Family::Float, Stored::Text(text)) => {
+            let number = text.parse::<f64>().map_err(|_| "a text that is no number was given for a column of floats".to_owned())?;
+            Ok(ColumnData::F64(Some(number)))
+        }
+        (Family::Float, Stored::Null) => Ok(ColumnData::F64(None)),
         (_, Stored::Text(text)) => Ok(ColumnData::String(Some(Cow::Borrowed(text)))),
         (_, Stored::Null) => Ok(ColumnData::String(None)),
         _ => Err("a value that is not in text form was given for a column that takes text forms".to_owned()),

@@ -19,10 +19,11 @@ use super::{
     facts::Facts,
     input::Input,
     ledger, lock, read, rings,
-    session::{MOVED_MEANWHILE, ServerError, is_passing, refusal},
-    statements::{self, Built, Prepared, Set, TRY, tried},
+    session::{MOVED_MEANWHILE, ServerError, refusal},
+    sql::Family,
+    statements::{self, Built, FAILED, Prepared, Set, TRY, tried},
     transaction::Transaction,
-    values::number,
+    values::{get, number},
 };
 use crate::endpoint::{
     EndpointError, RefusalKind, Result,
@@ -59,6 +60,16 @@ enum Done<'a> {
     Wrote { groups: Vec<Group<'a>>, verdicts: Verdicts },
     MovedAside { access: &'a TableAccess, items: Vec<Item<'a>>, aside: Vec<Aside>, verdicts: Verdicts },
     Held { access: Arc<TableAccess>, items: Vec<Item<'a>>, numbers: HashSet<usize> },
+    LookedForReferrers { question: Box<Referred<'a>>, numbers: HashSet<usize> },
+}
+
+/// Whether rows are referred to, asked once.
+#[derive(Clone)]
+struct Referred<'a> {
+    access: Arc<TableAccess>,
+    items: Vec<Item<'a>>,
+    referrer: Referrer,
+    leaving: Option<(Arc<TableAccess>, Vec<Item<'a>>)>,
 }
 
 impl<'e, 'a> SqlServerWriter<'e, 'a> {
@@ -86,7 +97,8 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
         let text = tried(&prepared.text, &prepared.cleanup);
         for attempt in 1.. {
             let rows = match self.transaction.try_run(text.clone()).await {
-                Ok(answers) => answers.into_iter().flatten().collect::<Vec<Row>>(),
+                // Triggers may answer rows before.
+                Ok(answers) => answers.into_iter().next_back().unwrap_or_default(),
                 Err(error) => {
                     // Not every error can be caught by the statements themselves.
                     self.is_over = true;
@@ -97,19 +109,26 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
                     });
                 }
             };
-            // What is told of an error has three columns.
-            let Some(told) = rows.first().filter(|row| row.len() == 3) else { return Ok(rows) };
-            let (said, state) = ServerError::told(told).map_err(|error| self.transaction.error(doing, error))?;
-            self.is_over = state != 1;
+            let Some(told) = rows.first().filter(|row| matches!(get::<&str>(row, 0), Ok(Some(FAILED)))) else { return Ok(rows) };
+            let caught = ServerError::told(told).map_err(|error| self.transaction.error(doing, error))?;
+            self.is_over = !caught.goes_on;
             // A row that came in between is found now; on its own it cannot be for another reason.
-            let met_another = said.number == MOVED_MEANWHILE || (alone && matches!(said.number, 2601 | 2627));
-            if met_another && !self.is_over && attempt < TRIES {
+            let met_another = match caught.said.number {
+                MOVED_MEANWHILE => attempt < TRIES,
+                2601 | 2627 => alone && attempt == 1,
+                _ => false,
+            };
+            if met_another && caught.goes_on {
                 self.transaction.run(doing, format!("ROLLBACK TRANSACTION {TRY}")).await?;
                 continue;
             }
-            return Err(match refusal(&said).filter(|_| !is_passing(said.number)) {
+            return Err(match caught.refusal() {
                 Some(refusal) => Fault::Row(refusal),
-                None => Fault::Fatal(self.endpoint.session.said(doing, said)),
+                // An index that drops duplicates without an error does so each time: whose they are is found by halves.
+                None if caught.said.number == MOVED_MEANWHILE && caught.goes_on => {
+                    Fault::Row(refused(RefusalKind::Unique, "the server took fewer rows than it was given, each time".to_owned()))
+                }
+                None => Fault::Fatal(self.endpoint.session.said(doing, caught.said)),
             });
         }
         Ok(Vec::new())
@@ -156,6 +175,13 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
     /// Deletes rows of one group, which are held.
     pub(super) async fn delete(&mut self, group: &Group<'a>, guard: Guard) -> Tried<Verdicts> {
         let facts = self.facts(group.access).await?;
+        if !facts.sees_referrers {
+            let user = self.endpoint.session.grantee();
+            let message = format!(
+                "whether rows of other tables refer to it cannot be seen, and deleting it might delete them: GRANT VIEW DEFINITION TO {user};"
+            );
+            return Err(Fault::Row(refused(RefusalKind::ForeignKey, message)));
+        }
         let gone = self.numbers(group.access, statements::delete(group.access, &facts, guard, &group.items)).await?;
         Ok(verdicts(&group.items, &gone, |_| Verdict::Refused(suppressed())))
     }
@@ -167,9 +193,15 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
         if lost.is_empty() {
             return Ok(());
         }
-        let message = "a text has a character that the code page of its column does not have; the server would put another one in its \
-                       place: make the column nvarchar, or give it a collation of UTF-8";
-        Err(Fault::Row(refused(RefusalKind::Value, message.to_owned())))
+        let of_code_page = |index: &&usize| Family::of(&group.access.columns[**index].declared) == Family::CodePage;
+        let columns: Vec<&str> =
+            group.columns.iter().filter(of_code_page).map(|index| group.access.columns[*index].name.as_str()).collect();
+        let message = format!(
+            "a text has a character that the code page of its column does not have ({}); the server would put another one in its place: \
+             make the column nvarchar, or give it a collation of UTF-8",
+            columns.join(", ")
+        );
+        Err(Fault::Row(refused(RefusalKind::Value, message)))
     }
 
     async fn write_groups(&mut self, groups: &[Group<'a>]) -> Tried<Verdicts> {
@@ -194,6 +226,23 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
     async fn hold_rows(&mut self, access: &TableAccess, items: &[Item<'a>]) -> Tried<HashSet<usize>> {
         let facts = self.facts(access).await?;
         self.numbers(access, statements::hold(access, &facts, items)).await
+    }
+
+    /// Looks for rows that refer to rows, and locks where more could come.
+    async fn referred_rows(&mut self, question: &Referred<'a>) -> Tried<HashSet<usize>> {
+        let Referred { access, items, referrer, leaving } = question;
+        let facts = self.facts(access).await?;
+        let child_facts = match leaving {
+            Some((child, _)) => Some(self.facts(child).await?),
+            None => None,
+        };
+        let leaving = leaving.as_ref().zip(child_facts.as_deref()).map(|((child, items), facts)| (&**child, facts, items.as_slice()));
+        let built = statements::referred(access, &facts, items, referrer, leaving);
+        let (prepared, second) = built.map_err(|what| self.unexpected(access, &what))?;
+        if let Some(second) = second {
+            self.send(Doing::to("writing", &access.name), second).await?;
+        }
+        self.numbers(access, Ok(prepared)).await
     }
 
     /// Begins anew, with what was done up to the last mark done again, and the outer marks set where they were.
@@ -230,6 +279,7 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
                 now.map(|now| sorted(now) == sorted(verdicts.clone()))
             }
             Done::Held { access, items, numbers } => self.hold_rows(access, items).await.map(|now| now == *numbers),
+            Done::LookedForReferrers { question, numbers } => self.referred_rows(question).await.map(|now| now == *numbers),
         };
         match same {
             Ok(true) => Ok(()),
@@ -301,18 +351,15 @@ impl<'a> Writer<'a> for SqlServerWriter<'_, 'a> {
         referrer: &Referrer,
         leaving: Option<(&TableAccess, &[Item<'a>])>,
     ) -> Tried<HashSet<usize>> {
-        let facts = self.facts(access).await?;
-        let child_facts = match leaving {
-            Some((child, _)) => Some(self.facts(child).await?),
-            None => None,
+        let question = Referred {
+            access: Arc::new(access.clone()),
+            items: items.to_vec(),
+            referrer: referrer.clone(),
+            leaving: leaving.map(|(child, items)| (Arc::new(child.clone()), items.to_vec())),
         };
-        let leaving = leaving.zip(child_facts.as_deref()).map(|((child, items), facts)| (child, facts, items));
-        let built = statements::referred(access, &facts, items, referrer, leaving);
-        let (prepared, second) = built.map_err(|what| self.unexpected(access, &what))?;
-        if let Some(second) = second {
-            self.send(Doing::to("writing", &access.name), second).await?;
-        }
-        self.numbers(access, Ok(prepared)).await
+        let numbers = self.referred_rows(&question).await?;
+        self.done.push(Done::LookedForReferrers { question: Box::new(question), numbers: numbers.clone() });
+        Ok(numbers)
     }
 
     async fn foreign_keys(&mut self, access: &TableAccess) -> Result<Vec<ForeignKey>> {
