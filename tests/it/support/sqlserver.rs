@@ -1,6 +1,8 @@
 //! A SQL Server for tests: the one that [`VARIABLE`] names, or none, and then a case that needs it says that it was skipped.
 
 // By its path: benchmarks take this file in from elsewhere.
+#[path = "sqlserver/client.rs"]
+mod client;
 #[path = "sqlserver/dialect.rs"]
 mod dialect;
 
@@ -13,16 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tiberius::{AuthMethod, Client, ColumnData, Config, EncryptionLevel};
-use tokio::net::TcpStream;
-use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 use url::Url;
 
+use self::client::{VARIABLE, connect, text};
 use super::world::meanwhile;
-
-/// The variable with the URL of a server, or of anything else that speaks T-SQL over TDS:
-/// `mssql://user:password@host:port/master?encrypt=false`. The login must be allowed to make and to drop databases.
-const VARIABLE: &str = "BERQENAS_TEST_MSSQL_URL";
 
 /// How the names of databases begin that tests have made.
 const PREFIX: &str = "berqenas_test_";
@@ -185,70 +181,10 @@ async fn rows(url: &Url, query: &str) -> tiberius::Result<Vec<Vec<String>>> {
     let mut found = Vec::new();
     for statement in dialect::statements(query) {
         let rows = Box::pin(client.simple_query(statement)).await?.into_first_result().await?;
-        found = rows.iter().map(|row| row.cells().map(|(_, value)| text(value)).collect()).collect();
+        found = rows.iter().map(|row| row.cells().map(|(_, value)| text(value).unwrap_or_else(|| "-".to_owned())).collect()).collect();
     }
     client.close().await?;
     Ok(found)
-}
-
-/// A connection as a user has it: whatever certificate the server shows is trusted.
-async fn connect(url: &Url) -> tiberius::Result<Client<Compat<TcpStream>>> {
-    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let mut config = Config::new();
-    config.host(url.host_str().unwrap());
-    config.port(url.port().unwrap_or(1433));
-    config.database(decoded(url.path().trim_start_matches('/')));
-    config.authentication(AuthMethod::sql_server(decoded(url.username()), decoded(url.password().unwrap())));
-    let encrypt = url.query_pairs().find(|(name, _)| name == "encrypt").map(|(_, value)| value.into_owned());
-    config.encryption(match encrypt.as_deref() {
-        Some("false") => EncryptionLevel::NotSupported,
-        Some("strict") => EncryptionLevel::Strict,
-        _ => EncryptionLevel::Required,
-    });
-    config.trust_cert();
-    let stream = TcpStream::connect(config.get_addr()).await?;
-    stream.set_nodelay(true)?;
-    // The driver's futures are large.
-    Box::pin(Client::connect(config, stream.compat_write())).await
-}
-
-/// A value as the cases expect it.
-fn text(value: &ColumnData) -> String {
-    let text = match value {
-        ColumnData::U8(value) => value.map(|value| value.to_string()),
-        ColumnData::I16(value) => value.map(|value| value.to_string()),
-        ColumnData::I32(value) => value.map(|value| value.to_string()),
-        ColumnData::I64(value) => value.map(|value| value.to_string()),
-        ColumnData::F32(value) => value.map(|value| value.to_string()),
-        ColumnData::F64(value) => value.map(|value| value.to_string()),
-        ColumnData::Bit(value) => value.map(|value| u8::from(value).to_string()),
-        ColumnData::String(value) => value.as_deref().map(str::to_owned),
-        ColumnData::Guid(value) => value.map(|value| value.to_string()),
-        ColumnData::Binary(value) => value.as_deref().map(hex::encode),
-        ColumnData::Numeric(value) => value.map(|value| decimal(value.value(), usize::from(value.scale()))),
-        ColumnData::Date(value) => value.map(|value| date(value.days()).to_string()),
-        ColumnData::Time(value) => value.map(|value| time(value).to_string()),
-        ColumnData::DateTime2(value) => value.map(|value| format!("{} {}", date(value.date().days()), time(value.time()))),
-        other => panic!("a query of a test gave a value of a kind that tests do not read: {other:?}"),
-    };
-    text.unwrap_or_else(|| "-".to_owned())
-}
-
-fn decimal(digits: i128, scale: usize) -> String {
-    let all = format!("{:0>1$}", digits.unsigned_abs(), scale + 1);
-    let (whole, fraction) = all.split_at(all.len() - scale);
-    let sign = if digits < 0 { "-" } else { "" };
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
-}
-
-/// The day that is so many days after the first of January of the year 1.
-fn date(days: u32) -> jiff::civil::Date {
-    jiff::civil::date(1, 1, 1) + jiff::Span::new().days(days)
-}
-
-fn time(time: tiberius::time::Time) -> jiff::civil::Time {
-    let nanos = time.increments() * 10_u64.pow(9 - u32::from(time.scale()));
-    jiff::civil::Time::midnight() + Duration::from_nanos(nanos)
 }
 
 #[cfg(test)]
@@ -256,7 +192,7 @@ mod tests {
     #[test]
     fn decimals_keep_every_digit() {
         for (digits, scale, told) in [(0, 0, "0"), (5, 2, "0.05"), (-5, 2, "-0.05"), (-1234, 2, "-12.34"), (7, 0, "7")] {
-            assert_eq!(super::decimal(digits, scale), told);
+            assert_eq!(super::client::decimal(digits, scale), told);
         }
     }
 

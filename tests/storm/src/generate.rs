@@ -80,7 +80,15 @@ pub fn script(seed: u64, climate: &Climate) -> Script {
         None => maker.events(&world),
         Some(focus) => maker.events_for(focus, &world),
     };
-    let script = Script { seed, story: String::new(), world, events };
+    let mut script = Script { seed, story: String::new(), world, events };
+    if !climate.simulated {
+        // Nobody copies databases of a SQL Server that is not the storm's own.
+        let is_copied = |database: usize| script.world.databases.get(database).is_some_and(|plan| plan.engine != Engine::SqlServer);
+        script.events.retain(|event| match event {
+            Event::Backup { database } | Event::Restore { database, .. } => is_copied(*database),
+            _ => true,
+        });
+    }
     if climate.simulated && climate.engines.is_none() && climate.focus.is_none() { counts::with_sql_servers(script) } else { script }
 }
 

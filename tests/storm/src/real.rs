@@ -12,6 +12,7 @@ mod link;
 mod process;
 mod proxy;
 mod server;
+mod sqlserver;
 mod tables;
 mod users;
 mod worker;
@@ -27,7 +28,7 @@ use berqenas::{
     engine::Engine,
     state::{self, State},
 };
-use berqenas_core::value::Side;
+use berqenas_core::{shape::Engine as DatabaseEngine, value::Side};
 use fastrand::Rng;
 use tempfile::TempDir;
 
@@ -53,6 +54,8 @@ use crate::{
 
 /// The limit of a run's statement: one that is blocked, or that nobody answers, ends soon.
 const SHORT: &str = "timeout: 400ms\n";
+/// The same over a server that is not ours, and has others to serve: a limit that it does not keep lets no run come to anything.
+const LESS_SHORT: &str = "timeout: 8s\n";
 /// The limit where nothing may fail.
 const LONG: &str = "timeout: 20s\n";
 /// Waits this long put clocks forward, in milliseconds: a lease lasts a minute.
@@ -159,10 +162,9 @@ impl RealWorld {
     fn write_specs(&self, folder: &Path, through: &BTreeMap<usize, u16>, limit: &str) -> Result<(), String> {
         let told = |fault: std::io::Error| format!("{}: {fault}", folder.display());
         std::fs::create_dir_all(folder).map_err(told)?;
-        let address = |number: usize, _| match through.get(&number) {
-            Some(port) => self.bases[number].url_through(*port),
-            None => self.bases[number].url(),
-        };
+        let addresses = self.bases.iter().enumerate().map(|(number, base)| base.address(through.get(&number).copied()));
+        let addresses: Vec<specs::Address> = addresses.collect::<Result<_, String>>()?;
+        let address = |number: usize, _| addresses[number].clone();
         for (sync, rules) in self.rules.iter().enumerate() {
             let text = specs::text(&self.script, sync, rules, &address) + limit;
             std::fs::write(folder.join(format!("sync{sync}.yaml")), text).map_err(told)?;
@@ -196,7 +198,15 @@ impl RealWorld {
                 proxies.push(proxy);
             }
         }
-        self.write_specs(&folder, &through, if trust.is_some() { LONG } else { SHORT })?;
+        let far = [plan.cloud, plan.local].iter().any(|number| self.script.world.databases[*number].engine == DatabaseEngine::SqlServer);
+        let limit = if trust.is_some() {
+            LONG
+        } else if far {
+            LESS_SHORT
+        } else {
+            SHORT
+        };
+        self.write_specs(&folder, &through, limit)?;
         let mut arguments: Vec<String> = vec![
             format!("--specs={}", folder.display()),
             format!("--state={}", self.state.display()),
@@ -271,6 +281,9 @@ impl RealWorld {
 
 impl Drop for RealWorld {
     fn drop(&mut self) {
+        // A database is dropped when nobody is connected to it any more.
+        self.processes.clear();
+        self.users.clear();
         self.bases.drain(..).for_each(Base::leave);
     }
 }

@@ -43,7 +43,7 @@ use crate::{
     schema::{Cell, Content, TableKind, table},
     script::{Event, Script, SyncRules},
     sim::{Sabotage, SimDatabase, Snapshot, TxId, When},
-    specs::loaded,
+    specs::{Address, loaded},
     strategy,
 };
 
@@ -218,12 +218,12 @@ impl Simulation {
 }
 
 /// The URL of a simulated database.
-fn address(number: usize, engine: DatabaseEngine) -> String {
-    match engine {
+fn address(number: usize, engine: DatabaseEngine) -> Address {
+    Address::of(match engine {
         DatabaseEngine::Postgres => format!("postgres://storm@localhost/base{number}"),
         DatabaseEngine::SqlServer => format!("mssql://storm@localhost/base{number}"),
         DatabaseEngine::Sqlite => format!("sqlite://./base{number}.db"),
-    }
+    })
 }
 
 impl Arena for Simulation {

@@ -15,14 +15,33 @@ use crate::{
     strategy,
 };
 
-/// The text of a sync's spec; `address` gives each database's URL.
+/// What a spec says of where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Its URL.
+    pub url: String,
+    /// The file with the password, where it takes one.
+    pub password: Option<PathBuf>,
+}
+
+impl Address {
+    /// An address that takes no password.
+    #[must_use]
+    pub fn of(url: String) -> Address {
+        Address { url, password: None }
+    }
+}
+
+/// The text of a sync's spec; `address` tells where each database is.
 #[must_use]
-pub fn text(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(usize, Engine) -> String) -> String {
+pub fn text(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(usize, Engine) -> Address) -> String {
     let plan = &script.world.syncs[sync];
     let url = |number: usize| {
         let database = &script.world.databases[number];
-        let url = address(number, database.engine);
-        if database.locked { format!("{{url: \"{url}\", ledger: lock}}") } else { url }
+        let Address { url, password } = address(number, database.engine);
+        let password = password.map(|file| format!(", password: {{file: \"{}\"}}", file.display())).unwrap_or_default();
+        let ledger = if database.locked { ", ledger: lock" } else { "" };
+        format!("{{url: \"{url}\"{password}{ledger}}}")
     };
     let initial = match rules.initial {
         InitialPolicy::Manual => "manual",
@@ -74,7 +93,7 @@ pub fn text(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(us
 ///
 /// # Errors
 /// What is wrong with it: the script's fault, not the engine's.
-pub fn loaded(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(usize, Engine) -> String) -> Result<LoadedSpec, String> {
+pub fn loaded(script: &Script, sync: usize, rules: &SyncRules, address: &dyn Fn(usize, Engine) -> Address) -> Result<LoadedSpec, String> {
     let text = text(script, sync, rules, address);
     let told = |faults: Vec<spec::Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let placed = spec::read_bytes("storm.yaml", text.as_bytes()).map_err(|faults| format!("{}\nin\n{text}", told(faults)))?;

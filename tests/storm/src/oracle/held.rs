@@ -4,7 +4,7 @@ use berqenas::{
     engine::outcome::{ConflictEntry, ConflictStatus},
     state::Quarantined,
 };
-use berqenas_core::{classify::ConflictKind, value::Side};
+use berqenas_core::{classify::ConflictKind, shape::Engine, value::Side};
 
 use super::{Finding, Judge, is_of, named};
 use crate::{
@@ -97,7 +97,9 @@ impl Judge<'_> {
     /// Another row there has its unique value.
     fn clashes(&self, target: usize, place: &Place, wanted: &Content) -> bool {
         let Some(unique) = table(place.0).unique else { return false };
-        let Some(value) = wanted.cells.get(unique).filter(|value| !value.is_null()) else { return false };
+        // One row of SQL Server may have none; to the others that is no value.
+        let holds_nulls = self.script.world.databases.get(target).is_some_and(|plan| plan.engine == Engine::SqlServer);
+        let Some(value) = wanted.cells.get(unique).filter(|value| holds_nulls || !value.is_null()) else { return false };
         let rows = self.databases.get(target).and_then(|tables| tables.get(&place.0));
         rows.into_iter().flatten().any(|(key, row)| *key != place.1 && row.cells.get(unique) == Some(value))
     }

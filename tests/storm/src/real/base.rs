@@ -6,11 +6,12 @@ use berqenas_core::shape::Engine;
 use tokio::time::{Duration, sleep};
 
 use super::{
-    link::Link,
+    link::{Fault, Link},
     server::{Server, url},
+    sqlserver,
     tables::Dialect,
 };
-use crate::script::Script;
+use crate::{script::Script, specs::Address};
 
 /// Where a database lives.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) enum Home {
         /// The database.
         name: String,
     },
+    /// On a server that is not ours.
+    SqlServer(sqlserver::Database),
     /// In a file.
     Sqlite(PathBuf),
 }
@@ -46,7 +49,8 @@ impl Base {
     pub(super) async fn make(script: &Script, number: usize, folder: &Path) -> Result<Base, String> {
         let dialect = Dialect { number, plan: script.world.databases[number].clone() };
         let home = match dialect.plan.engine {
-            Engine::Postgres | Engine::SqlServer => {
+            Engine::SqlServer => Home::SqlServer(sqlserver::Database::make(folder).await?),
+            Engine::Postgres => {
                 let mut server = Server::take()?;
                 let name = server.database().await?;
                 Home::Postgres { server, name }
@@ -54,7 +58,7 @@ impl Base {
             Engine::Sqlite => Home::Sqlite(folder.join(format!("base{number}.db"))),
         };
         let base = Base { dialect, home, backups: (0, false) };
-        let told = |fault: sqlx::Error| format!("database {number} cannot be made: {fault}");
+        let told = |fault: Fault| format!("database {number} cannot be made: {fault}");
         if let Home::Sqlite(file) = &base.home {
             std::fs::File::create(file).map_err(|fault| format!("{}: {fault}", file.display()))?;
         }
@@ -77,7 +81,7 @@ impl Base {
         if !self.dialect.plan.unstamped {
             return Ok(());
         }
-        let told = |fault: sqlx::Error| format!("the triggers of database {} stay: {fault}", self.dialect.number);
+        let told = |fault: Fault| format!("the triggers of database {} stay: {fault}", self.dialect.number);
         let mut link = Link::open(&self.url()).await.map_err(told)?;
         let statements = link.rows(self.dialect.drop_stamps()).await.map_err(told)?;
         for statement in statements.into_iter().flatten().flatten() {
@@ -87,10 +91,11 @@ impl Base {
         Ok(())
     }
 
-    /// Its URL.
+    /// Its URL, for users.
     pub(super) fn url(&self) -> String {
         match &self.home {
             Home::Postgres { server, name } => server.url(name),
+            Home::SqlServer(database) => database.url(),
             Home::Sqlite(file) => format!("sqlite://{}", file.display()),
         }
     }
@@ -99,15 +104,17 @@ impl Base {
     pub(super) fn port(&self) -> Option<u16> {
         match &self.home {
             Home::Postgres { server, .. } => Some(server.port),
+            Home::SqlServer(database) => Some(database.port()),
             Home::Sqlite(_) => None,
         }
     }
 
-    /// Its URL through another port.
-    pub(super) fn url_through(&self, port: u16) -> String {
-        match &self.home {
-            Home::Postgres { name, .. } => url(port, name),
-            Home::Sqlite(_) => self.url(),
+    /// What specs say of it; through another port, if one is given.
+    pub(super) fn address(&self, through: Option<u16>) -> Result<Address, String> {
+        match (&self.home, through) {
+            (Home::Postgres { name, .. }, Some(port)) => Ok(Address::of(url(port, name))),
+            (Home::SqlServer(database), through) => database.address(through),
+            (Home::Postgres { .. } | Home::Sqlite(_), _) => Ok(Address::of(self.url())),
         }
     }
 
@@ -119,7 +126,7 @@ impl Base {
                 1 => server.restart(false),
                 _ => server.disconnect(name).await,
             },
-            Home::Sqlite(_) => Ok(()),
+            Home::SqlServer(_) | Home::Sqlite(_) => Ok(()),
         }
     }
 
@@ -142,11 +149,12 @@ impl Base {
                 }
             }
             Home::Sqlite(file) => {
-                let told = |fault: sqlx::Error| format!("no backup of {}: {fault}", file.display());
+                let told = |fault: Fault| format!("no backup of {}: {fault}", file.display());
                 let mut link = Link::open(&self.url()).await.map_err(told)?;
                 link.run(&format!("VACUUM INTO '{}'", backup_of(file, number).display())).await.map_err(told)?;
                 link.close().await;
             }
+            Home::SqlServer(_) => return Ok(()),
         }
         self.backups.1 = true;
         Ok(())
@@ -164,6 +172,7 @@ impl Base {
                     [format!("DROP DATABASE {name} WITH (FORCE)"), format!("CREATE DATABASE {name} TEMPLATE {name}_backup{number}")];
                 server.run(&statements).await
             }
+            Home::SqlServer(_) => Ok(()),
             Home::Sqlite(file) => {
                 let told = |fault: std::io::Error| format!("{} is not restored: {fault}", file.display());
                 // The log of the file that goes belongs to it, and would be played into the one that comes.
@@ -178,10 +187,12 @@ impl Base {
         }
     }
 
-    /// Leaves its server to the next storm.
+    /// Leaves its server to the next storm, or leaves one that is not ours.
     pub(super) fn leave(self) {
-        if let Home::Postgres { server, .. } = self.home {
-            server.give_back();
+        match self.home {
+            Home::Postgres { server, .. } => server.give_back(),
+            Home::SqlServer(database) => database.leave(),
+            Home::Sqlite(_) => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A user's connection to a database: plain drivers, plain SQL, every value as text.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{future::Future, str::FromStr as _, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection, TypeInfo as _, ValueRef as _,
@@ -8,8 +8,41 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
 
+use super::sqlserver::client;
+
 /// How long a user waits for somebody else's lock.
 const PATIENCE_MS: u64 = 250;
+
+/// How long he waits for anything at all.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a user's statement came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The database refused it.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection is gone, or of no use any more: whether it was done is not known.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(fault: sqlx::Error) -> Fault {
+        let told = fault.to_string();
+        if matches!(fault, sqlx::Error::Database(_)) { Fault::Refused(told) } else { Fault::Lost(told) }
+    }
+}
+
+impl From<tiberius::error::Error> for Fault {
+    fn from(fault: tiberius::error::Error) -> Fault {
+        let told = fault.to_string();
+        if matches!(fault, tiberius::error::Error::Server(_)) { Fault::Refused(told) } else { Fault::Lost(told) }
+    }
+}
+
+/// What a user is told.
+pub(super) type Told<T> = Result<T, Fault>;
 
 /// A row as text.
 pub(super) type Line = Vec<Option<String>>;
@@ -20,11 +53,19 @@ pub(super) enum Link {
     Postgres(Box<PgConnection>),
     /// To SQLite.
     Sqlite(Box<SqliteConnection>),
+    /// To a SQL Server; none: it was left in the midst of an answer.
+    SqlServer(Option<Box<client::Connection>>),
 }
 
 impl Link {
-    /// Connects to a URL of either engine.
-    pub(super) async fn open(url: &str) -> sqlx::Result<Link> {
+    /// Connects to a URL of any engine.
+    pub(super) async fn open(url: &str) -> Told<Link> {
+        if url.starts_with("mssql") {
+            let url = url::Url::parse(url).map_err(|fault| Fault::Lost(fault.to_string()))?;
+            let mut link = Link::SqlServer(Some(Box::new(in_time(client::connect(&url)).await?)));
+            link.run(&format!("SET LOCK_TIMEOUT {PATIENCE_MS}")).await?;
+            return Ok(link);
+        }
         if url.starts_with("postgres") {
             let mut link = Link::Postgres(Box::new(PgConnection::connect(url).await?));
             link.run(&format!("SET lock_timeout = {PATIENCE_MS}; SET statement_timeout = 5000; SET TIME ZONE 'UTC'")).await?;
@@ -35,20 +76,35 @@ impl Link {
     }
 
     /// Runs statements.
-    pub(super) async fn run(&mut self, statements: &str) -> sqlx::Result<()> {
+    pub(super) async fn run(&mut self, statements: &str) -> Told<()> {
+        if let Link::SqlServer(link) = self {
+            let statements = match statements {
+                "BEGIN" => "BEGIN TRANSACTION",
+                "ROLLBACK" => "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION",
+                other => other,
+            };
+            return batch(link, statements).await.map(drop);
+        }
         let text = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
         match self {
-            Link::Postgres(link) => text.execute(link.as_mut()).await.map(drop),
-            Link::Sqlite(link) => text.execute(link.as_mut()).await.map(drop),
+            Link::Postgres(link) => {
+                text.execute(link.as_mut()).await?;
+            }
+            Link::Sqlite(link) => {
+                text.execute(link.as_mut()).await?;
+            }
+            Link::SqlServer(_) => {}
         }
+        Ok(())
     }
 
     /// The rows of a query.
-    pub(super) async fn rows(&mut self, query: &str) -> sqlx::Result<Vec<Line>> {
+    pub(super) async fn rows(&mut self, query: &str) -> Told<Vec<Line>> {
         let text = sqlx::raw_sql(AssertSqlSafe(query.to_owned()));
         match self {
-            Link::Postgres(link) => text.fetch_all(link.as_mut()).await?.iter().map(postgres_line).collect(),
-            Link::Sqlite(link) => text.fetch_all(link.as_mut()).await?.iter().map(sqlite_line).collect(),
+            Link::Postgres(link) => Ok(text.fetch_all(link.as_mut()).await?.iter().map(postgres_line).collect::<sqlx::Result<_>>()?),
+            Link::Sqlite(link) => Ok(text.fetch_all(link.as_mut()).await?.iter().map(sqlite_line).collect::<sqlx::Result<_>>()?),
+            Link::SqlServer(link) => batch(link, query).await,
         }
     }
 
@@ -56,9 +112,28 @@ impl Link {
     pub(super) async fn close(self) {
         // A connection that is broken already is closed all the same.
         let _ = match self {
-            Link::Postgres(link) => link.close().await,
-            Link::Sqlite(link) => link.close().await,
+            Link::Postgres(link) => link.close().await.map_err(Fault::from),
+            Link::Sqlite(link) => link.close().await.map_err(Fault::from),
+            Link::SqlServer(Some(link)) => in_time(link.close()).await,
+            Link::SqlServer(None) => Ok(()),
         };
+    }
+}
+
+/// Runs a batch and answers the rows of its first result. Who does not get his answer in time has lost the connection.
+async fn batch(link: &mut Option<Box<client::Connection>>, text: &str) -> Told<Vec<Line>> {
+    let mut connection = link.take().ok_or_else(|| Fault::Lost("the connection was given up".to_owned()))?;
+    let answer = in_time(async { Box::pin(connection.simple_query(text)).await?.into_first_result().await }).await;
+    if !matches!(answer, Err(Fault::Lost(_))) {
+        *link = Some(connection);
+    }
+    Ok(answer?.iter().map(|row| row.cells().map(|(_, value)| client::text(value)).collect()).collect())
+}
+
+async fn in_time<T>(work: impl Future<Output = tiberius::Result<T>>) -> Told<T> {
+    match tokio::time::timeout(LIMIT, work).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Fault::Lost(format!("no answer within {} s", LIMIT.as_secs()))),
     }
 }
 

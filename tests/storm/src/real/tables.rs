@@ -43,13 +43,16 @@ impl Dialect {
     }
 
     fn kind(&self, kind: CellKind) -> &'static str {
-        match (self.is_postgres(), kind) {
-            (true, CellKind::Integer) => "BIGINT",
-            (true, CellKind::Time) => "TIMESTAMP",
-            (true, CellKind::Uuid) => "UUID",
-            (false, CellKind::Integer) => "INTEGER",
-            (false, CellKind::Time) => "DATETIME",
-            (_, CellKind::Text) | (false, CellKind::Uuid) => "TEXT",
+        match (self.plan.engine, kind) {
+            (Engine::Postgres | Engine::SqlServer, CellKind::Integer) => "BIGINT",
+            (Engine::Postgres, CellKind::Time) => "TIMESTAMP",
+            (Engine::Postgres, CellKind::Uuid) => "UUID",
+            (Engine::SqlServer, CellKind::Text) => "NVARCHAR(100) COLLATE Latin1_General_100_BIN2",
+            (Engine::SqlServer, CellKind::Time) => "DATETIME2(6)",
+            (Engine::SqlServer, CellKind::Uuid) => "UNIQUEIDENTIFIER",
+            (Engine::Sqlite, CellKind::Integer) => "INTEGER",
+            (Engine::Sqlite, CellKind::Time) => "DATETIME",
+            (Engine::Postgres | Engine::Sqlite, CellKind::Text) | (Engine::Sqlite, CellKind::Uuid) => "TEXT",
         }
     }
 
@@ -70,7 +73,7 @@ impl Dialect {
             .collect();
         if self.plan.unstamped {
             let time = self.kind(CellKind::Time);
-            parts.push(format!("created_at {time}, updated_at {time}, is_deleted BOOLEAN DEFAULT {}", self.flag(false)));
+            parts.push(format!("created_at {time}, updated_at {time}, is_deleted {} DEFAULT {}", self.flags(), self.flag(false)));
         }
         let key: Vec<String> = shape.key.iter().map(|column| self.column(shape, column)).collect();
         parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
@@ -100,6 +103,14 @@ impl Dialect {
                 format!("CREATE TRIGGER {label}_case BEFORE INSERT OR UPDATE ON {on} FOR EACH ROW EXECUTE FUNCTION {label}_case()"),
             ];
         }
+        if self.plan.engine == Engine::SqlServer {
+            let keys = shape.key.iter().map(|column| self.column(shape, column)).map(|key| format!("t.{key} = i.{key}"));
+            let same = keys.collect::<Vec<_>>().join(" AND ");
+            let found = format!("FROM {on} AS t INNER JOIN inserted AS i ON {same} WHERE t.{name} <> {function}(t.{name})");
+            // Its own update fires it again.
+            let body = format!("IF EXISTS (SELECT 1 {found}) UPDATE t SET {name} = {function}(t.{name}) {found}");
+            return vec![format!("CREATE TRIGGER {label}_case ON {on} AFTER INSERT, UPDATE AS BEGIN SET NOCOUNT ON; {body}; END")];
+        }
         let this: Vec<String> =
             shape.key.iter().map(|column| self.column(shape, column)).map(|key| format!("{key} IS NEW.{key}")).collect();
         let this = this.join(" AND ");
@@ -114,7 +125,9 @@ impl Dialect {
 
     /// The query for the statements that take away the triggers which `sync prepare` made.
     pub(super) fn drop_stamps(&self) -> &'static str {
-        if self.is_postgres() {
+        if self.plan.engine == Engine::SqlServer {
+            "SELECT 'DROP TRIGGER \"' + name + '\"' FROM sys.triggers WHERE name LIKE 'trg[_]%[_]updated'"
+        } else if self.is_postgres() {
             "SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
              WHERE NOT t.tgisinternal AND p.proname LIKE '%updated_at'"
         } else {
@@ -133,10 +146,22 @@ impl Dialect {
         if held && self.is_postgres() { format!("{query} FOR UPDATE") } else { query }
     }
 
+    /// What a user of SQL Server does to hold a row that he is going to write: he writes it. A hint may be ignored.
+    pub(super) fn hold(&self, kind: TableKind, key: &[Cell]) -> Option<String> {
+        let shape = table(kind);
+        let column = self.column(shape, &shape.columns[0]);
+        let is_key = self.is_key(shape, key);
+        (self.plan.engine == Engine::SqlServer).then(|| format!("UPDATE {} SET {column} = {column} WHERE {is_key}", self.table(shape)))
+    }
+
     fn is_key(&self, shape: &Table, key: &[Cell]) -> String {
         let parts: Vec<String> =
             shape.key.iter().zip(key).map(|(column, cell)| format!("{} = {}", self.column(shape, column), self.literal(cell))).collect();
         parts.join(" AND ")
+    }
+
+    fn flags(&self) -> &'static str {
+        if self.plan.engine == Engine::SqlServer { "BIT" } else { "BOOLEAN" }
     }
 
     fn flag(&self, flag: bool) -> &'static str {
@@ -153,17 +178,24 @@ impl Dialect {
             Cell::Null => "NULL".to_owned(),
             Cell::Bool(flag) => self.flag(*flag).to_owned(),
             Cell::Int(number) => number.to_string(),
-            Cell::Text(text) => format!("'{}'", text.replace('\'', "''")),
+            Cell::Text(text) => {
+                let national = if self.plan.engine == Engine::SqlServer { "N" } else { "" };
+                format!("{national}'{}'", text.replace('\'', "''"))
+            }
             // SQLite's users write what its own functions write: milliseconds.
             Cell::Time(micros) => {
-                let format = if self.is_postgres() { "'%Y-%m-%d %H:%M:%S.%6f'" } else { "'%Y-%m-%d %H:%M:%S.%3f'" };
+                let format = if self.plan.engine != Engine::Sqlite { "'%Y-%m-%d %H:%M:%S.%6f'" } else { "'%Y-%m-%d %H:%M:%S.%3f'" };
                 Timestamp::from_microsecond(*micros).map_or_else(|_| "NULL".to_owned(), |time| time.strftime(format).to_string())
             }
         }
     }
 
     fn now(&self) -> &'static str {
-        if self.is_postgres() { "(clock_timestamp() AT TIME ZONE 'UTC')" } else { "strftime('%Y-%m-%d %H:%M:%f', 'now')" }
+        match self.plan.engine {
+            Engine::Postgres => "(clock_timestamp() AT TIME ZONE 'UTC')",
+            Engine::SqlServer => "SYSUTCDATETIME()",
+            Engine::Sqlite => "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        }
     }
 
     /// The statement of a user's write; `there`: the row is.

@@ -1,6 +1,10 @@
 //! What users do in the real arena: connections of their own, transactions, writes over what they saw.
 
-use super::{LOST_PERCENT, RealWorld, User, link::Link, tables::row_of};
+use super::{
+    LOST_PERCENT, RealWorld, User,
+    link::{Fault, Link},
+    tables::row_of,
+};
 use crate::{
     arena::{Answer, NewRow},
     schema::{Cell, Content, TableKind},
@@ -41,8 +45,12 @@ impl RealWorld {
 
     /// A user reads a row, for himself or to write it.
     pub(super) async fn read(&mut self, user: User, kind: TableKind, key: &[Cell], held: bool) -> Result<Option<Content>, String> {
-        let query = self.bases.get(user.0).ok_or("no such database")?.dialect.select(kind, Some(key), held);
+        let dialect = &self.bases.get(user.0).ok_or("no such database")?.dialect;
+        let (query, hold) = (dialect.select(kind, Some(key), held), dialect.hold(kind, key).filter(|_| held));
         let link = self.link(user).await.ok_or("no connection")?;
+        if let Some(hold) = hold {
+            link.run(&hold).await.map_err(|fault| fault.to_string())?;
+        }
         let lines = link.rows(&query).await.map_err(|fault| fault.to_string())?;
         lines.first().map(|line| row_of(kind, line).map(|(_, content)| content)).transpose()
     }
@@ -72,7 +80,7 @@ impl RealWorld {
         }
         match link.run("COMMIT").await {
             Ok(()) => Answer::Done(None),
-            Err(sqlx::Error::Database(_)) => {
+            Err(Fault::Refused(_)) => {
                 self.give_up(user).await;
                 Answer::Refused
             }

@@ -244,19 +244,21 @@ impl View<'_> {
 
     fn check_unique(&self, table: usize, number: usize, before: Option<&Row>, row: &[Cell]) -> Result<(), Trouble> {
         let columns = &self.tables[table].uniques[number];
-        if columns.iter().any(|index| row[*index].is_null()) || before.is_some_and(|before| same(columns, before, columns, row)) {
+        // SQL Server holds NULL equal to NULL here, and here only.
+        let nulls_too = self.engine == Engine::SqlServer;
+        let same = |one: &[Cell], other: &[Cell]| {
+            columns.iter().all(|index| (nulls_too || !one[*index].is_null()) && one[*index] == other[*index])
+        };
+        let has_null = columns.iter().any(|index| row[*index].is_null());
+        if has_null && !nulls_too || before.is_some_and(|before| same(before, row)) {
             return Ok(());
         }
         let own_key = before.map(|before| self.tables[table].key_of(before));
-        if self
-            .others
-            .iter()
-            .flat_map(|other| written(other, table))
-            .any(|(_, other)| other.as_ref().is_some_and(|other| same(columns, other, columns, row)))
+        if self.others.iter().flat_map(|other| written(other, table)).any(|(_, other)| other.as_ref().is_some_and(|other| same(other, row)))
         {
             return Err(Trouble::Busy);
         }
-        let holder = self.rows(table).find(|(key, other)| Some(*key) != own_key.as_ref() && same(columns, other, columns, row));
+        let holder = self.rows(table).find(|(key, other)| Some(*key) != own_key.as_ref() && same(other, row));
         match holder {
             None => Ok(()),
             // Whether it will let go of the value is not known yet.

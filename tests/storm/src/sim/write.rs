@@ -446,7 +446,9 @@ impl<'b> Writer<'_, 'b> {
         let bound = &self.bound[item.table];
         let mut row = row.as_ref().clone();
         for index in item.columns().map(|column| bound.columns[column]).filter(|index| bound.compiled.is_unique(*index)) {
-            row[index] = Cell::Null;
+            // NULL is a value like any other to the unique keys of SQL Server.
+            let stands_in = || Cell::Text(format!("aside {}", item.position));
+            row[index] = if bound.engine == Engine::SqlServer { stands_in() } else { Cell::Null };
         }
         Arc::new(row)
     }
