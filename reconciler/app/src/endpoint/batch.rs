@@ -18,8 +18,7 @@ mod writer;
 mod tests;
 
 pub(super) use self::{
-    exchange::{Aside, UniqueColumn},
     passes::{by_passes, outcomes, with_rings},
-    rows::{Group, Guard, Item, Op, Settled, Table, Verdict, Verdicts, numbered, others, refused, suppressed},
+    rows::{Aside, Group, Guard, Item, Op, Settled, Table, UniqueColumn, Verdict, Verdicts, numbered, others, refused, suppressed},
     writer::{Fault, Tried, Writer, fatal},
 };

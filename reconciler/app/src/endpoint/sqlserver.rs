@@ -49,6 +49,7 @@ use self::{
     pool::{Lent, Pool},
     session::Session,
     sql::TextOrder,
+    transaction::Transaction,
     values::{get, number, text},
 };
 use super::{
@@ -123,6 +124,25 @@ impl SqlServerEndpoint {
     /// Borrows a connection.
     async fn lend(&self) -> Result<Lent> {
         Lent::from(&self.pool, &self.session).await
+    }
+
+    /// Begins a transaction.
+    async fn begin(&self, doing: Doing<'_>) -> Result<Transaction> {
+        let lent = self.lend().await?;
+        Transaction::begin(lent, Arc::clone(&self.session), doing).await
+    }
+
+    /// Begins a transaction that writes for a sync, and makes sure that this run still may.
+    async fn begin_fenced(&self, doing: Doing<'_>, sync: &str, token: i64) -> Result<Transaction> {
+        let Some(writer) = &self.writer else {
+            let mut transaction = self.begin(doing).await?;
+            ledger::fence(self, &mut transaction, sync, token, ledger::Expect::Exactly).await?;
+            return Ok(transaction);
+        };
+        let lent = Lent::from(writer, &self.session).await?;
+        let mut transaction = Transaction::begin(lent, Arc::clone(&self.session), doing).await?;
+        lock::fence(self, &mut transaction, sync).await?;
+        Ok(transaction)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<TableName, Arc<Facts>>> {

@@ -10,33 +10,10 @@ use berqenas_core::access::TableAccess;
 
 use super::{
     halves,
-    rows::{Guard, Item, Verdict, Verdicts, groups},
+    rows::{Aside, Guard, Item, UniqueColumn, Verdict, Verdicts, groups},
     writer::{Fault, Writer},
 };
 use crate::endpoint::Result;
-
-/// A column of a unique index.
-#[derive(Clone, Debug)]
-pub(in crate::endpoint) struct UniqueColumn {
-    /// What tells the index from the others of its table.
-    pub(in crate::endpoint) index: i64,
-    /// The column.
-    pub(in crate::endpoint) name: String,
-    /// It takes NULL.
-    pub(in crate::endpoint) nullable: bool,
-    /// An expression of the engine for something that no row holds, another one for each row: NULL where the column takes it. `None`:
-    /// there is none of its type.
-    pub(in crate::endpoint) stand_in: Option<String>,
-}
-
-/// What moves a row out of the way: a column, and the expression it is set to, see [`UniqueColumn::stand_in`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::endpoint) struct Aside {
-    /// The column.
-    pub(in crate::endpoint) column: String,
-    /// The expression.
-    pub(in crate::endpoint) stand_in: String,
-}
 
 /// Rounds of an exchange at most. A refused row keeps its value, which may be what another one wants: a long chain of such rows would
 /// otherwise cost a round for each.

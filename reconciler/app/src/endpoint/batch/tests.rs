@@ -12,8 +12,8 @@ use berqenas_core::{
 };
 
 use super::{
-    exchange::{Aside, UniqueColumn, by_parking},
-    rows::{Guard, Item, Op, groups},
+    exchange::by_parking,
+    rows::{Aside, Guard, Item, Op, UniqueColumn, groups},
     ties::{lost, orphans, units},
 };
 use crate::endpoint::RowWrite;

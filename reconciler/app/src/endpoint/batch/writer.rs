@@ -9,10 +9,7 @@ use berqenas_core::{
     value::Stored,
 };
 
-use super::{
-    exchange::{Aside, UniqueColumn},
-    rows::{Group, Item, Verdicts},
-};
+use super::rows::{Aside, Group, Item, UniqueColumn, Verdicts};
 use crate::endpoint::{EndpointError, Refusal, Result};
 
 /// Whose fault an error is.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tiberius::Row;
 
 use super::{
-    SqlServerEndpoint, ledger, lock,
     pool::{Connection, Lent},
     session::Session,
 };
@@ -18,29 +17,9 @@ pub(super) struct Transaction {
     pub(super) session: Arc<Session>,
 }
 
-impl SqlServerEndpoint {
-    /// Begins a transaction.
-    pub(super) async fn begin(&self, doing: Doing<'_>) -> Result<Transaction> {
-        let lent = self.lend().await?;
-        Transaction::begin(lent, Arc::clone(&self.session), doing).await
-    }
-
-    /// Begins a transaction that writes for a sync, and makes sure that this run still may.
-    pub(super) async fn begin_fenced(&self, doing: Doing<'_>, sync: &str, token: i64) -> Result<Transaction> {
-        let Some(writer) = &self.writer else {
-            let mut transaction = self.begin(doing).await?;
-            ledger::fence(self, &mut transaction, sync, token, ledger::Expect::Exactly).await?;
-            return Ok(transaction);
-        };
-        let lent = Lent::from(writer, &self.session).await?;
-        let mut transaction = Transaction::begin(lent, Arc::clone(&self.session), doing).await?;
-        lock::fence(self, &mut transaction, sync).await?;
-        Ok(transaction)
-    }
-}
-
 impl Transaction {
-    async fn begin(mut lent: Lent, session: Arc<Session>, doing: Doing<'_>) -> Result<Transaction> {
+    /// Begins one on a connection.
+    pub(super) async fn begin(mut lent: Lent, session: Arc<Session>, doing: Doing<'_>) -> Result<Transaction> {
         lent.open = true;
         let mut transaction = Transaction { lent, session };
         transaction.run(doing, "BEGIN TRANSACTION").await?;
