@@ -21,8 +21,9 @@ use super::{
 };
 use crate::arena::Progress;
 
-/// A run that has not ended by then hangs.
-const HANGS: Duration = Duration::from_secs(30);
+/// A run that has not ended by then hangs: it tries again after passing faults, and over a server each try may wait for as long as its
+/// statements may take.
+const HANGS: Duration = Duration::from_secs(150);
 /// A run that does not come to its next stop by then waits for somebody: the script goes on.
 const BLOCKED: Duration = Duration::from_millis(1_500);
 
