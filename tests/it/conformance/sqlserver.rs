@@ -222,6 +222,23 @@ async fn what_a_trigger_refuses_costs_no_other_row() {
     assert_eq!(bench.values(&heard).await.len(), 3, "each row was written once in the transaction that stands");
 }
 
+/// What a trigger answers is not what the statement says of its rows.
+#[tokio::test]
+async fn what_a_trigger_answers_is_not_taken_for_ours() {
+    let script = "CREATE TABLE t (id INT PRIMARY KEY, v NVARCHAR(20));
+        INSERT INTO t VALUES (1, N'a'), (2, N'b');
+        GO
+        CREATE TRIGGER chatty ON t AFTER INSERT, UPDATE, DELETE AS SELECT 0 UNION SELECT 1";
+    let Some(bench) = scripted("chatty", script).await else { return };
+    let access = bench.access("t").await;
+    let rows = bench.rows(&access, Scan::Everything).await;
+    bench.sql("UPDATE t SET v = 'theirs' WHERE id = 1").await;
+    let writes = vec![update(&rows[0], &[(1, text("no"))]), update(&rows[1], &[(1, text("ours"))])];
+    assert_eq!(short(&bench.write(&access, writes).await), ["moved", "written"]);
+    assert_eq!(short(&bench.write(&access, vec![update(&rows[0], &[(1, text("no"))])]).await), ["moved"]);
+    assert_eq!(bench.values(&access).await, [vec![text("1"), text("theirs")], vec![text("2"), text("ours")]]);
+}
+
 #[tokio::test]
 async fn identity_keys_and_columns_of_the_servers_own_are_written_right() {
     let script = "CREATE TABLE t (id INT IDENTITY(100, 1) PRIMARY KEY, a INT, twice AS a * 2, updated_at DATETIMEOFFSET(6));

@@ -41,14 +41,14 @@ pub(super) fn pool(address: Address, session: &Arc<Session>, connections: usize)
     pool.map_err(|error| session.unexpected(format!("no connections can be pooled: {error}")))
 }
 
-/// What makes statements mean the same on every server, and bounds them. Constraints are known by the words of messages, in one language. Texts that a login's language would read otherwise are never
-/// sent without their style, indexes over computed columns want these settings, and whoever waits for a lock is told so before the
-/// statement's time is up.
+/// What makes statements mean the same on every server, and bounds them. Constraints are known by the words of messages, in one
+/// language. Texts that a login's language would read otherwise are never sent without their style, indexes over computed columns want
+/// these settings, and whoever waits for a lock is told so before the statement's time is up.
 fn settings(session: &Session) -> String {
     let lock = (session.limit.as_millis() / 2).max(1);
     format!(
-        "SET LANGUAGE us_english; SET NOCOUNT ON; SET XACT_ABORT ON; SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; SET ARITHABORT ON; \
-         SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF; SET IMPLICIT_TRANSACTIONS OFF; \
+        "SET LANGUAGE us_english; SET NOCOUNT ON; SET XACT_ABORT ON; SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; \
+         SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF; SET IMPLICIT_TRANSACTIONS OFF; \
          SET DATEFORMAT ymd; SET TEXTSIZE 2147483647; SET DEADLOCK_PRIORITY LOW; SET LOCK_TIMEOUT {lock}"
     )
 }

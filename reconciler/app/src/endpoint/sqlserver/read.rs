@@ -167,13 +167,10 @@ async fn next_batch(mut cursor: Cursor) -> Result<Option<(Vec<StoredRow>, Cursor
 fn look_after_order(session: &Session, access: &TableAccess, before: &mut Vec<Stored>, rows: &[StoredRow]) -> Result<()> {
     for row in rows {
         let key = row.key(access);
-        let differing = before.iter().zip(&key).find(|(one, other)| one != other);
-        if let Some((Stored::Text(one), Stored::Text(other))) = differing
+        let differing = access.key_columns().zip(before.iter().zip(&key)).find(|(_, (one, other))| one != other);
+        if let Some((index, (Stored::Text(one), Stored::Text(other)))) = differing
+            && access.columns[index].order == Some(KeyOrder::Text)
             && one.as_bytes() > other.as_bytes()
-            && access
-                .key_columns()
-                .zip(&key)
-                .any(|(index, value)| access.columns[index].order == Some(KeyOrder::Text) && value == &Stored::Text(other.clone()))
         {
             return Err(session.unexpected(format!(
                 "{} has keys that this release of the server cannot read in the order all databases share: some hold control characters, or \

@@ -40,7 +40,10 @@ pub(super) fn tried(body: &str, cleanup: &str) -> String {
     )
 }
 
-/// What the answer begins with that tells of an error. Triggers may answer rows too: the last answer of a batch is ours.
+/// What each row of ours begins with that tells a number of the input: triggers may answer rows too.
+pub(super) const ROW: &str = "berqenas_row";
+
+/// What the answer begins with that tells of an error.
 pub(super) const FAILED: &str = "berqenas_failed";
 
 /// Makes sure that what is to be part of a transaction is: a trigger may have ended it without an error.
@@ -60,7 +63,7 @@ fn unless_moved(wanted: &str, write: &str) -> String {
     )
 }
 
-const WRITTEN: &str = "SELECT n FROM #berqenas_input WHERE s = 1;";
+const WRITTEN: &str = "SELECT N'berqenas_row', n FROM #berqenas_input WHERE s = 1;";
 
 /// Adds a column of values, one of each item, to the input; answers `i.c0`.
 fn bind<'a>(
@@ -224,7 +227,7 @@ pub(super) fn delete<'a>(access: &TableAccess, facts: &Facts, guard: Guard, item
     let table = quoted_table(&access.name);
     let text = format!(
         "DELETE t FROM #berqenas_input AS i JOIN {table} AS t ON {guards}{LOOPS}; \
-         SELECT i.n FROM #berqenas_input AS i WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {keys});"
+         SELECT N'{ROW}', i.n FROM #berqenas_input AS i WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {keys});"
     );
     Ok(Prepared { input, text, cleanup: String::new() })
 }
@@ -234,7 +237,8 @@ pub(super) fn hold<'a>(access: &TableAccess, facts: &Facts, items: &[Item<'a>]) 
     let mut input = Input::new(items.len());
     let guards = guards(&mut input, access, facts, items, Guard::Content)?;
     let table = quoted_table(&access.name);
-    let text = format!("SELECT i.n FROM #berqenas_input AS i JOIN {table} AS t WITH (XLOCK, HOLDLOCK, ROWLOCK) ON {guards}{LOOPS};");
+    let text =
+        format!("SELECT N'{ROW}', i.n FROM #berqenas_input AS i JOIN {table} AS t WITH (XLOCK, HOLDLOCK, ROWLOCK) ON {guards}{LOOPS};");
     Ok(Prepared { input, text, cleanup: String::new() })
 }
 
@@ -265,7 +269,7 @@ pub(super) fn referred<'a>(
         second = Some(leaves);
     }
     let text = format!(
-        "SELECT i.n FROM #berqenas_input AS i JOIN {} AS t ON {keys} WHERE EXISTS (SELECT 1 FROM {} AS c WITH (HOLDLOCK) WHERE {});",
+        "SELECT N'{ROW}', i.n FROM #berqenas_input AS i JOIN {} AS t ON {keys} WHERE EXISTS (SELECT 1 FROM {} AS c WITH (HOLDLOCK) WHERE {});",
         quoted_table(&access.name),
         quoted_table(&referrer.child),
         refers.join(" AND "),
@@ -290,7 +294,7 @@ pub(super) fn without_parent<'a>(
         equal.push(equals("p", parent, column, facts.collation(&column.name), &bound));
     }
     let text = format!(
-        "SELECT i.n FROM #berqenas_input AS i WHERE NOT EXISTS (SELECT 1 FROM {} AS p WHERE {});",
+        "SELECT N'{ROW}', i.n FROM #berqenas_input AS i WHERE NOT EXISTS (SELECT 1 FROM {} AS p WHERE {});",
         quoted_table(&key.parent),
         equal.join(" AND ")
     );
@@ -325,6 +329,6 @@ pub(super) fn beyond_code_page<'a>(access: &TableAccess, facts: &Facts, columns:
             sql::BY_CODE_UNITS
         ));
     }
-    let text = format!("SELECT i.n FROM #berqenas_input AS i WHERE {};", lost.join(" OR "));
+    let text = format!("SELECT N'{ROW}', i.n FROM #berqenas_input AS i WHERE {};", lost.join(" OR "));
     Some(Ok(Prepared { input, text, cleanup: String::new() }))
 }

@@ -21,7 +21,7 @@ use super::{
     ledger, lock, read, rings,
     session::{MOVED_MEANWHILE, ServerError, refusal},
     sql::Family,
-    statements::{self, Built, FAILED, Prepared, Set, TRY, tried},
+    statements::{self, Built, FAILED, Prepared, ROW, Set, TRY, tried},
     transaction::Transaction,
     values::{get, number},
 };
@@ -97,8 +97,7 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
         let text = tried(&prepared.text, &prepared.cleanup);
         for attempt in 1.. {
             let rows = match self.transaction.try_run(text.clone()).await {
-                // Triggers may answer rows before.
-                Ok(answers) => answers.into_iter().next_back().unwrap_or_default(),
+                Ok(answers) => answers.into_iter().flatten().filter(is_ours).collect::<Vec<Row>>(),
                 Err(error) => {
                     // Not every error can be caught by the statements themselves.
                     self.is_over = true;
@@ -109,7 +108,7 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
                     });
                 }
             };
-            let Some(told) = rows.first().filter(|row| matches!(get::<&str>(row, 0), Ok(Some(FAILED)))) else { return Ok(rows) };
+            let Some(told) = rows.iter().rfind(|row| begins_with(row, FAILED)) else { return Ok(rows) };
             let caught = ServerError::told(told).map_err(|error| self.transaction.error(doing, error))?;
             self.is_over = !caught.goes_on;
             // A row that came in between is found now; on its own it cannot be for another reason.
@@ -138,7 +137,7 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
     async fn numbers(&mut self, access: &TableAccess, built: Built<'a>) -> Tried<HashSet<usize>> {
         let prepared = built.map_err(|what| self.unexpected(access, &what))?;
         let rows = self.answer(access, prepared).await?;
-        let numbers = rows.iter().map(|row| Ok(usize::try_from(number(row, 0)?).unwrap_or(usize::MAX)));
+        let numbers = rows.iter().map(|row| Ok(usize::try_from(number(row, 1)?).unwrap_or(usize::MAX)));
         numbers
             .collect::<tiberius::Result<_>>()
             .map_err(|error| Fault::Fatal(self.transaction.error(Doing::to("writing", &access.name), error)))
@@ -291,6 +290,15 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
             }
         }
     }
+}
+
+fn begins_with(row: &Row, mark: &str) -> bool {
+    matches!(get::<&str>(row, 0), Ok(Some(text)) if text == mark)
+}
+
+/// Whether a statement of ours answered a row, not a trigger.
+fn is_ours(row: &Row) -> bool {
+    begins_with(row, ROW) || begins_with(row, FAILED)
 }
 
 fn sorted(mut verdicts: Verdicts) -> Verdicts {
