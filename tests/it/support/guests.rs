@@ -25,13 +25,29 @@ pub(crate) fn component(name: &str) -> Option<PathBuf> {
     built.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
 }
 
-fn build(name: &str) -> Option<PathBuf> {
+/// Where components are kept.
+fn guests() -> PathBuf {
     let guests = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     fs::create_dir_all(&guests).unwrap();
-    // Other test processes build the same. Released when the file is closed.
-    let turn = File::create(guests.join("lock")).unwrap();
+    guests
+}
+
+/// The right to build: others, also of other processes, build the same, and crates of one name to the same file. Given back when dropped.
+pub(crate) fn turn() -> File {
+    let turn = File::create(guests().join("lock")).unwrap();
     turn.lock().unwrap();
-    let (folder, component) = (root().join("plugins").join(name), guests.join(format!("{name}.wasm")));
+    turn
+}
+
+/// The environment in which a new crate is built with what the samples were built with: the standard library is compiled once for all,
+/// and no registry is asked for anything newer, which a test had better not depend on. To be used once a sample was built.
+pub(crate) fn like_the_samples() -> [(&'static str, String); 2] {
+    [("CARGO_TARGET_DIR", root().join("plugins/target").display().to_string()), ("CARGO_NET_OFFLINE", "true".to_owned())]
+}
+
+fn build(name: &str) -> Option<PathBuf> {
+    let _turn = turn();
+    let (folder, component) = (root().join("plugins").join(name), guests().join(format!("{name}.wasm")));
     // Cargo knows by itself what is up to date; other tools begin anew each time, and take long.
     if !folder.join("Cargo.toml").is_file() && is_current(&component, &folder) {
         return Some(component);
@@ -49,7 +65,7 @@ fn build(name: &str) -> Option<PathBuf> {
 }
 
 /// Whether the program says that there is nothing here to build with.
-pub(crate) fn lacks_toolchain(said: &str) -> bool {
+fn lacks_toolchain(said: &str) -> bool {
     MISSING.iter().any(|missing| said.contains(missing))
 }
 

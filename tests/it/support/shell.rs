@@ -115,8 +115,9 @@ impl Shell {
     fn sh(&self, line: &str) -> Answer {
         let program = Path::new(env!("CARGO_BIN_EXE_berqenas"));
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let programs = [program.to_owned(), binary("psql")].map(|program| program.parent().unwrap().to_owned());
-        let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&path))).unwrap();
+        // The database's programs come last: where they lie, others do, that are not those of the caller's path.
+        let [program, psql] = [program, &binary("psql")].map(|program| program.parent().unwrap().to_owned());
+        let path = std::env::join_paths([program].into_iter().chain(std::env::split_paths(&path)).chain([psql])).unwrap();
         let mut command = Command::new("/bin/sh");
         for name in ["BERQENAS_SPECS", "BERQENAS_STATE", "BERQENAS_LOG", "BERQENAS_LOG_FORMAT", "NO_COLOR"] {
             command.env_remove(name);
