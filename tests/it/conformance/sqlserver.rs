@@ -222,6 +222,30 @@ async fn what_a_trigger_refuses_costs_no_other_row() {
     assert_eq!(bench.values(&heard).await.len(), 3, "each row was written once in the transaction that stands");
 }
 
+/// What is written again is written together, unless a trigger takes one row at a time.
+#[tokio::test]
+async fn rows_that_triggers_refuse_again_and_again() {
+    for (name, takes) in [("any", ""), ("single", "IF (SELECT COUNT(*) FROM inserted) > 1 THROW 50998, 'one at a time', 1;")] {
+        let script = format!(
+            "CREATE TABLE t (id INT PRIMARY KEY, v NVARCHAR(20));
+            GO
+            CREATE TRIGGER pick ON t AFTER INSERT, UPDATE AS
+            BEGIN
+                SET NOCOUNT ON;
+                {takes}
+                IF EXISTS (SELECT 1 FROM inserted WHERE v = N'raise') THROW 50999, 'not that', 1;
+            END"
+        );
+        let Some(bench) = scripted(&format!("again_{name}"), &script).await else { return };
+        let access = bench.access("t").await;
+        let word = |number: u32| if number % 5 == 3 { "raise" } else { "ok" };
+        let writes = (0..40).map(|number| insert(&[text(&number.to_string()), text(word(number))])).collect();
+        let expected: Vec<&str> = (0..40).map(|number| if word(number) == "ok" { "written" } else { "constraint" }).collect();
+        assert_eq!(short(&bench.write(&access, writes).await), expected, "{name}");
+        assert_eq!(bench.values(&access).await.len(), 32, "{name}");
+    }
+}
+
 /// What a trigger answers is not what the statement says of its rows.
 #[tokio::test]
 async fn what_a_trigger_answers_is_not_taken_for_ours() {

@@ -15,6 +15,7 @@ mod pool;
 mod prepare;
 mod probe;
 mod read;
+mod redo;
 mod rights;
 mod rings;
 mod session;

@@ -18,7 +18,9 @@ use super::{
     SqlServerEndpoint, aside, describe,
     facts::Facts,
     input::Input,
-    ledger, lock, read, rings,
+    ledger, lock, read,
+    redo::{self, Done, Mark, Referred},
+    rings,
     session::{MOVED_MEANWHILE, ServerError, refusal},
     sql::Family,
     statements::{self, Built, FAILED, Prepared, ROW, Set, TRY, tried},
@@ -45,38 +47,15 @@ pub(super) struct SqlServerWriter<'e, 'a> {
     done: Vec<Done<'a>>,
     /// An error has ended the transaction.
     is_over: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Mark {
-    /// How much had been done.
-    done: usize,
-    /// The server has its savepoint.
-    is_set: bool,
-}
-
-#[derive(Clone)]
-enum Done<'a> {
-    Wrote { groups: Vec<Group<'a>>, verdicts: Verdicts },
-    MovedAside { access: &'a TableAccess, items: Vec<Item<'a>>, aside: Vec<Aside>, verdicts: Verdicts },
-    Held { access: Arc<TableAccess>, items: Vec<Item<'a>>, numbers: HashSet<usize> },
-    LookedForReferrers { question: Box<Referred<'a>>, numbers: HashSet<usize> },
-}
-
-/// Whether rows are referred to, asked once.
-#[derive(Clone)]
-struct Referred<'a> {
-    access: Arc<TableAccess>,
-    items: Vec<Item<'a>>,
-    referrer: Referrer,
-    leaving: Option<(Arc<TableAccess>, Vec<Item<'a>>)>,
+    /// What is written again is written by as few statements as can be.
+    writes_together: bool,
 }
 
 impl<'e, 'a> SqlServerWriter<'e, 'a> {
     /// Begins to write for a sync, if this run still may.
     pub(super) async fn begin(endpoint: &'e SqlServerEndpoint, sync: &'a str, token: i64) -> Result<Self> {
         let transaction = endpoint.begin_fenced(Doing::plain("beginning to write"), sync, token).await?;
-        Ok(SqlServerWriter { endpoint, transaction, sync, token, marks: Vec::new(), done: Vec::new(), is_over: false })
+        Ok(SqlServerWriter { endpoint, transaction, sync, token, marks: Vec::new(), done: Vec::new(), is_over: false, writes_together: true })
     }
 
     /// The statements that set the savepoints of marks that have none yet.
@@ -246,6 +225,24 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
 
     /// Begins anew, with what was done up to the last mark done again, and the outer marks set where they were.
     async fn begin_anew(&mut self) -> Result<()> {
+        let (marks, done) = (std::mem::take(&mut self.marks), self.done.clone());
+        if self.writes_together {
+            if self.do_again(&marks, redo::together(&done, &marks)).await? {
+                return Ok(());
+            }
+            // A trigger, say, that takes one row at a time.
+            self.writes_together = false;
+        }
+        if self.do_again(&marks, done.into_iter().enumerate().collect()).await? {
+            return Ok(());
+        }
+        let target = self.endpoint.session.target.clone();
+        let source = "rows of the batch were changed while it was written".into();
+        Err(EndpointError::Transient { target, doing: "writing a batch again without a refused row".to_owned(), source })
+    }
+
+    /// Begins another transaction, and does all that again; whether it came out as before.
+    async fn do_again(&mut self, marks: &[Mark], done: Vec<(usize, Done<'a>)>) -> Result<bool> {
         const DOING: Doing<'static> = Doing::plain("writing again what an error undid");
         self.transaction.restart(DOING).await?;
         match &self.endpoint.writer {
@@ -253,13 +250,17 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
             None => ledger::fence(self.endpoint, &mut self.transaction, self.sync, self.token, ledger::Expect::Exactly).await?,
         }
         self.is_over = false;
-        let marks = std::mem::take(&mut self.marks);
-        for (place, done) in self.done.clone().into_iter().enumerate() {
-            self.set_marks(&marks, place);
-            self.again(&done).await?;
+        self.marks.clear();
+        for (place, done) in done {
+            self.set_marks(marks, place);
+            match self.again(&done).await {
+                Ok(true) => {}
+                Ok(false) | Err(Fault::Row(_)) => return Ok(false),
+                Err(Fault::Fatal(error)) => return Err(error),
+            }
         }
-        self.set_marks(&marks, usize::MAX);
-        Ok(())
+        self.set_marks(marks, usize::MAX);
+        Ok(true)
     }
 
     /// Sets those marks again that were set before so much was done.
@@ -269,26 +270,16 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
         self.marks.extend(due);
     }
 
-    /// Does something again; that it comes out otherwise means that somebody else wrote meanwhile.
-    async fn again(&mut self, done: &Done<'a>) -> Result<()> {
-        let same = match done {
-            Done::Wrote { groups, verdicts } => self.write_groups(groups).await.map(|now| sorted(now) == sorted(verdicts.clone())),
+    /// Does something again; whether it came out as before.
+    async fn again(&mut self, done: &Done<'a>) -> Tried<bool> {
+        Ok(match done {
+            Done::Wrote { groups, verdicts } => sorted(self.write_groups(groups).await?) == sorted(verdicts.clone()),
             Done::MovedAside { access, items, aside, verdicts } => {
-                let now = self.update(access, &Set::Aside(aside), Guard::Content, items).await;
-                now.map(|now| sorted(now) == sorted(verdicts.clone()))
+                sorted(self.update(access, &Set::Aside(aside), Guard::Content, items).await?) == sorted(verdicts.clone())
             }
-            Done::Held { access, items, numbers } => self.hold_rows(access, items).await.map(|now| now == *numbers),
-            Done::LookedForReferrers { question, numbers } => self.referred_rows(question).await.map(|now| now == *numbers),
-        };
-        match same {
-            Ok(true) => Ok(()),
-            Err(Fault::Fatal(error)) => Err(error),
-            Ok(false) | Err(Fault::Row(_)) => {
-                let target = self.endpoint.session.target.clone();
-                let source = "rows of the batch were changed while it was written".into();
-                Err(EndpointError::Transient { target, doing: "writing a batch again without a refused row".to_owned(), source })
-            }
-        }
+            Done::Held { access, items, numbers } => self.hold_rows(access, items).await? == *numbers,
+            Done::LookedForReferrers { question, numbers } => self.referred_rows(question).await? == *numbers,
+        })
     }
 }
 
