@@ -361,7 +361,11 @@ async fn the_grants_are_enough() {
     for command in ["berqenas sync test-connection office", "berqenas sync bidirectional office"] {
         let answer = shell.run(command).await;
         assert_eq!(answer.code, 0, "{command}\n{}", answer.text);
-        assert!(!answer.text.contains("right missing") && !answer.text.contains("right advised") && !answer.text.contains("warning"), "{command}\n{}", answer.text);
+        assert!(
+            !answer.text.contains("right missing") && !answer.text.contains("right advised") && !answer.text.contains("warning"),
+            "{command}\n{}",
+            answer.text
+        );
     }
     let names: Vec<String> = sqlx::query_scalar("SELECT name FROM customers").fetch_all(&mut admin).await.unwrap();
     assert_eq!(names, ["Kaya"]);

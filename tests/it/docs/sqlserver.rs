@@ -253,6 +253,7 @@ fn log_in(shell: &mut Shell, user: &str, password: &str) {
 
 /// The statements that are to mend rights, the login's name put aside.
 fn rights_missing(told: &str, login: &str) -> Vec<String> {
-    let lines = told.lines().filter_map(|line| line.trim().strip_prefix("right missing: "));
+    let right = |line| ["✗ right missing: ", "right advised: "].into_iter().find_map(|mark| str::strip_prefix(line, mark));
+    let lines = told.lines().filter_map(|line| right(line.trim()));
     lines.map(|right| right.replace(&format!("[{login}]"), "[LOGIN]")).collect()
 }

@@ -427,6 +427,13 @@ async fn a_login_without_the_right_to_create_the_table() {
     let report = world.engine().test_connection("test").await.unwrap();
     assert!(report.cloud.is_ready() && report.cloud.missing_rights.is_empty(), "{report:?}");
     assert!(report.cloud.warnings[0].contains("weaker"), "{report:?}");
+    world.sql(Side::Cloud, &format!("REVOKE pg_read_all_stats FROM {role}; REVOKE INSERT ON customers FROM {role}")).await;
+    let report = world.engine().test_connection("test").await.unwrap();
+    let insert = format!("GRANT INSERT ON \"public\".\"customers\" TO \"{role}\";");
+    assert!(!report.cloud.is_ready() && report.cloud.missing_rights == [insert], "{report:?}");
+    assert_eq!(report.cloud.advised_rights, [format!("GRANT pg_read_all_stats TO \"{role}\";")]);
+    world.sql(Side::Cloud, &format!("GRANT INSERT ON customers TO {role}")).await;
+    assert!(world.engine().test_connection("test").await.unwrap().cloud.is_ready(), "advice keeps nothing from running");
     world.sql(Side::Cloud, "INSERT INTO customers (id, name) VALUES ('a', 'Ada')").await;
     world.sql(Side::Local, "INSERT INTO customers (id, name) VALUES ('b', 'Bora')").await;
     assert_eq!(world.sync().await.report.total_synced, 2);

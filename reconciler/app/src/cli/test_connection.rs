@@ -67,7 +67,8 @@ fn render_side(title: &str, side: &SideReport, look: &Look) -> String {
     };
     check(side.prepared, there, not_so, "not known whether berqenas_sync is there");
     lines.extend(side.warnings.iter().map(|warning| format!("  {} {warning}", look.paint.yellow("!"))));
-    lines.extend(side.missing_rights.iter().map(|right| format!("  {} {right}", look.paint.yellow("right missing:"))));
+    lines.extend(side.missing_rights.iter().map(|right| format!("  {bad} right missing: {right}")));
+    lines.extend(side.advised_rights.iter().map(|right| format!("  {} {right}", look.paint.yellow("right advised:"))));
     for table in &side.tables {
         let lacks = if table.ready { "ready".to_owned() } else { format!("lacks {}", table.lacks.join(", ")) };
         lines.push(format!("  {} {} ({}): {lacks}", if table.ready { &good } else { &bad }, table.table, table.name));
@@ -95,7 +96,8 @@ mod tests {
             latency_ms: Some(12.34),
             clock_offset_ms: Some(-3.0),
             writable: Some(true),
-            missing_rights: vec!["GRANT pg_read_all_stats TO erp".into()],
+            missing_rights: vec!["GRANT SELECT ON customers TO erp;".into()],
+            advised_rights: vec!["GRANT pg_read_all_stats TO erp;".into()],
             prepared: Some(false),
             tables: vec![
                 TableReadiness { table: "orders".into(), name: "public.orders".into(), ready: true, lacks: vec![] },
@@ -119,7 +121,8 @@ mod tests {
           Clock offset: -3.0 ms
           ✓ writable
           ✗ berqenas_sync is missing
-          right missing: GRANT pg_read_all_stats TO erp
+          ✗ right missing: GRANT SELECT ON customers TO erp;
+          right advised: GRANT pg_read_all_stats TO erp;
           ✓ orders (public.orders): ready
           ✗ customers (public.customers): lacks the column is_deleted, a trigger that sets updated_at
 

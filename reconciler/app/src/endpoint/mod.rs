@@ -79,8 +79,10 @@ pub struct Probe {
     pub clock_offset_us: i64,
     /// The login may write at all.
     pub writable: bool,
-    /// Rights that are missing, each with the statement that grants it.
+    /// Rights to more than single tables that a run cannot do without and that are missing, each as the statement that grants it.
     pub missing_rights: Vec<String>,
+    /// Rights that are missing and without which a run takes more precautions than it need, each as the statement that grants it.
+    pub advised_rights: Vec<String>,
     /// `berqenas_sync` is there; for [`LedgerMode::Lock`], it is not, as it must be.
     pub prepared: bool,
 }

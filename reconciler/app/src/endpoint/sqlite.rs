@@ -274,6 +274,7 @@ impl Endpoint for SqliteEndpoint {
                 latency_us,
                 clock_offset_us: clock - (before + latency_us / 2),
                 writable: self.is_writable(&mut connection).await?,
+                advised_rights: Vec::new(),
                 missing_rights: Vec::new(),
                 prepared: ledger::exists(&mut connection, &self.context).await? == self.lock.is_none(),
             })

@@ -181,6 +181,7 @@ async fn fill_side(environment: &dyn Environment, loaded: &LoadedSpec, side: Sid
     report.latency_ms = Some(probe.latency_us as f64 / 1000.0);
     report.clock_offset_ms = Some(probe.clock_offset_us as f64 / 1000.0);
     report.writable = Some(probe.writable);
+    report.advised_rights = probe.advised_rights;
     report.missing_rights = probe.missing_rights;
     report.prepared = Some(probe.prepared);
     let listed = endpoint.tables().await?;

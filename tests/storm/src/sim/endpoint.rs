@@ -251,13 +251,14 @@ impl Endpoint for SimEndpoint {
 
     async fn probe(&self) -> Result<Probe> {
         let probe = |_: &SimDatabase, state: &mut State| {
-            let missing = (!state.options.sees_transactions).then(|| "GRANT pg_read_all_stats TO \"sync\";".to_owned());
+            let advised = (!state.options.sees_transactions).then(|| "GRANT pg_read_all_stats TO \"sync\";".to_owned());
             Ok(Probe {
                 version: format!("{} (simulated)", self.engine().name()),
                 latency_us: 0,
                 clock_offset_us: 0,
                 writable: true,
-                missing_rights: missing.into_iter().collect(),
+                missing_rights: Vec::new(),
+                advised_rights: advised.into_iter().collect(),
                 prepared: state.content.ledger.is_some() == self.lock.is_none(),
             })
         };

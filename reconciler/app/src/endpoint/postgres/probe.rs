@@ -54,7 +54,6 @@ pub(super) async fn probe(endpoint: &PostgresEndpoint) -> Result<Probe> {
     let by_table = endpoint.writer.is_none();
     let user = quoted(&endpoint.session.user);
     let missing = [
-        (!stats, format!("GRANT pg_read_all_stats TO {user};")),
         (by_table && !has_table && !may_create, format!("GRANT CREATE ON SCHEMA {} TO {user};", quoted(&endpoint.schema))),
         (by_table && !may_keep, format!("GRANT SELECT, INSERT, UPDATE ON {table} TO {user};")),
     ];
@@ -67,6 +66,7 @@ pub(super) async fn probe(endpoint: &PostgresEndpoint) -> Result<Probe> {
         latency_us,
         clock_offset_us: theirs - (sent + latency_us / 2),
         writable,
+        advised_rights: if stats { Vec::new() } else { vec![format!("GRANT pg_read_all_stats TO {user};")] },
         missing_rights: missing.into_iter().filter_map(|(missing, grant)| missing.then_some(grant)).collect(),
         prepared: has_table == by_table,
     })

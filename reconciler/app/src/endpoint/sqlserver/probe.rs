@@ -108,7 +108,6 @@ pub(super) async fn probe(endpoint: &SqlServerEndpoint) -> Result<Probe> {
     let user = endpoint.session.grantee();
     let guaranteed = floor(endpoint).await?.guaranteed;
     let missing = [
-        (!guaranteed, see_transactions(endpoint)),
         (by_table && !has_table && !may_create, format!("GRANT CREATE TABLE TO {user};")),
         (by_table && !has_table && !may_alter, format!("GRANT ALTER ON SCHEMA::{schema} TO {user};")),
         (by_table && *has_table && !rights.iter().all(|right| *right), format!("GRANT SELECT, INSERT, UPDATE ON {table} TO {user};")),
@@ -122,6 +121,7 @@ pub(super) async fn probe(endpoint: &SqlServerEndpoint) -> Result<Probe> {
         latency_us,
         clock_offset_us: theirs - (sent + latency_us / 2),
         writable: *writable,
+        advised_rights: if guaranteed { Vec::new() } else { vec![see_transactions(endpoint)] },
         missing_rights: missing.into_iter().filter_map(|(missing, grant)| missing.then_some(grant)).collect(),
         prepared: *has_table == by_table,
     })

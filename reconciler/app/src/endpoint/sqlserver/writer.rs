@@ -55,7 +55,16 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
     /// Begins to write for a sync, if this run still may.
     pub(super) async fn begin(endpoint: &'e SqlServerEndpoint, sync: &'a str, token: i64) -> Result<Self> {
         let transaction = endpoint.begin_fenced(Doing::plain("beginning to write"), sync, token).await?;
-        Ok(SqlServerWriter { endpoint, transaction, sync, token, marks: Vec::new(), done: Vec::new(), is_over: false, writes_together: true })
+        Ok(SqlServerWriter {
+            endpoint,
+            transaction,
+            sync,
+            token,
+            marks: Vec::new(),
+            done: Vec::new(),
+            is_over: false,
+            writes_together: true,
+        })
     }
 
     /// The statements that set the savepoints of marks that have none yet.

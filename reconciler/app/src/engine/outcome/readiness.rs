@@ -33,8 +33,11 @@ pub struct SideReport {
     pub clock_offset_ms: Option<f64>,
     /// Whether the login may write at all.
     pub writable: Option<bool>,
-    /// Rights that are missing, each with the statement that grants it.
+    /// Rights that a run cannot do without and that the login does not have, each as the statement that grants it.
     pub missing_rights: Vec<String>,
+    /// Rights that the login does not have, and without which a run takes more precautions than it need, each as the statement that grants
+    /// it.
+    pub advised_rights: Vec<String>,
     /// Whether `berqenas_sync` is there; with `ledger: lock`, whether it is not, as it must be.
     pub prepared: Option<bool>,
     /// What fences the writes there.
@@ -48,11 +51,12 @@ pub struct SideReport {
 }
 
 impl SideReport {
-    /// Whether a run could begin: it answers, takes writes, and every table is as it must be. Missing rights do not keep a run
-    /// from beginning.
+    /// Whether a run could do all that it is to do: the side answers and takes writes, no right is missing, and every table is as it must
+    /// be.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.reachable && self.writable == Some(true) && self.prepared == Some(true) && self.tables.iter().all(|table| table.ready)
+        let takes_writes = self.reachable && self.writable == Some(true) && self.prepared == Some(true);
+        takes_writes && self.missing_rights.is_empty() && self.tables.iter().all(|table| table.ready)
     }
 }
 
