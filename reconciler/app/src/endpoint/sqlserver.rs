@@ -19,6 +19,7 @@ mod redo;
 mod rights;
 mod rings;
 mod session;
+mod settle;
 mod sql;
 mod statements;
 mod surrogates;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use berqenas_core::shape::{ForeignKey, TableName};
 
 use super::{statements::Set, writer::SqlServerWriter};
-use crate::endpoint::batch::{Group, Guard, Item, Tried, Verdict, Verdicts, Writer as _};
+use crate::endpoint::batch::{Group, Guard, Item, Tried, Verdict, Verdicts};
 
 /// A group of a ring.
 struct Part<'g, 'a> {
@@ -26,7 +26,7 @@ impl<'g, 'a> Part<'g, 'a> {
         let is_among = |key: &ForeignKey| groups.iter().any(|other| other.access.name == key.parent);
         let of_own_table = groups.iter().filter(|other| other.access.name == group.access.name).count();
         let mut part = Part { group, loose: Vec::new(), needs: BTreeSet::new() };
-        for key in writer.foreign_keys(group.access).await?.into_iter().filter(is_among) {
+        for key in writer.references(group.access).await?.into_iter().filter(is_among) {
             // One statement writes all of them.
             if key.parent == group.access.name && of_own_table == 1 {
                 continue;

@@ -1,26 +1,15 @@
-//! The transaction that a batch is settled in.
-//!
-//! Savepoints are this engine's marks, and cost nothing by themselves: one is set along with the first statement after it. Some errors,
-//! of conversion and of triggers, end the transaction whatever savepoints it has. It is then begun anew, fenced as before, and what was
-//! written up to the mark is written again.
+//! The transaction of a batch, and what is written in it: one statement for the rows of one table that are written alike.
 
 use std::{collections::HashSet, fmt::Write as _, sync::Arc};
 
-use async_trait::async_trait;
-use berqenas_core::{
-    access::{StoredRow, TableAccess},
-    shape::{ForeignKey, Referrer},
-    value::Stored,
-};
+use berqenas_core::{access::TableAccess, shape::ForeignKey};
 use tiberius::Row;
 
 use super::{
-    SqlServerEndpoint, aside, describe,
+    SqlServerEndpoint, describe,
     facts::Facts,
     input::Input,
-    ledger, lock, read,
-    redo::{self, Done, Mark, Referred},
-    rings,
+    redo::{Done, Mark, Referred},
     session::{MOVED_MEANWHILE, ServerError, refusal},
     sql::Family,
     statements::{self, Built, FAILED, Prepared, ROW, Set, TRY, tried},
@@ -29,7 +18,7 @@ use super::{
 };
 use crate::endpoint::{
     EndpointError, RefusalKind, Result,
-    batch::{Aside, Fault, Group, Guard, Item, Op, Tried, UniqueColumn, Verdict, Verdicts, Writer, refused, suppressed},
+    batch::{Fault, Group, Guard, Item, Tried, Verdict, Verdicts, refused, suppressed},
     doing::Doing,
 };
 
@@ -40,15 +29,15 @@ const TRIES: usize = 4;
 pub(super) struct SqlServerWriter<'e, 'a> {
     pub(super) endpoint: &'e SqlServerEndpoint,
     pub(super) transaction: Transaction,
-    sync: &'a str,
-    token: i64,
-    marks: Vec<Mark>,
+    pub(super) sync: &'a str,
+    pub(super) token: i64,
+    pub(super) marks: Vec<Mark>,
     /// What was done since the transaction began, and what came of it.
-    done: Vec<Done<'a>>,
+    pub(super) done: Vec<Done<'a>>,
     /// An error has ended the transaction.
-    is_over: bool,
+    pub(super) is_over: bool,
     /// What is written again is written by as few statements as can be.
-    writes_together: bool,
+    pub(super) writes_together: bool,
 }
 
 impl<'e, 'a> SqlServerWriter<'e, 'a> {
@@ -68,7 +57,7 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
     }
 
     /// The statements that set the savepoints of marks that have none yet.
-    fn savepoints(&mut self) -> String {
+    pub(super) fn savepoints(&mut self) -> String {
         let mut text = String::new();
         for (depth, mark) in self.marks.iter_mut().enumerate().filter(|(_, mark)| !mark.is_set) {
             mark.is_set = true;
@@ -121,9 +110,14 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
         Ok(Vec::new())
     }
 
+    /// The error for a batch, or an answer, that makes no sense.
+    pub(super) fn misfit(&self, access: &TableAccess, what: &str) -> EndpointError {
+        self.endpoint.session.unexpected(format!("{}: {what}", access.name))
+    }
+
     /// As [`SqlServerWriter::answer`], of statements that answer row numbers.
-    async fn numbers(&mut self, access: &TableAccess, built: Built<'a>) -> Tried<HashSet<usize>> {
-        let prepared = built.map_err(|what| self.unexpected(access, &what))?;
+    pub(super) async fn numbers(&mut self, access: &TableAccess, built: Built<'a>) -> Tried<HashSet<usize>> {
+        let prepared = built.map_err(|what| self.misfit(access, &what))?;
         let rows = self.answer(access, prepared).await?;
         let numbers = rows.iter().map(|row| Ok(usize::try_from(number(row, 1)?).unwrap_or(usize::MAX)));
         numbers
@@ -131,7 +125,7 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
             .map_err(|error| Fault::Fatal(self.transaction.error(Doing::to("writing", &access.name), error)))
     }
 
-    async fn send(&mut self, doing: Doing<'_>, input: Input<'a>) -> Result<()> {
+    pub(super) async fn send(&mut self, doing: Doing<'_>, input: Input<'a>) -> Result<()> {
         let before = self.savepoints();
         let connection = self.transaction.connection(doing)?;
         let sent = input.send(connection, &before).await;
@@ -174,7 +168,7 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
     }
 
     /// Refuses rows whose text a column's code page does not have.
-    async fn fit_code_page(&mut self, group: &Group<'a>, facts: &Facts) -> Tried<()> {
+    pub(super) async fn fit_code_page(&mut self, group: &Group<'a>, facts: &Facts) -> Tried<()> {
         let Some(built) = statements::beyond_code_page(group.access, facts, &group.columns, &group.items) else { return Ok(()) };
         let lost = self.numbers(group.access, built).await?;
         if lost.is_empty() {
@@ -191,32 +185,20 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
         Err(Fault::Row(refused(RefusalKind::Value, message)))
     }
 
-    async fn write_groups(&mut self, groups: &[Group<'a>]) -> Tried<Verdicts> {
-        match (groups, groups.first().map(|group| group.op)) {
-            (_, None) => Ok(Verdicts::new()),
-            ([group], Some(Op::Insert)) => self.insert(group, &[]).await,
-            ([group], Some(Op::Delete)) => self.delete(group, Guard::Content).await,
-            (_, Some(Op::Insert)) => rings::insert(self, groups).await,
-            (_, Some(Op::Delete)) => rings::delete(self, groups).await,
-            (_, Some(Op::Update)) => {
-                let mut verdicts = Verdicts::new();
-                for group in groups {
-                    let facts = self.facts(group.access).await?;
-                    self.fit_code_page(group, &facts).await?;
-                    verdicts.extend(self.update(group.access, &Set::Columns(&group.columns), group.guard, &group.items).await?);
-                }
-                Ok(verdicts)
-            }
-        }
+    /// The foreign keys of a table.
+    pub(super) async fn references(&mut self, access: &TableAccess) -> Result<Vec<ForeignKey>> {
+        let doing = Doing::to("describing", &access.name);
+        let keys = describe::outgoing(self.transaction.connection(doing)?, &access.name).await;
+        keys.map_err(|error| self.transaction.error(doing, error))
     }
 
-    async fn hold_rows(&mut self, access: &TableAccess, items: &[Item<'a>]) -> Tried<HashSet<usize>> {
+    pub(super) async fn hold_rows(&mut self, access: &TableAccess, items: &[Item<'a>]) -> Tried<HashSet<usize>> {
         let facts = self.facts(access).await?;
         self.numbers(access, statements::hold(access, &facts, items)).await
     }
 
     /// Looks for rows that refer to rows, and locks where more could come.
-    async fn referred_rows(&mut self, question: &Referred<'a>) -> Tried<HashSet<usize>> {
+    pub(super) async fn referred_rows(&mut self, question: &Referred<'a>) -> Tried<HashSet<usize>> {
         let Referred { access, items, referrer, leaving } = question;
         let facts = self.facts(access).await?;
         let child_facts = match leaving {
@@ -225,70 +207,11 @@ impl<'e, 'a> SqlServerWriter<'e, 'a> {
         };
         let leaving = leaving.as_ref().zip(child_facts.as_deref()).map(|((child, items), facts)| (&**child, facts, items.as_slice()));
         let built = statements::referred(access, &facts, items, referrer, leaving);
-        let (prepared, second) = built.map_err(|what| self.unexpected(access, &what))?;
+        let (prepared, second) = built.map_err(|what| self.misfit(access, &what))?;
         if let Some(second) = second {
             self.send(Doing::to("writing", &access.name), second).await?;
         }
         self.numbers(access, Ok(prepared)).await
-    }
-
-    /// Begins anew, with what was done up to the last mark done again, and the outer marks set where they were.
-    async fn begin_anew(&mut self) -> Result<()> {
-        let (marks, done) = (std::mem::take(&mut self.marks), self.done.clone());
-        if self.writes_together {
-            if self.do_again(&marks, redo::together(&done, &marks)).await? {
-                return Ok(());
-            }
-            // A trigger, say, that takes one row at a time.
-            self.writes_together = false;
-        }
-        if self.do_again(&marks, done.into_iter().enumerate().collect()).await? {
-            return Ok(());
-        }
-        let target = self.endpoint.session.target.clone();
-        let source = "rows of the batch were changed while it was written".into();
-        Err(EndpointError::Transient { target, doing: "writing a batch again without a refused row".to_owned(), source })
-    }
-
-    /// Begins another transaction, and does all that again; whether it came out as before.
-    async fn do_again(&mut self, marks: &[Mark], done: Vec<(usize, Done<'a>)>) -> Result<bool> {
-        const DOING: Doing<'static> = Doing::plain("writing again what an error undid");
-        self.transaction.restart(DOING).await?;
-        match &self.endpoint.writer {
-            Some(_) => lock::fence(self.endpoint, &mut self.transaction, self.sync).await?,
-            None => ledger::fence(self.endpoint, &mut self.transaction, self.sync, self.token, ledger::Expect::Exactly).await?,
-        }
-        self.is_over = false;
-        self.marks.clear();
-        for (place, done) in done {
-            self.set_marks(marks, place);
-            match self.again(&done).await {
-                Ok(true) => {}
-                Ok(false) | Err(Fault::Row(_)) => return Ok(false),
-                Err(Fault::Fatal(error)) => return Err(error),
-            }
-        }
-        self.set_marks(marks, usize::MAX);
-        Ok(true)
-    }
-
-    /// Sets those marks again that were set before so much was done.
-    fn set_marks(&mut self, marks: &[Mark], done: usize) {
-        let due = marks.iter().skip(self.marks.len()).take_while(|mark| mark.done <= done);
-        let due: Vec<Mark> = due.map(|mark| Mark { is_set: false, ..*mark }).collect();
-        self.marks.extend(due);
-    }
-
-    /// Does something again; whether it came out as before.
-    async fn again(&mut self, done: &Done<'a>) -> Tried<bool> {
-        Ok(match done {
-            Done::Wrote { groups, verdicts } => sorted(self.write_groups(groups).await?) == sorted(verdicts.clone()),
-            Done::MovedAside { access, items, aside, verdicts } => {
-                sorted(self.update(access, &Set::Aside(aside), Guard::Content, items).await?) == sorted(verdicts.clone())
-            }
-            Done::Held { access, items, numbers } => self.hold_rows(access, items).await? == *numbers,
-            Done::LookedForReferrers { question, numbers } => self.referred_rows(question).await? == *numbers,
-        })
     }
 }
 
@@ -301,113 +224,9 @@ fn is_ours(row: &Row) -> bool {
     begins_with(row, ROW) || begins_with(row, FAILED)
 }
 
-fn sorted(mut verdicts: Verdicts) -> Verdicts {
-    verdicts.sort_by_key(|(position, _)| *position);
-    verdicts
-}
-
 /// The verdict on each item: written, or what else.
 fn verdicts<'a>(items: &[Item<'a>], written: &HashSet<usize>, otherwise: impl Fn(&Item<'a>) -> Verdict) -> Verdicts {
     let verdict =
         |(number, item): (usize, &Item<'a>)| (item.position, if written.contains(&number) { Verdict::Written } else { otherwise(item) });
     items.iter().enumerate().map(verdict).collect()
-}
-
-#[async_trait]
-impl<'a> Writer<'a> for SqlServerWriter<'_, 'a> {
-    async fn mark(&mut self) -> Result<()> {
-        self.marks.push(Mark { done: self.done.len(), is_set: false });
-        Ok(())
-    }
-
-    async fn keep(&mut self) -> Result<()> {
-        // A savepoint cannot be given up; the next one of that depth takes its name.
-        self.marks.pop();
-        Ok(())
-    }
-
-    async fn go_back(&mut self) -> Result<()> {
-        let depth = self.marks.len().saturating_sub(1);
-        let Some(mark) = self.marks.pop() else { return Err(self.endpoint.session.unexpected("there is no mark to go back to")) };
-        self.done.truncate(mark.done);
-        if self.is_over {
-            return self.begin_anew().await;
-        }
-        if mark.is_set {
-            let doing = Doing::plain("controlling its transaction");
-            self.transaction.run(doing, format!("ROLLBACK TRANSACTION berqenas_{depth}")).await?;
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self, groups: &[Group<'a>]) -> Tried<Verdicts> {
-        let verdicts = self.write_groups(groups).await?;
-        self.done.push(Done::Wrote { groups: groups.to_vec(), verdicts: verdicts.clone() });
-        Ok(verdicts)
-    }
-
-    async fn hold(&mut self, access: &TableAccess, items: &[Item<'a>]) -> Tried<HashSet<usize>> {
-        let numbers = self.hold_rows(access, items).await?;
-        self.done.push(Done::Held { access: Arc::new(access.clone()), items: items.to_vec(), numbers: numbers.clone() });
-        Ok(numbers)
-    }
-
-    async fn referred(
-        &mut self,
-        access: &TableAccess,
-        items: &[Item<'a>],
-        referrer: &Referrer,
-        leaving: Option<(&TableAccess, &[Item<'a>])>,
-    ) -> Tried<HashSet<usize>> {
-        let question = Referred {
-            access: Arc::new(access.clone()),
-            items: items.to_vec(),
-            referrer: referrer.clone(),
-            leaving: leaving.map(|(child, items)| (Arc::new(child.clone()), items.to_vec())),
-        };
-        let numbers = self.referred_rows(&question).await?;
-        self.done.push(Done::LookedForReferrers { question: Box::new(question), numbers: numbers.clone() });
-        Ok(numbers)
-    }
-
-    async fn foreign_keys(&mut self, access: &TableAccess) -> Result<Vec<ForeignKey>> {
-        let doing = Doing::to("describing", &access.name);
-        let keys = describe::outgoing(self.transaction.connection(doing)?, &access.name).await;
-        keys.map_err(|error| self.transaction.error(doing, error))
-    }
-
-    async fn without_parent(
-        &mut self,
-        access: &TableAccess,
-        items: &[Item<'a>],
-        key: &ForeignKey,
-        columns: &[usize],
-    ) -> Tried<HashSet<usize>> {
-        let facts = self.facts(access).await?;
-        self.numbers(access, statements::without_parent(access, &facts, items, key, columns)).await
-    }
-
-    async fn unique_columns(&mut self, access: &TableAccess) -> Result<Vec<UniqueColumn>> {
-        let doing = Doing::to("describing", &access.name);
-        let columns = aside::unique_columns(self.transaction.connection(doing)?, access).await;
-        columns.map_err(|error| self.transaction.error(doing, error))
-    }
-
-    async fn move_aside(&mut self, access: &'a TableAccess, items: &[Item<'a>], aside: &[Aside]) -> Tried<Verdicts> {
-        let verdicts = self.update(access, &Set::Aside(aside), Guard::Content, items).await?;
-        self.done.push(Done::MovedAside { access, items: items.to_vec(), aside: aside.to_vec(), verdicts: verdicts.clone() });
-        Ok(verdicts)
-    }
-
-    async fn fetch(&mut self, access: &TableAccess, keys: &[Vec<&Stored>]) -> Result<Vec<(usize, StoredRow)>> {
-        let facts = self.facts(access).await?;
-        let doing = Doing::to("reading", &access.name);
-        let before = self.savepoints();
-        let connection = self.transaction.connection(doing)?;
-        read::fetch_in(&self.endpoint.session, connection, access, &facts, keys, read::Within::Transaction(&before)).await
-    }
-
-    fn unexpected(&self, access: &TableAccess, what: &str) -> EndpointError {
-        self.endpoint.session.unexpected(format!("{}: {what}", access.name))
-    }
 }
