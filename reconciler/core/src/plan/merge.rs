@@ -5,7 +5,7 @@
 //! were agreed to differ (a trigger altered what was sent) stays as it is on each. So no edit of a column is lost that no other edit
 //! of the same column stands against.
 
-use super::{Dispute, PlannedRow, Step, TableContext, Winner, WriteKind, decode, settle};
+use super::{Dispute, PlannedRow, Step, TableContext, Winner, WriteKind, decode, steps};
 use crate::{
     access::{Role, StoredRow},
     classify::ConflictKind,
@@ -64,7 +64,7 @@ impl Conflicting<'_> {
             if self.covers(column) {
                 return Say::of(Pair::new(self.changed(Side::Cloud, column), self.changed(Side::Local, column)));
             }
-            settle::says_more(context, &self.both, column).map_or(Say::Contested, Say::Side)
+            steps::says_more(context, &self.both, column).map_or(Say::Contested, Say::Side)
         };
         differing.map(|column| (column, say(column))).collect()
     }
@@ -98,7 +98,7 @@ pub(super) fn settle_fields(
     let contested = deleted == Some(Say::Contested) || columns.iter().any(|(_, say)| *say == Say::Contested);
     let mut winner = None;
     if contested {
-        match settle::ask(context, &planned, rows, *kind) {
+        match steps::ask(context, &planned, rows, *kind) {
             Resolution::Take { side, reason } => {
                 winner = Some(side);
                 told.push_str(&format!(": {reason}"));
@@ -137,7 +137,7 @@ pub(super) fn settle_fields(
         reason: planned.reason.clone(),
         plugin: None,
     });
-    settle::write_wanted(context, planned, both, &wanted, None)
+    steps::write_wanted(context, planned, both, &wanted, None)
 }
 
 fn parked(context: &TableContext<'_>, mut planned: PlannedRow, kind: ConflictKind, reason: String) -> PlannedRow {
@@ -219,7 +219,7 @@ pub(super) fn second_write(planned: &PlannedRow, mapping: &TableMapping, first_s
         Some(target) => {
             let kept = planned.base.as_ref().and_then(|_| between_writes(planned, mapping, first_side, set, &after));
             let target = mapping.decode(other, target).ok()?;
-            let wanted = settle::wanted_row(&source, &target, kept.as_ref().map(|rows| rows.get(first_side)));
+            let wanted = steps::wanted_row(&source, &target, kept.as_ref().map(|rows| rows.get(first_side)));
             WriteKind::Update(mapping.update_values(other, &target, &wanted).ok()?)
         }
     };

@@ -7,6 +7,7 @@
 mod merge;
 mod open;
 mod settle;
+mod steps;
 #[cfg(test)]
 mod tests;
 

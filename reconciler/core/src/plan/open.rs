@@ -3,10 +3,7 @@
 //! Planning such a row comes in two parts: [`look`] says what is asked, and [`OpenRow::answered`] makes the plan of the answer. What is
 //! no question of the strategy's (rows in step, ordinary changes, policies, a generated key used twice) is planned at once, as ever.
 
-use super::{
-    Begun, Candidate, Dispute, PlannedRow, Step, TableContext, Wait, Winner, WriteKind, begin, finish,
-    settle::{self, Outdated},
-};
+use super::{Begun, Candidate, Dispute, PlannedRow, Step, TableContext, Wait, Winner, WriteKind, begin, finish, settle::Outdated, steps};
 use crate::{
     classify::{Class, ConflictKind},
     decision::{Contested, Settled},
@@ -171,7 +168,7 @@ impl OpenRow {
             (Some(cloud), Some(local)) => {
                 let both = Pair::new(cloud, local);
                 let wanted = Pair::new(self.wanted(&both, row, Side::Cloud), self.wanted(&both, row, Side::Local));
-                settle::write_wanted(context, self.planned, &both, &wanted, None)
+                steps::write_wanted(context, self.planned, &both, &wanted, None)
             }
             (Some(held), None) => self.merged_with_nothing(context, Side::Cloud, held, row),
             (None, Some(held)) => self.merged_with_nothing(context, Side::Local, held, row),
@@ -193,14 +190,14 @@ impl OpenRow {
     /// row is then new on that side, and goes to the other as such.
     fn merged_with_nothing(mut self, context: &TableContext<'_>, held_side: Side, held: &Row, wanted: &Row) -> PlannedRow {
         if !context.carries_to(held_side) || held == wanted {
-            return settle::insert(context, self.planned, held_side.other(), wanted);
+            return steps::insert(context, self.planned, held_side.other(), wanted);
         }
         self.planned.merges = context.carries_to(held_side.other());
         if self.planned.merges && !context.two_writes {
-            return settle::refuse_merge(self.planned);
+            return steps::refuse_merge(self.planned);
         }
         let set = context.mapping.update_values(held_side, held, wanted).map(WriteKind::Update);
-        settle::written(self.planned, held_side, set)
+        steps::written(self.planned, held_side, set)
     }
 }
 
